@@ -1,0 +1,67 @@
+"""Value objects that tune a client. All times are seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from aidb.errors import InvalidArgument
+
+ReadBalance = Literal["rendezvous", "round_robin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When and how often a failed call is tried again, always within its own timeout.
+
+    The n-th wait is random between 0 and min(cap, base * 2^n) ("full jitter"). Retries draw on a budget that
+    the client's calls share, so that a sick cluster is not buried under them: it holds ``budget`` retries,
+    and gains ``per_call`` for each call and ``per_second`` for each second.
+
+    Attributes:
+        base: the first wait is at most this long.
+        cap: no wait is longer.
+        attempts: sends of one call at most; 1 = never retry.
+        read_attempt_timeout: a read that one member does not answer for this long goes to the next.
+    """
+
+    base: float = 0.02
+    cap: float = 1.0
+    attempts: int = 100
+    budget: float = 100.0
+    per_call: float = 0.2
+    per_second: float = 10.0
+    read_attempt_timeout: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.base <= 0 or self.cap < self.base or self.attempts < 1 or self.read_attempt_timeout <= 0:
+            raise InvalidArgument("retry needs 0 < base <= cap, attempts >= 1 and read_attempt_timeout > 0")
+        if min(self.budget, self.per_call, self.per_second) < 0:
+            raise InvalidArgument("budget, per_call and per_second of a retry are not negative")
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Connections.
+
+    Attributes:
+        channels: connections per server.
+        keepalive: seconds without traffic in an unanswered call after which the connection is probed.
+        keepalive_timeout: seconds without an answer to that until the connection counts as lost.
+        workers: parts of a batch that a synchronous client sends at the same time.
+        batch_bytes: a batch part carries at most this many bytes of keys and values.
+        batch_items: and at most this many items.
+    """
+
+    channels: int = 2
+    keepalive: float = 10.0
+    keepalive_timeout: float = 5.0
+    workers: int = 16
+    batch_bytes: int = 4 << 20
+    batch_items: int = 2000
+
+    def __post_init__(self) -> None:
+        if min(self.channels, self.workers, self.batch_bytes, self.batch_items) < 1:
+            raise InvalidArgument("channels, workers, batch_bytes and batch_items of a pool are at least 1")
+        if min(self.keepalive, self.keepalive_timeout) <= 0:
+            raise InvalidArgument("keepalive times are positive")
