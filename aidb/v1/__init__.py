@@ -1,0 +1,1 @@
+"""Generated from `proto/aidb/v1` by `make gen`; not edited by hand."""
