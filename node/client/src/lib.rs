@@ -1,0 +1,3 @@
+//! Contracts and routing client of AiDb.
+
+pub mod pb;
