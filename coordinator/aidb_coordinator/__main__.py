@@ -1,0 +1,124 @@
+"""`python -m aidb_coordinator`: reads its settings, serves until SIGTERM or SIGINT.
+
+Exit codes: 0 stopped cleanly, 1 failed while running, 2 cannot start as asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from aidb_coordinator.service.server import AddressInUse, Server
+from aidb_coordinator.settings import Settings, SettingsError
+from aidb_coordinator.store import StoreError
+
+PROGRAM = "aidb-coordinator"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    _log_to_stderr(options.log_level)
+    values = vars(options)
+    del values["log_level"]
+    try:
+        return asyncio.run(_serve(Settings(**values)))
+    except (SettingsError, AddressInUse) as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return 2
+
+
+async def _serve(settings: Settings) -> int:
+    server = Server(settings)
+    try:
+        await server.start()
+    except StoreError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return 2
+    ready = {
+        "ready": True,
+        "role": "coordinator",
+        "name": "coordinator",
+        "address": server.address,
+        "pid": os.getpid(),
+    }
+    print(json.dumps(ready), flush=True)
+    failed = asyncio.create_task(server.wait())
+    asked = asyncio.create_task(_asked_to_stop())
+    await asyncio.wait((failed, asked), return_when=asyncio.FIRST_COMPLETED)
+    await server.stop()
+    asked.cancel()
+    if not failed.done():
+        failed.cancel()
+        return 0
+    print(f"{PROGRAM}: {failed.exception()}", file=sys.stderr)
+    return 1
+
+
+async def _asked_to_stop() -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=PROGRAM, description="The coordinator of an AiDb cluster.")
+    add = parser.add_argument
+    add("--data", type=Path, required=True, metavar="DIR", help="its own directory: topology and events")
+    add("--listen", required=True, metavar="HOST:PORT", help="port 0 picks a free one")
+    add("--shards", type=int, metavar="N", help="of a new cluster (3); an existing one must have as many")
+    add(
+        "--cluster-uid",
+        default="",
+        metavar="UID",
+        help="of a new cluster (random); an existing one must have it",
+    )
+    defaults = Settings.__dataclass_fields__
+    for name, unit, text in (
+        ("lease_ms", "MS", "T: how long a primary may serve without a renewed lease"),
+        ("heartbeat_ms", "MS", "how often members report"),
+        ("heartbeat_timeout_ms", "MS", "silence after which a member is failed"),
+        ("probe_period_ms", "MS", "time between health probes of a member"),
+        ("probe_timeout_ms", "MS", "time that a probe may take"),
+        ("probe_failures", "N", "bad probes in a row that fail a member"),
+        ("probe_successes", "N", "good probes in a row that end that"),
+        ("clock_bound_ms", "MS", "how far clocks may differ"),
+        ("max_watchers", "N", "open topology watches"),
+    ):
+        default = defaults[name].default
+        add(
+            f"--{name.replace('_', '-')}", type=int, default=default, metavar=unit, help=f"{text} ({default})"
+        )
+    add(
+        "--grace-seconds",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="for requests in flight when it stops (10)",
+    )
+    add("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    return parser
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.Formatter.converter = time.gmtime
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=level.upper(),
+        format=f"%(asctime)s.%(msecs)03dZ %(levelname)s {PROGRAM} %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S",
+    )
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main())

@@ -1,0 +1,260 @@
+"""The coordinator's state and the decisions on it: applies the pure parts to requests, to time and to probes.
+
+One event loop owns everything here, so there are no locks around state; `_writing` only keeps the order of swaps, whose fsync
+happens in a thread so that a busy disk delays no heartbeat. A change counts, and is answered, once the store has it: the
+state in memory never runs ahead of the document.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from aidb import errors
+from aidb_coordinator import registration
+from aidb_coordinator.events import EventLog, Severity
+from aidb_coordinator.health import MemberState, Probe
+from aidb_coordinator.leases import Leases, Renewal
+from aidb_coordinator.registration import DiskClaim, Grant, Refusal
+from aidb_coordinator.roster import Change, Roster
+from aidb_coordinator.settings import Settings
+from aidb_coordinator.store import Conflict, Store, StoreBroken, Stored
+from aidb_coordinator.topology import Member, Role, Topology
+from aidb_coordinator.watch import Signal
+
+_MAX_STALE_TERMS_TOLD = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """`monotonic` in seconds, `wall_ms` in milliseconds since the epoch."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """The process that speaks for a member; `id` is random."""
+
+    id: str
+    pid: int
+    cluster_uid: str
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a heartbeat says. `term` is the highest that the member has seen (D2)."""
+
+    name: str
+    process: Process
+    epoch: int
+    term: int
+    state: MemberState
+    reason: str
+    keys: int
+    bytes: int
+    applied_lsn: int
+    staleness_ms: int
+
+
+class Control:
+    """Methods raise subclasses of errors.AidbError; what they raise has changed nothing."""
+
+    def __init__(
+        self,
+        store: Store,
+        stored: Stored,
+        events: EventLog,
+        settings: Settings,
+        probe: Callable[[str], Awaitable[Probe]],
+        clock: Clock | None = None,
+    ) -> None:
+        """`probe` asks the program at an address for its health."""
+        self._probe = probe
+        self.settings = settings
+        self.clock = clock or Clock()
+        self.events = events
+        self.changed = Signal()
+        # Set when the store is broken or somebody else writes: the program has to stop and read anew.
+        self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.started = self.clock.monotonic()
+        self._store = store
+        self._stored = stored
+        self._writing = asyncio.Lock()
+        self.leases = Leases(settings.lease_ms / 1000, store.leads_until())
+        self.roster = Roster(settings.health_rules, version=stored.topology.term << 32)
+        self.roster.follow(stored.topology.members, self.started)
+        self._failed = events.open_failures()
+        self._stale_term_told: set[str] = set()
+        events.add(
+            Severity.NORMAL,
+            "CoordinatorStarted",
+            "coordinator",
+            f"cluster {stored.topology.cluster_uid}, term {stored.topology.term}, topology {stored.topology.version}",
+        )
+
+    @property
+    def topology(self) -> Topology:
+        return self._stored.topology
+
+    @property
+    def view_key(self) -> tuple[int, int]:
+        """Versions of the topology and of the health set: what distinguishes two views."""
+        return self.topology.version, self.roster.version
+
+    async def register(self, member: Member, process: Process, claim: DiskClaim | None) -> int:
+        """Records a member that starts; primaries come with a `claim` and get their epoch, others get 0.
+
+        Raises InvalidArgument, RegistrationRefused, WrongCluster, Busy (the name is still in use), StoreError.
+        """
+        if problem := registration.malformed(member, claim):
+            raise errors.InvalidArgument(problem)
+        self._check_cluster(process)
+        await self._check_name(member, process)
+        outcome = await self._commit(lambda topology: registration.admit(topology, member, claim))
+        if isinstance(outcome, Refusal):
+            self.events.add(Severity.WARNING, "RegistrationRefused", member.name, outcome.message)
+            raise errors.RegistrationRefused(outcome.message)
+        now = self.clock.monotonic()
+        if member.role is Role.PRIMARY:
+            self.leases.grant(member.shard, outcome.epoch, process.id, now)
+            message = f"epoch {outcome.epoch} of shard {member.shard} at {member.address}"
+            self.events.add(Severity.NORMAL, "EpochGranted", member.name, message)
+        else:
+            self.events.add(Severity.NORMAL, "MemberRegistered", member.name, f"at {member.address}")
+        self._follow(self.roster.registered(member.name, process.id, process.pid, now))
+        return outcome.epoch
+
+    def heartbeat(self, report: Report) -> Renewal:
+        """Renews a primary's lease and takes the report of any member. Raises StaleTerm, WrongCluster."""
+        self._check_cluster(report.process)
+        self._check_term(report)
+        member = self.topology.members.get(report.name)
+        seen = self.roster.observation(report.name)
+        if member is None or seen is None:
+            return Renewal.REGISTER_AGAIN
+        if seen.process_id not in ("", report.process.id):
+            return Renewal.REGISTER_AGAIN
+        now = self.clock.monotonic()
+        if member.role is Role.PRIMARY:
+            renewal = self._renew(member, report, now)
+            if renewal is Renewal.REGISTER_AGAIN:
+                return renewal
+        else:
+            renewal = Renewal.RENEWED
+        seen.process_id, seen.pid = report.process.id, report.process.pid or seen.pid
+        seen.keys, seen.bytes = report.keys, report.bytes
+        seen.applied_lsn, seen.staleness_ms = report.applied_lsn, report.staleness_ms
+        seen.clock.observe(report.process.wall_ms, self.clock.wall_ms())
+        seen.heartbeat(now, report.state, report.reason)
+        self._follow(self.roster.settle(report.name, now))
+        return Renewal.NOT_NOW if self._clock_is_off(report.name) else renewal
+
+    def leave(self, name: str, process_id: str) -> None:
+        """A clean stop; of a process that is not the member's any more it changes nothing."""
+        member = self.topology.members.get(name)
+        seen = self.roster.observation(name)
+        if member is None or seen is None or seen.process_id not in ("", process_id):
+            return
+        if member.role is Role.PRIMARY:
+            self.leases.release(member.shard, process_id)
+        self._follow(self.roster.left(name, self.clock.monotonic()))
+
+    def probed(self, name: str, process_id: str, result: Probe) -> None:
+        self._follow(self.roster.probed(name, process_id, result, self.clock.monotonic()))
+
+    def tick(self) -> None:
+        """Time has passed: heartbeats may be missing."""
+        self._follow(self.roster.tick(self.clock.monotonic()))
+
+    def _renew(self, member: Member, report: Report, now: float) -> Renewal:
+        shard = self.topology.shard(member.shard)
+        published = 0 if shard is None else shard.epoch
+        return self.leases.renew(member.shard, published, report.epoch, report.process.id, now)
+
+    def _clock_is_off(self, name: str) -> bool:
+        seen = self.roster.observation(name)
+        return seen is not None and abs(seen.clock.skew_ms()) > self.settings.clock_bound_ms
+
+    def _check_cluster(self, process: Process) -> None:
+        if process.cluster_uid and process.cluster_uid != self.topology.cluster_uid:
+            raise errors.WrongCluster(
+                f"this is cluster {self.topology.cluster_uid}, the caller belongs to {process.cluster_uid}: "
+                "check the coordinator's address and the data directory"
+            )
+
+    async def _check_name(self, member: Member, process: Process) -> None:
+        """Two live processes must not take turns under one name. The lock on its disk tells for a primary; else a probe."""
+        holder = self.topology.members.get(member.name)
+        seen = self.roster.observation(member.name)
+        if holder is None or seen is None or member.role is Role.PRIMARY or holder.address == member.address:
+            return
+        alive = self.roster.verdict(member.name).state in (MemberState.HEALTHY, MemberState.STARTING)
+        if alive and seen.process_id != process.id and await self._probe(holder.address) is not Probe.REFUSED:
+            raise errors.Busy(
+                f"the name {member.name} is in use by a live process at {holder.address}: stop that one, or take another name",
+                retry_after=self.settings.heartbeat_timeout_ms / 1000,
+            )
+
+    def _check_term(self, report: Report) -> None:
+        """D2. A member that saw a higher term shows that this coordinator's document is an old copy, or was taken over."""
+        if report.term <= self.topology.term:
+            return
+        message = f"{report.name} has seen term {report.term}, this coordinator has {self.topology.term}: it is out of date"
+        if report.name not in self._stale_term_told and len(self._stale_term_told) < _MAX_STALE_TERMS_TOLD:
+            self._stale_term_told.add(report.name)
+            self.events.add(Severity.ALERT, "StaleTerm", "coordinator", message)
+        raise errors.StaleTerm(message + "; start the coordinator with the newest data directory")
+
+    async def _commit(
+        self, transition: Callable[[Topology], tuple[Topology, Grant | Refusal]]
+    ) -> Grant | Refusal:
+        """Applies `transition` to the newest document and stores the result. A caller who gives up does not interrupt it."""
+        return await asyncio.shield(asyncio.ensure_future(self._swap(transition)))
+
+    async def _swap(
+        self, transition: Callable[[Topology], tuple[Topology, Grant | Refusal]]
+    ) -> Grant | Refusal:
+        async with self._writing:
+            before = self._stored
+            after, outcome = transition(before.topology)
+            if after is not before.topology:
+                try:
+                    self._stored = await asyncio.to_thread(self._store.swap, before.revision, after)
+                except (StoreBroken, Conflict) as error:
+                    if not self.broken.done():
+                        self.broken.set_exception(error)
+                    raise
+                self.roster.follow(after.members, self.clock.monotonic())
+                self.changed.notify()
+            return outcome
+
+    def _follow(self, changes: Iterable[Change]) -> None:
+        """Tells the world what changed in the members' health."""
+        told = False
+        for change in changes:
+            told = True
+            member = self.topology.members.get(change.name)
+            if member is not None:
+                self._tell(member, change)
+        if told:
+            self.changed.notify()
+
+    def _tell(self, member: Member, change: Change) -> None:
+        role = member.role.name.capitalize()
+        state = change.after.state
+        if state is MemberState.FAILED and member.name not in self._failed:
+            self._failed.add(member.name)
+            severity = Severity.ALERT if member.role is Role.PRIMARY else Severity.WARNING
+            self.events.add(
+                severity, f"{role}Failed", member.name, f"{change.after.reason} ({member.address})"
+            )
+        elif state is MemberState.HEALTHY and member.name in self._failed:
+            self._failed.discard(member.name)
+            self.events.add(Severity.NORMAL, f"{role}Recovered", member.name, f"healthy at {member.address}")
+        elif state is MemberState.LEFT:
+            self.events.add(Severity.NORMAL, f"{role}Left", member.name, "stopped cleanly")

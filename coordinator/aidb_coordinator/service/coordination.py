@@ -1,0 +1,109 @@
+"""Coordination: registration, heartbeats, and what administrators ask."""
+
+from __future__ import annotations
+
+from aidb import errors
+from aidb.v1 import cluster_pb2 as pb
+from aidb.v1 import cluster_pb2_grpc as rpc
+from aidb_coordinator import codec
+from aidb_coordinator.control import Control, Process, Report
+from aidb_coordinator.health import MemberState
+from aidb_coordinator.leases import Renewal
+from aidb_coordinator.registration import DiskClaim
+from aidb_coordinator.service.answers import Context, answers
+from aidb_coordinator.service.views import ClusterViews, cluster_status, event_to_proto
+from aidb_coordinator.topology import Role, TopologyError
+
+DEFAULT_EVENTS = 100
+MAX_EVENTS = 1_000
+# What members say in words ends up in every view; longer texts are cut.
+MAX_REASON = 200
+
+
+class Coordination(rpc.CoordinationServicer):
+    """`address` is where this coordinator is reached, for its status."""
+
+    def __init__(self, control: Control, views: ClusterViews, address: str) -> None:
+        self._control = control
+        self._views = views
+        self._address = address
+
+    @answers
+    async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
+        control = self._control
+        if not 0 < len(request.process_id) <= 64:
+            raise errors.InvalidArgument("process_id must name the process, 1 to 64 characters")
+        try:
+            # The shard is named twice in the message; the request's own field counts.
+            member = codec.member_from_proto(request.member, shard=request.shard)
+        except TopologyError as error:
+            raise errors.InvalidArgument(str(error)) from error
+        claim = None
+        if member.role is Role.PRIMARY:
+            claim = DiskClaim(request.disk_id, request.disk_epoch, request.pending_epoch, request.last_lsn)
+        process = Process(request.process_id, request.pid, request.cluster_uid, request.wall_clock_ms)
+        epoch = await control.register(member, process, claim)
+        return pb.RegisterResponse(
+            cluster_uid=control.topology.cluster_uid,
+            term=control.topology.term,
+            epoch=epoch,
+            lease_ms=control.settings.lease_ms,
+            heartbeat_ms=control.settings.heartbeat_ms,
+            view=self._views.current(),
+            wall_clock_ms=control.clock.wall_ms(),
+            clock_bound_ms=control.settings.clock_bound_ms,
+        )
+
+    @answers
+    async def Heartbeat(self, request: pb.HeartbeatRequest, context: Context) -> pb.HeartbeatResponse:
+        control = self._control
+        renewal = control.heartbeat(_report(request))
+        response = pb.HeartbeatResponse(
+            term=control.topology.term,
+            renewed=renewal is Renewal.RENEWED,
+            register_again=renewal is Renewal.REGISTER_AGAIN,
+            lease_ms=control.settings.lease_ms,
+            wall_clock_ms=control.clock.wall_ms(),
+        )
+        if control.view_key != (request.topology_version, request.health_version):
+            response.view.CopyFrom(self._views.current())
+        return response
+
+    @answers
+    async def Leave(self, request: pb.LeaveRequest, context: Context) -> pb.LeaveResponse:
+        self._control.leave(request.name, request.process_id)
+        return pb.LeaveResponse()
+
+    @answers
+    async def GetClusterStatus(
+        self, request: pb.GetClusterStatusRequest, context: Context
+    ) -> pb.ClusterStatus:
+        return cluster_status(self._control, self._address)
+
+    @answers
+    async def ListEvents(self, request: pb.ListEventsRequest, context: Context) -> pb.ListEventsResponse:
+        limit = min(request.limit or DEFAULT_EVENTS, MAX_EVENTS)
+        events = self._control.events.after(request.after, limit)
+        return pb.ListEventsResponse(events=map(event_to_proto, events))
+
+
+def _report(request: pb.HeartbeatRequest) -> Report:
+    """Raises InvalidArgument."""
+    if not 0 < len(request.process_id) <= 64:
+        raise errors.InvalidArgument("process_id must name the process, 1 to 64 characters")
+    try:
+        state = MemberState(request.state)
+    except ValueError as error:
+        raise errors.InvalidArgument(f"state {request.state} is not known to this version") from error
+    return Report(
+        name=request.name,
+        process=Process(request.process_id, request.pid, request.cluster_uid, request.wall_clock_ms),
+        epoch=request.epoch,
+        term=request.term,
+        state=state,
+        reason=request.reason[:MAX_REASON],
+        keys=request.keys,
+        bytes=request.bytes,
+        applied_lsn=request.applied_lsn,
+        staleness_ms=request.staleness_ms,
+    )

@@ -1,0 +1,147 @@
+"""The running coordinator: server, probes and the clockwork between them, and their orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_service
+from grpc_reflection.v1alpha import reflection
+
+from aidb.v1 import cluster_pb2 as pb
+from aidb.v1 import cluster_pb2_grpc as rpc
+from aidb_coordinator.bootstrap import begin_term
+from aidb_coordinator.control import Clock, Control
+from aidb_coordinator.events import EventLog
+from aidb_coordinator.probes import Prober, probe
+from aidb_coordinator.service.coordination import Coordination
+from aidb_coordinator.service.discovery import Discovery
+from aidb_coordinator.service.views import ClusterViews
+from aidb_coordinator.settings import Settings
+from aidb_coordinator.store.file import EVENTS, FileStore
+
+log = logging.getLogger("aidb.coordinator")
+
+TICK_SECONDS = 0.1
+MAX_REQUEST_BYTES = 1 << 20
+MAX_RESPONSE_BYTES = 16 << 20
+MAX_CONCURRENT_REQUESTS = 4_096
+
+
+class AddressInUse(Exception):
+    """The address cannot be listened on."""
+
+
+class Server:
+    """`start`, then `wait` until it fails or is stopped, then `stop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = contextlib.AsyncExitStack()
+        self.address = ""
+
+    async def start(self) -> None:
+        """Serves when it returns. Raises StoreError, SettingsError, AddressInUse; then nothing is left open."""
+        async with contextlib.AsyncExitStack() as stack:
+            store = FileStore(self._settings.data)
+            stack.callback(store.close)
+            server = _new_server()
+            # Bound before the term is raised: a start that cannot serve leaves no trace.
+            self.address = _bind(server, self._settings.listen)
+            stored = await asyncio.to_thread(begin_term, store, self._settings)
+            events = EventLog(self._settings.data / EVENTS, Clock().wall_ms)
+            ask = functools.partial(probe, timeout=self._settings.probe_timeout_ms / 1000)
+            self._control = Control(store, stored, events, self._settings, ask)
+            self._prober = Prober(self._control)
+            stack.push_async_callback(self._write_events)
+            self._add_services(server)
+            await server.start()
+            stack.push_async_callback(self._close_server, server)
+            for run in (self._ticks(), self._probes()):
+                stack.push_async_callback(_cancel, asyncio.create_task(run))
+            self._stack = stack.pop_all()
+
+    async def wait(self) -> None:
+        """Raises StoreError when the store is broken."""
+        await asyncio.shield(self._control.broken)
+
+    async def stop(self) -> None:
+        """Refuses new requests, ends watches, gives those in flight the grace time."""
+        await self._stack.aclose()
+
+    def _add_services(self, server: grpc.aio.Server) -> None:
+        views = ClusterViews(self._control)
+        self._discovery = Discovery(self._control, views)
+        self._health = health_service.HealthServicer()
+        rpc.add_DiscoveryServicer_to_server(self._discovery, server)
+        rpc.add_CoordinationServicer_to_server(Coordination(self._control, views, self.address), server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = [pb.DESCRIPTOR.services_by_name[name].full_name for name in ("Discovery", "Coordination")]
+        reflection.enable_server_reflection(
+            (*names, "grpc.health.v1.Health", reflection.SERVICE_NAME), server
+        )
+
+    async def _close_server(self, server: grpc.aio.Server) -> None:
+        await self._health.enter_graceful_shutdown()
+        self._discovery.close()
+        await server.stop(self._settings.grace_seconds)
+
+    async def _ticks(self) -> None:
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        while True:
+            self._control.tick()
+            await self._write_events()
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _probes(self) -> None:
+        try:
+            while True:
+                changed = self._control.changed.next
+                self._prober.sync()
+                await changed.wait()
+        finally:
+            await self._prober.close()
+
+    async def _write_events(self) -> None:
+        batch = self._control.events.unwritten()
+        if not batch:
+            return
+        try:
+            await asyncio.to_thread(self._control.events.write, batch)
+        except OSError as error:
+            log.error("%d events were not written to %s: %s", len(batch), EVENTS, error.strerror)
+
+
+def _new_server() -> grpc.aio.Server:
+    return grpc.aio.server(
+        options=(
+            # Two coordinators on one port would share its clients.
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+            ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
+        ),
+        maximum_concurrent_rpcs=MAX_CONCURRENT_REQUESTS,
+    )
+
+
+def _bind(server: grpc.aio.Server, listen: str) -> str:
+    host, _, _ = listen.rpartition(":")
+    try:
+        port = server.add_insecure_port(listen)
+    except RuntimeError as error:
+        raise AddressInUse(
+            f"cannot listen on {listen}: is the port in use, and the host one of this machine?"
+        ) from error
+    return f"{host}:{port}"
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

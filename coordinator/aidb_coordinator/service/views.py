@@ -1,0 +1,100 @@
+"""What the coordinator knows, as protobuf."""
+
+from __future__ import annotations
+
+import os
+
+from aidb.v1 import cluster_pb2 as pb
+from aidb_coordinator import codec
+from aidb_coordinator.control import Control
+from aidb_coordinator.events import Event
+from aidb_coordinator.health import shard_state
+from aidb_coordinator.topology import Member, Shard
+
+
+class ClusterViews:
+    """The view that clients and nodes get; built once per change, however many read it."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._key: tuple[int, int] | None = None
+        self._view = pb.ClusterView()
+
+    def current(self) -> pb.ClusterView:
+        """Read only: it is shared."""
+        if self._key != self._control.view_key:
+            self._view = pb.ClusterView(
+                topology=codec.to_proto(self._control.topology), health=_health_set(self._control)
+            )
+            self._key = self._control.view_key
+        return self._view
+
+
+def _health_set(control: Control) -> pb.MemberHealthSet:
+    members = []
+    for name in control.topology.members:
+        verdict = control.roster.verdict(name)
+        state = pb.MemberState.ValueType(int(verdict.state))
+        members.append(pb.MemberHealth(name=name, state=state, reason=verdict.reason))
+    return pb.MemberHealthSet(version=control.roster.version, members=members)
+
+
+def cluster_status(control: Control, address: str) -> pb.ClusterStatus:
+    topology = control.topology
+    return pb.ClusterStatus(
+        cluster_uid=topology.cluster_uid,
+        term=topology.term,
+        topology_version=topology.version,
+        shards=[_shard_status(control, shard) for shard in topology.shards],
+        routers=[_member_status(control, router) for router in topology.routers],
+        pid=os.getpid(),
+        address=address,
+        uptime_ms=int((control.clock.monotonic() - control.started) * 1000),
+        feature_level=topology.feature_level,
+    )
+
+
+def _shard_status(control: Control, shard: Shard) -> pb.ShardStatus:
+    primary = shard.primary
+    state, reason = shard_state(
+        None if primary is None else control.roster.verdict(primary.name),
+        ((replica.name, control.roster.verdict(replica.name)) for replica in shard.replicas),
+    )
+    seen = None if primary is None else control.roster.observation(primary.name)
+    return pb.ShardStatus(
+        id=shard.id,
+        state=pb.ShardState.ValueType(int(state)),
+        reason=reason,
+        epoch=shard.epoch,
+        slots=control.topology.slot_counts[shard.id],
+        keys=0 if seen is None else seen.keys,
+        bytes=0 if seen is None else seen.bytes,
+        primary=None if primary is None else _member_status(control, primary),
+        replicas=[_member_status(control, replica) for replica in shard.replicas],
+    )
+
+
+def _member_status(control: Control, member: Member) -> pb.MemberStatus:
+    verdict = control.roster.verdict(member.name)
+    status = pb.MemberStatus(
+        member=codec.member_to_proto(member),
+        state=pb.MemberState.ValueType(int(verdict.state)),
+        reason=verdict.reason,
+    )
+    seen = control.roster.observation(member.name)
+    if seen is not None:
+        status.pid, status.applied_lsn, status.staleness_ms = seen.pid, seen.applied_lsn, seen.staleness_ms
+        if seen.last_heartbeat is not None:
+            status.last_heartbeat_ms = int((control.clock.monotonic() - seen.last_heartbeat) * 1000)
+    return status
+
+
+def event_to_proto(event: Event) -> pb.Event:
+    return pb.Event(
+        seq=event.seq,
+        unix_ms=event.unix_ms,
+        severity=pb.Event.Severity.ValueType(int(event.severity)),
+        reason=event.reason,
+        subject=event.subject,
+        message=event.message,
+    )

@@ -1,0 +1,75 @@
+"""What a coordinator is started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from aidb_coordinator.health import Rules
+
+
+class SettingsError(ValueError):
+    """A setting is out of range or contradicts another or what is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Milliseconds where the name says so. Raises SettingsError for values that cannot work.
+
+    lease_ms: T (D1). heartbeat_ms: how often members report. heartbeat_timeout_ms: silence after which a member is failed.
+    probe_*: active health probes; `probe_failures` silent or unready ones in a row fail a member, `probe_successes` end that.
+    max_watchers: open WatchTopology streams.
+    """
+
+    data: Path
+    listen: str
+    shards: int | None = None
+    cluster_uid: str = ""
+    lease_ms: int = 10_000
+    heartbeat_ms: int = 500
+    heartbeat_timeout_ms: int = 2_500
+    probe_period_ms: int = 500
+    probe_timeout_ms: int = 1_000
+    probe_failures: int = 3
+    probe_successes: int = 1
+    clock_bound_ms: int = 500
+    max_watchers: int = 1_024
+    grace_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        positive = {
+            name: getattr(self, name)
+            for name in (
+                "lease_ms",
+                "heartbeat_ms",
+                "heartbeat_timeout_ms",
+                "probe_period_ms",
+                "probe_timeout_ms",
+                "probe_failures",
+                "probe_successes",
+                "clock_bound_ms",
+                "max_watchers",
+            )
+        }
+        for name, value in positive.items():
+            if value <= 0:
+                raise SettingsError(f"--{name.replace('_', '-')} must be positive, not {value}")
+        if self.heartbeat_ms * 3 > self.lease_ms:
+            raise SettingsError(
+                f"--heartbeat-ms {self.heartbeat_ms} is more than a third of --lease-ms {self.lease_ms}: "
+                "one lost heartbeat would end the lease"
+            )
+        if self.heartbeat_timeout_ms < 2 * self.heartbeat_ms:
+            raise SettingsError(
+                f"--heartbeat-timeout-ms {self.heartbeat_timeout_ms} is less than two heartbeats of {self.heartbeat_ms}"
+            )
+
+    @property
+    def health_rules(self) -> Rules:
+        return Rules(
+            heartbeat_timeout=self.heartbeat_timeout_ms / 1000,
+            failed_probes=self.probe_failures,
+            good_probes=self.probe_successes,
+            grace=2 * self.heartbeat_timeout_ms / 1000,
+            clock_bound_ms=self.clock_bound_ms,
+        )

@@ -1,0 +1,181 @@
+"""The topology in a directory, for one coordinator on one machine.
+
+    LOCK                     flock held for life: the leadership
+    topology.json            {"magic": "aidb-topology", "format": 1, "revision": n, "sha256": "...", "topology": {...}}
+    topology.previous.json   the state before it, for people
+    topology.json.new        a write that did not end
+
+sha256 is over the canonical JSON of `topology` (sorted keys, no spaces). A write goes: new file, fsync; the current file gets
+its second name `topology.previous.json`; rename over the current; fsync of the directory. A crash leaves the old or the new
+state, whole. When the last fsync fails neither is certain, hence StoreBroken.
+A damaged file is refused, never replaced by the previous one: that has older epochs, which would be granted twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from aidb_coordinator import codec
+from aidb_coordinator.store import Conflict, Store, StoreBroken, Stored, StoreError
+from aidb_coordinator.topology import Topology, TopologyError
+
+MAGIC = "aidb-topology"
+FORMAT = 1
+LOCK = "LOCK"
+CURRENT = "topology.json"
+PREVIOUS = "topology.previous.json"
+UNFINISHED = "topology.json.new"
+EVENTS = "events.jsonl"
+# Names that a directory may hold before its first topology was written.
+_HARMLESS = {LOCK, UNFINISHED, EVENTS, "lost+found"}
+
+
+class FileStore(Store):
+    """Raises StoreError when the directory is somebody else's, locked, not writable or foreign."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._lock = _lock(directory)
+        try:
+            self._check_own()
+        except BaseException:
+            self.close()
+            raise
+
+    def load(self) -> Stored | None:
+        path = self._directory / CURRENT
+        try:
+            text = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}") from error
+        return _decode(path, text)
+
+    def swap(self, expected: str | None, topology: Topology) -> Stored:
+        stored = self.load()
+        if (stored.revision if stored else None) != expected:
+            raise Conflict(
+                f"{self._directory / CURRENT} was changed by somebody else: it is not at revision {expected}"
+            )
+        revision = 1 if stored is None else int(stored.revision) + 1
+        new, current = self._directory / UNFINISHED, self._directory / CURRENT
+        try:
+            _write_synced(new, _encode(topology, revision))
+            if stored is not None:
+                self._keep_previous(current)
+        except OSError as error:
+            raise StoreError(
+                f"cannot write the topology to {new}: {error.strerror}; nothing was changed"
+            ) from error
+        try:
+            os.replace(new, current)
+            _sync_directory(self._directory)
+        except OSError as error:
+            raise StoreBroken(f"cannot tell whether {current} was replaced: {error.strerror}") from error
+        return Stored(topology, str(revision))
+
+    def leads_until(self) -> float:
+        return math.inf
+
+    def close(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _check_own(self) -> None:
+        names = {entry.name for entry in self._directory.iterdir()}
+        if CURRENT in names:
+            return
+        if PREVIOUS in names:
+            raise StoreError(
+                f"{self._directory / CURRENT} is missing, but {PREVIOUS} is there: put the newest copy of {CURRENT} back"
+            )
+        foreign = sorted(names - _HARMLESS)
+        if foreign:
+            raise StoreError(
+                f"{self._directory} is not a coordinator's directory, it holds {', '.join(foreign[:3])}: "
+                "name an empty directory, or the one of this cluster"
+            )
+
+    def _keep_previous(self, current: Path) -> None:
+        link = self._directory / (PREVIOUS + ".new")
+        with contextlib.suppress(FileNotFoundError):
+            link.unlink()
+        os.link(current, link)
+        os.replace(link, self._directory / PREVIOUS)
+
+
+def _lock(directory: Path) -> int:
+    """The descriptor that holds the lock; it ends with the process, however that ends."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise StoreError(f"cannot use {directory} as data directory: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise StoreError(
+            f"{directory} is locked: another coordinator runs on it; stop that one first"
+        ) from error
+    return descriptor
+
+
+def _canonical(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _encode(topology: Topology, revision: int) -> bytes:
+    body = _canonical(codec.to_json(topology))
+    head = {
+        "format": FORMAT,
+        "magic": MAGIC,
+        "revision": revision,
+        "sha256": hashlib.sha256(body).hexdigest(),
+    }
+    return _canonical(head)[:-1] + b',"topology":' + body + b"}\n"
+
+
+def _decode(path: Path, text: bytes) -> Stored:
+    """Raises StoreError that names `path`."""
+    advice = f"restore it from a copy; the state before it is in {PREVIOUS}"
+    try:
+        document = json.loads(text)
+        if not isinstance(document, dict) or document.get("magic") != MAGIC:
+            raise StoreError(f"{path} is not a topology of AiDb: name the coordinator's data directory")
+        if document["format"] > FORMAT:
+            raise StoreError(
+                f"{path} has format {document['format']}, newer than {FORMAT}: start a newer version of AiDb"
+            )
+        body = document["topology"]
+        if hashlib.sha256(_canonical(body)).hexdigest() != document["sha256"]:
+            raise StoreError(f"{path} is damaged, its checksum differs: {advice}")
+        return Stored(codec.from_json(body), str(int(document["revision"])))
+    except TopologyError as error:
+        raise StoreError(f"{path}: {error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} is damaged: {error}; {advice}") from error
+
+
+def _write_synced(path: Path, text: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,264 @@
+"""The topology: the one document that says who owns which slots.
+
+Immutable values and pure transitions; `codec` turns them into protobuf and JSON, `store` keeps them.
+Invariants:
+- `version` rises by one with every transition that changes ownership, an epoch or an address, and with nothing else:
+  health, leases and progress live beside the document, and a new `term` alone does not raise it.
+- the epoch of a shard never falls (V4, D10).
+- a name belongs to one member.
+A transition that changes nothing returns the very same object, so `new is old` means that there is nothing to store.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from functools import cached_property
+
+from aidb.slots import SLOT_COUNT
+
+FORMAT = 1
+NOBODY = 0xFFFF
+MAX_SHARDS = NOBODY
+FEATURE_LEVEL = 1
+# Cuts kept per shard (C5), newest epochs last. Older tokens than these cannot be judged; each is some 12 bytes.
+MAX_CUTS = 32
+
+
+class TopologyError(ValueError):
+    """The document contradicts itself, or a transition was asked for that it does not allow."""
+
+
+class Role(IntEnum):
+    """Numbers of aidb.v1.Role."""
+
+    UNKNOWN = 0
+    PRIMARY = 1
+    REPLICA = 2
+    ROUTER = 3
+    COORDINATOR = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A program that serves. `address` and `metrics_address` are host:port; `shard` is 0 for routers."""
+
+    name: str
+    address: str
+    role: Role
+    shard: int = 0
+    zone: str = ""
+    node: str = ""
+    feature_min: int = FEATURE_LEVEL
+    feature_max: int = FEATURE_LEVEL
+    metrics_address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where the log of `epoch` ended (C5)."""
+
+    epoch: int
+    lsn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """`epoch` 0 and no `disk_id`: no primary has ever registered."""
+
+    id: int
+    epoch: int = 0
+    incarnation: int = 1
+    disk_id: str = ""
+    primary: Member | None = None
+    replicas: tuple[Member, ...] = ()
+    cuts: tuple[Cut, ...] = ()
+    tail_set: tuple[str, ...] = ()
+
+    @property
+    def fresh(self) -> bool:
+        return self.epoch == 0 and not self.disk_id
+
+    def members(self) -> Iterator[Member]:
+        if self.primary is not None:
+            yield self.primary
+        yield from self.replicas
+
+
+@dataclass(frozen=True, slots=True)
+class SlotSpan:
+    """Inclusive on both ends."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlotEpoch:
+    """Slots whose epoch is not 0 (M6), and the LSN that the owner's answers start from (C5)."""
+
+    span: SlotSpan
+    epoch: int
+    since_lsn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """M1: what PREPARE records."""
+
+    id: str
+    attempt: int
+    slots: tuple[SlotSpan, ...]
+    source: int
+    source_epoch: int
+    target: int
+    target_epoch: int
+    step: str
+
+
+@dataclass(frozen=True)
+class Topology:
+    """`slot_owners` is packed: a big-endian uint16 for each slot, `NOBODY` where no shard owns it."""
+
+    cluster_uid: str
+    slot_owners: bytes
+    shards: tuple[Shard, ...]
+    version: int = 1
+    term: int = 0
+    feature_level: int = FEATURE_LEVEL
+    slot_epochs: tuple[SlotEpoch, ...] = ()
+    routers: tuple[Member, ...] = ()
+    moves: tuple[Move, ...] = ()
+
+    @cached_property
+    def members(self) -> dict[str, Member]:
+        """Every member by name."""
+        found = {member.name: member for shard in self.shards for member in shard.members()}
+        found.update((router.name, router) for router in self.routers)
+        return found
+
+    @cached_property
+    def slot_counts(self) -> dict[int, int]:
+        """Slots of each shard, by shard id; shards without slots count 0."""
+        counts = {shard.id: 0 for shard in self.shards}
+        for owner in unpack_owners(self.slot_owners):
+            if owner != NOBODY:
+                counts[owner] += 1
+        return counts
+
+    @cached_property
+    def _positions(self) -> dict[int, int]:
+        return {shard.id: position for position, shard in enumerate(self.shards)}
+
+    def shard(self, shard_id: int) -> Shard | None:
+        position = self._positions.get(shard_id)
+        return None if position is None else self.shards[position]
+
+    def owner(self, slot: int) -> int:
+        """The shard that owns `slot`, or `NOBODY`."""
+        return int.from_bytes(self.slot_owners[2 * slot : 2 * slot + 2], "big")
+
+
+def pack_owners(owners: list[int]) -> bytes:
+    packed = array("H", owners)
+    if sys.byteorder == "little":
+        packed.byteswap()
+    return packed.tobytes()
+
+
+def unpack_owners(packed: bytes) -> list[int]:
+    owners = array("H")
+    owners.frombytes(packed)
+    if sys.byteorder == "little":
+        owners.byteswap()
+    return owners.tolist()
+
+
+def check(topology: Topology) -> None:
+    """Raises TopologyError when the document breaks an invariant; for documents that come from outside."""
+    if len(topology.slot_owners) != 2 * SLOT_COUNT:
+        raise TopologyError(f"the slot table has {len(topology.slot_owners)} bytes, not {2 * SLOT_COUNT}")
+    ids = [shard.id for shard in topology.shards]
+    if ids != sorted(set(ids)) or (ids and ids[-1] >= NOBODY):
+        raise TopologyError("shard ids are not ascending, or out of range")
+    strangers = set(unpack_owners(topology.slot_owners)) - set(ids) - {NOBODY}
+    if strangers:
+        raise TopologyError(f"slots belong to shards that do not exist: {sorted(strangers)[:5]}")
+    if len(topology.members) != sum(1 for s in topology.shards for _ in s.members()) + len(topology.routers):
+        raise TopologyError("two members share a name")
+
+
+def with_term(topology: Topology, term: int) -> Topology:
+    """The document as a coordinator of `term` writes it. Raises TopologyError for a term that is not newer."""
+    if term <= topology.term:
+        raise TopologyError(f"term {term} is not newer than {topology.term}")
+    return replace(topology, term=term)
+
+
+def put_replica(topology: Topology, member: Member) -> Topology:
+    """Records a replica, new or at a new address. Raises TopologyError when its shard does not exist."""
+    shard = _existing(topology, member.shard)
+    replicas = _put(shard.replicas, member)
+    return (
+        topology if replicas is shard.replicas else _with_shard(topology, replace(shard, replicas=replicas))
+    )
+
+
+def put_router(topology: Topology, member: Member) -> Topology:
+    routers = _put(topology.routers, member)
+    return topology if routers is topology.routers else _next(replace(topology, routers=routers))
+
+
+def grant_epoch(
+    topology: Topology, primary: Member, *, epoch: int, disk_id: str, cut: Cut | None
+) -> Topology:
+    """Publishes `primary` as the holder of `epoch` of its shard, and where the log before it ended.
+
+    Granting the published epoch once more is allowed (D10: granted, but never used). Raises TopologyError when the epoch
+    would fall or the shard does not exist.
+    """
+    shard = _existing(topology, primary.shard)
+    if epoch < max(shard.epoch, 1):
+        raise TopologyError(f"epoch {epoch} of shard {shard.id} is older than the published {shard.epoch}")
+    cuts = shard.cuts
+    if cut is not None:
+        cuts = (*(kept for kept in shard.cuts if kept.epoch < cut.epoch), cut)[-MAX_CUTS:]
+    granted = replace(shard, epoch=epoch, disk_id=disk_id, primary=primary, cuts=cuts)
+    return topology if granted == shard else _with_shard(topology, granted)
+
+
+def forget_member(topology: Topology, name: str) -> Topology:
+    """Drops a replica or router that will not come back. Primaries stay: they hold data. Unknown names change nothing."""
+    member = topology.members.get(name)
+    if member is None or member.role is Role.PRIMARY:
+        return topology
+    if member.role is Role.ROUTER:
+        return _next(replace(topology, routers=tuple(r for r in topology.routers if r.name != name)))
+    shard = _existing(topology, member.shard)
+    return _with_shard(topology, replace(shard, replicas=tuple(r for r in shard.replicas if r.name != name)))
+
+
+def _existing(topology: Topology, shard_id: int) -> Shard:
+    shard = topology.shard(shard_id)
+    if shard is None:
+        raise TopologyError(f"shard {shard_id} does not exist")
+    return shard
+
+
+def _with_shard(topology: Topology, shard: Shard) -> Topology:
+    return _next(replace(topology, shards=tuple(shard if s.id == shard.id else s for s in topology.shards)))
+
+
+def _next(topology: Topology) -> Topology:
+    return replace(topology, version=topology.version + 1)
+
+
+def _put(members: tuple[Member, ...], member: Member) -> tuple[Member, ...]:
+    """`members` with `member` in it, by name; the same tuple when it was there already."""
+    if member in members:
+        return members
+    others = (kept for kept in members if kept.name != member.name)
+    return tuple(sorted((*others, member), key=lambda kept: kept.name))
