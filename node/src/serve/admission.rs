@@ -1,0 +1,258 @@
+//! Admission: who may still come in, and until when.
+//!
+//! A request is counted before the phase is read, and a drain changes the phase before it reads the count: so once the
+//! count is zero in phase `Stopping`, no request is inside.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use aidb_client::pb::{self, ErrorCode};
+use tokio::sync::Notify;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+use super::clock::wall_ms;
+use super::errors::refuse;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    Starting,
+    Serving,
+    Stopping,
+}
+
+/// What a client refused with BUSY is asked to wait.
+const RETRY_AFTER_MS: u32 = 50;
+
+pub struct Admission {
+    phase: AtomicU8,
+    in_flight: AtomicUsize,
+    bytes: AtomicUsize,
+    requests: AtomicU64,
+    left: Notify,
+    max_in_flight: usize,
+    max_bytes: usize,
+}
+
+impl Admission {
+    pub fn new(max_in_flight: usize, max_bytes: usize) -> Self {
+        Self {
+            phase: AtomicU8::new(Phase::Starting as u8),
+            in_flight: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            requests: AtomicU64::new(0),
+            left: Notify::new(),
+            max_in_flight,
+            max_bytes,
+        }
+    }
+
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::SeqCst) {
+            0 => Phase::Starting,
+            1 => Phase::Serving,
+            _ => Phase::Stopping,
+        }
+    }
+
+    /// Phases only go forward: a grant that arrives during the drain opens nothing.
+    pub fn enter(&self, phase: Phase) {
+        self.phase.fetch_max(phase as u8, Ordering::SeqCst);
+    }
+
+    /// Requests let in since the start.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Lets a request of about `bytes` in, or says why not. It counts until the guard is dropped.
+    pub fn admit(
+        self: &Arc<Self>,
+        header: Option<&pb::RequestHeader>,
+        metadata: &MetadataMap,
+        bytes: usize,
+    ) -> Result<Admitted, Status> {
+        let in_flight = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
+        let held = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let deadline_ms = deadline(header, metadata, wall_ms());
+        let admitted = Admitted { admission: Arc::clone(self), bytes, deadline_ms };
+        match self.phase() {
+            Phase::Starting => {
+                return Err(refuse(ErrorCode::Starting, "this node is starting; retry in a moment"));
+            }
+            Phase::Stopping => {
+                return Err(refuse(ErrorCode::ShuttingDown, "this node leaves the cluster; retry elsewhere or later"));
+            }
+            Phase::Serving => {}
+        }
+        if in_flight > self.max_in_flight || (held > self.max_bytes && held > bytes) {
+            return Err(busy(format!("{in_flight} requests with {held} bytes are in flight here")));
+        }
+        admitted.in_time()?;
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        Ok(admitted)
+    }
+
+    /// Waits until no request is inside; false when `grace` passed first.
+    pub async fn drained(&self, grace: Duration) -> bool {
+        let drained = async {
+            loop {
+                let left = self.left.notified();
+                if self.in_flight.load(Ordering::SeqCst) == 0 {
+                    return;
+                }
+                left.await;
+            }
+        };
+        tokio::time::timeout(grace, drained).await.is_ok()
+    }
+}
+
+/// A BUSY answer that says when to come back.
+pub fn busy(why: impl AsRef<str>) -> Status {
+    aidb_client::error::status(pb::Error {
+        code: ErrorCode::Busy.into(),
+        message: format!("{}; retry after {RETRY_AFTER_MS} ms", why.as_ref()),
+        retryable: true,
+        retry_after_ms: RETRY_AFTER_MS,
+        ..Default::default()
+    })
+}
+
+/// A request inside, with its deadline.
+pub struct Admitted {
+    admission: Arc<Admission>,
+    bytes: usize,
+    /// Wall clock; 0 = none.
+    pub deadline_ms: u64,
+}
+
+impl Admitted {
+    /// Refuses when the deadline has passed.
+    pub fn in_time(&self) -> Result<(), Status> {
+        if self.deadline_ms != 0 && wall_ms() >= self.deadline_ms {
+            return Err(refuse(ErrorCode::DeadlineExceeded, "the deadline passed before the request was begun"));
+        }
+        Ok(())
+    }
+
+    /// What is left, None = no deadline.
+    pub fn remaining(&self) -> Option<Duration> {
+        (self.deadline_ms != 0).then(|| Duration::from_millis(self.deadline_ms.saturating_sub(wall_ms())))
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.admission.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        if self.admission.in_flight.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.admission.left.notify_waiters();
+        }
+    }
+}
+
+/// The earlier of the header's absolute deadline and the transport's timeout; 0 = none.
+fn deadline(header: Option<&pb::RequestHeader>, metadata: &MetadataMap, now_ms: u64) -> u64 {
+    let absolute = header.map_or(0, |header| header.deadline_unix_ms);
+    let timeout = metadata.get("grpc-timeout").and_then(|value| timeout_ms(value.to_str().ok()?));
+    match (absolute, timeout) {
+        (absolute, None) => absolute,
+        (0, Some(timeout)) => now_ms.saturating_add(timeout),
+        (absolute, Some(timeout)) => absolute.min(now_ms.saturating_add(timeout)),
+    }
+}
+
+/// `grpc-timeout`: at most eight digits and a unit.
+fn timeout_ms(value: &str) -> Option<u64> {
+    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
+    if digits.len() > 8 {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(count * 3_600_000),
+        "M" => Some(count * 60_000),
+        "S" => Some(count * 1000),
+        "m" => Some(count),
+        "u" => Some(count / 1000),
+        "n" => Some(count / 1_000_000),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(max: usize) -> Arc<Admission> {
+        let admission = Arc::new(Admission::new(max, 1000));
+        admission.enter(Phase::Serving);
+        admission
+    }
+
+    fn code(refused: Result<Admitted, Status>) -> Option<ErrorCode> {
+        refused.err().map(|status| aidb_client::error::code_of(&status))
+    }
+
+    #[test]
+    fn the_earlier_deadline_counts() {
+        let mut metadata = MetadataMap::new();
+        let header = pb::RequestHeader { deadline_unix_ms: 1500, ..Default::default() };
+        assert_eq!(deadline(Some(&header), &metadata, 1000), 1500);
+        metadata.insert("grpc-timeout", "200m".parse().unwrap());
+        assert_eq!(deadline(Some(&header), &metadata, 1000), 1200);
+        assert_eq!(deadline(None, &metadata, 1000), 1200);
+        assert_eq!(deadline(None, &MetadataMap::new(), 1000), 0);
+        for bad in ["", "5", "m", "123456789m", "-1S", "5x"] {
+            assert_eq!(timeout_ms(bad), None, "{bad:?}");
+        }
+        assert_eq!(timeout_ms("2S"), Some(2000));
+    }
+
+    #[test]
+    fn phases_decide_and_never_go_back() {
+        let admission = Arc::new(Admission::new(10, 1000));
+        let metadata = MetadataMap::new();
+        assert_eq!(code(admission.admit(None, &metadata, 0)), Some(ErrorCode::Starting));
+        admission.enter(Phase::Serving);
+        assert_eq!(code(admission.admit(None, &metadata, 0)), None);
+        admission.enter(Phase::Stopping);
+        admission.enter(Phase::Serving);
+        assert_eq!(code(admission.admit(None, &metadata, 0)), Some(ErrorCode::ShuttingDown));
+    }
+
+    #[test]
+    fn load_beyond_the_limits_is_shed() {
+        let admission = open(2);
+        let metadata = MetadataMap::new();
+        let first = admission.admit(None, &metadata, 5000).ok();
+        assert!(first.is_some(), "one request alone may be larger than the limit");
+        assert_eq!(code(admission.admit(None, &metadata, 10)), Some(ErrorCode::Busy));
+        drop(first);
+        let _held = (admission.admit(None, &metadata, 0).ok(), admission.admit(None, &metadata, 0).ok());
+        assert_eq!(code(admission.admit(None, &metadata, 0)), Some(ErrorCode::Busy));
+    }
+
+    #[test]
+    fn a_passed_deadline_is_refused() {
+        let header = pb::RequestHeader { deadline_unix_ms: 1, ..Default::default() };
+        let refused = open(1).admit(Some(&header), &MetadataMap::new(), 0);
+        assert_eq!(code(refused), Some(ErrorCode::DeadlineExceeded));
+    }
+
+    #[tokio::test]
+    async fn a_drain_waits_for_the_last_request() {
+        let admission = open(4);
+        let held = admission.admit(None, &MetadataMap::new(), 0).ok();
+        admission.enter(Phase::Stopping);
+        assert!(!admission.drained(Duration::ZERO).await);
+        let waiting = tokio::spawn({
+            let admission = Arc::clone(&admission);
+            async move { admission.drained(Duration::from_secs(60)).await }
+        });
+        drop(held);
+        assert!(waiting.await.unwrap());
+    }
+}

@@ -1,0 +1,119 @@
+//! The heartbeat: renews the lease, reports health, brings the newest view.
+//!
+//! One call is under way at a time. A failed one is repeated soon, with growing and jittered pauses that never exceed a
+//! tenth of the lease, so that a coordinator that is back is found long before the evidence ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aidb_client::pb;
+
+use super::clock::{boottime_ns, wall_ms};
+use super::coordinator::Coordinator;
+use super::host::Event;
+use super::lease::Renewal;
+use super::node::{Node, call_timeout};
+use super::role::Grant;
+
+/// Beats until the node stops, or until the coordinator asks for a new registration.
+pub async fn run(node: Arc<Node>, coordinator: Coordinator, grant: Grant, on_health: impl AsyncFn()) {
+    let timeout = call_timeout(grant.lease);
+    let mut failures = 0;
+    loop {
+        let sent_ns = boottime_ns();
+        let sent_ms = wall_ms();
+        let answer = tokio::select! {
+            answer = coordinator.heartbeat(beat(&node, &grant, sent_ms), timeout) => answer,
+            () = node.stopping() => return,
+        };
+        match answer {
+            Ok(answer) => {
+                failures = 0;
+                node.compare_clocks(sent_ms, answer.wall_clock_ms);
+                if !take(&node, &grant, answer, sent_ns) {
+                    return;
+                }
+            }
+            Err(_) => failures += 1,
+        }
+        on_health().await;
+        tokio::select! {
+            () = tokio::time::sleep(pause(grant.heartbeat, grant.lease, failures)) => {}
+            () = node.beat.notified() => {}
+            () = node.stopping() => return,
+        }
+    }
+}
+
+/// Takes an answer; false when this process has to register anew.
+fn take(node: &Node, grant: &Grant, answer: pb::HeartbeatResponse, sent_ns: u64) -> bool {
+    if !node.lease.saw_term(answer.term) {
+        return true; // an older coordinator (D2): nothing of it counts
+    }
+    if answer.register_again {
+        node.lease.lose();
+        node.tell(Event::RegisterAgain);
+        return false;
+    }
+    if let Some(view) = answer.view {
+        node.topology.offer(view);
+    }
+    if answer.renewed {
+        node.lease.renew(Renewal {
+            epoch: grant.epoch,
+            term: answer.term,
+            sent_ns,
+            lease_ms: answer.lease_ms.into(),
+        });
+    }
+    true
+}
+
+fn beat(node: &Node, grant: &Grant, sent_ms: u64) -> pb::HeartbeatRequest {
+    let view = node.topology.view();
+    let report = node.report();
+    let (_, reason) = node.serving();
+    let state = if report.healthy { pb::MemberState::MemberHealthy } else { pb::MemberState::MemberFailed };
+    pb::HeartbeatRequest {
+        name: node.identity.name.clone(),
+        process_id: node.identity.process_id.clone(),
+        role: node.identity.role.into(),
+        shard: node.identity.shard,
+        epoch: grant.epoch,
+        term: node.lease.term(),
+        topology_version: view.version(),
+        health_version: view.health_version(),
+        wall_clock_ms: sent_ms,
+        state: state.into(),
+        reason,
+        keys: report.keys,
+        bytes: report.bytes,
+        applied_lsn: report.applied_lsn,
+        staleness_ms: report.staleness_ms,
+        cluster_uid: grant.cluster_uid.clone(),
+        pid: std::process::id().into(),
+    }
+}
+
+fn pause(heartbeat: Duration, lease: Duration, failures: u32) -> Duration {
+    if failures == 0 {
+        return heartbeat;
+    }
+    let most = (lease / 10).max(Duration::from_millis(20));
+    let grown = Duration::from_millis(20) * 2u32.pow(failures.min(8));
+    grown.min(most).mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_stay_well_within_the_lease() {
+        let lease = Duration::from_secs(1);
+        for failures in 1..100 {
+            assert!(pause(Duration::from_millis(500), lease, failures) <= lease / 10);
+        }
+        assert_eq!(pause(Duration::from_millis(500), lease, 0), Duration::from_millis(500));
+    }
+}

@@ -1,0 +1,330 @@
+//! The threads of one program, and its beginning and end.
+//!
+//! Each serving thread has its own current-thread runtime and listener: a request never changes threads. One more, the
+//! control thread, beats and runs the role's background work, so that a busy server keeps its lease.
+//!
+//! The end, in this order: refuse new requests; wait for those inside; leave the cluster; end the streams and the
+//! servers; join the threads; let the role flush and release. Each step is bounded by what is left of the grace.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use aidb_client::pb;
+use aidb_client::pb::discovery_server::DiscoveryServer;
+use aidb_client::pb::node_server::NodeServer;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tonic::Status;
+use tonic::service::RoutesBuilder;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+
+use super::admin::NodeService;
+use super::admission::Phase;
+use super::coordinator::{Coordinator, Registration};
+use super::discovery::DiscoveryService;
+use super::errors::StartError;
+use super::heartbeat;
+use super::lease::Renewal;
+use super::listen::listen;
+use super::node::{Node, call_timeout};
+use super::options::ServeOptions;
+use super::role::{Grant, Role};
+
+/// What the native side tells Python.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The coordinator does not know this process: register anew, with a new epoch.
+    RegisterAgain,
+    /// An administrator asks for the end; zero = the configured grace.
+    Drain { grace: Duration },
+    /// The program cannot go on.
+    Failed { reason: String },
+}
+
+/// How long a connection may be silent before it is asked whether it lives, and how long the answer may take.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+const STREAMS_PER_CONNECTION: u32 = 4096;
+const STORAGE_SERVICE: &str = "aidb.v1.Storage";
+
+pub struct Host {
+    node: Arc<Node>,
+    role: Arc<dyn Role>,
+    address: SocketAddr,
+    coordinator: Coordinator,
+    control: Handle,
+    health: HealthReporter,
+    events: Mutex<Receiver<Event>>,
+    /// Ends the runtimes whatever they do.
+    abort: watch::Sender<bool>,
+    running: Mutex<Running>,
+}
+
+#[derive(Default)]
+struct Running {
+    threads: Vec<JoinHandle<()>>,
+    heartbeat: Option<AbortHandle>,
+    stopped: bool,
+}
+
+impl Host {
+    /// Binds and answers at once: STARTING until `begin`.
+    pub fn start(options: &ServeOptions, role: Arc<dyn Role>) -> Result<Self, StartError> {
+        let listeners = listen(&options.listen, options.threads)?;
+        let address = listeners[0].local_addr().map_err(StartError::Thread)?;
+        let (sender, events) = mpsc::channel();
+        let node = Arc::new(Node::new(options, address.to_string(), sender));
+        let health = HealthReporter::new();
+        let abort = watch::Sender::new(false);
+        let control = runtime()?;
+        let handle = control.handle().clone();
+        let coordinator = {
+            let _on_runtime = handle.enter();
+            Coordinator::connect(&options.coordinator)
+                .map_err(|_| StartError::BadAddress { listen: options.coordinator.clone() })?
+        };
+        node.attach(&role);
+        let mut running = Running::default();
+        for (index, listener) in listeners.into_iter().enumerate() {
+            let runtime = runtime()?;
+            let thread = Serving {
+                node: Arc::clone(&node),
+                role: Arc::clone(&role),
+                health: health.clone(),
+                abort: abort.subscribe(),
+            };
+            running.threads.push(spawn(format!("serve-{index}"), move || thread.run(runtime, listener))?);
+        }
+        let background = {
+            let (node, role, health) = (Arc::clone(&node), Arc::clone(&role), health.clone());
+            async move {
+                set_health(&health, false).await;
+                role.run(node).await;
+            }
+        };
+        let ended = node_end(Arc::clone(&node), abort.subscribe());
+        running.threads.push(spawn("control".into(), move || {
+            let background = control.spawn(background);
+            control.block_on(ended);
+            background.abort();
+            control.shutdown_timeout(Duration::from_millis(100));
+        })?);
+        Ok(Self {
+            node,
+            role,
+            address,
+            coordinator,
+            control: handle,
+            health,
+            events: Mutex::new(events),
+            abort,
+            running: Mutex::new(running),
+        })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// One registration with the coordinator; the caller decides about another.
+    pub fn register(&self, start: &Registration, timeout: Duration) -> Result<Grant, Status> {
+        self.on_control(timeout, {
+            let (node, coordinator, start) = (Arc::clone(&self.node), self.coordinator.clone(), start.clone());
+            async move { coordinator.register(&node, &start, timeout).await }
+        })
+    }
+
+    /// Takes a grant and serves by it, until the next one or the end.
+    pub fn begin(&self, grant: Grant) -> Result<(), Status> {
+        let mut running = self.running();
+        if let Some(previous) = running.heartbeat.take() {
+            previous.abort();
+        }
+        self.role.begin(&self.node, &grant)?;
+        self.node.begin(&grant);
+        self.node.lease.begin(Renewal {
+            epoch: grant.epoch,
+            term: grant.term,
+            sent_ns: grant.sent_ns,
+            lease_ms: grant.lease.as_millis() as u64,
+        });
+        self.node.admission.enter(Phase::Serving);
+        let (node, health) = (Arc::clone(&self.node), self.health.clone());
+        let coordinator = self.coordinator.clone();
+        let beating = self.control.spawn(async move {
+            let report = async || set_health(&health, node.serving().0).await;
+            report().await;
+            heartbeat::run(Arc::clone(&node), coordinator, grant, report).await;
+        });
+        running.heartbeat = Some(beating.abort_handle());
+        Ok(())
+    }
+
+    /// The next event; None when there was none in `timeout`.
+    pub fn wait(&self, timeout: Duration) -> Option<Event> {
+        let events = self.events.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        match events.recv_timeout(timeout) {
+            Ok(event) => Some(event),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    pub fn stats(&self) -> pb::GetStatsResponse {
+        self.node.stats()
+    }
+
+    /// Ends the program; true when every request inside was answered within `grace`. Idempotent.
+    pub fn stop(&self, grace: Duration) -> bool {
+        let mut running = self.running();
+        if running.stopped {
+            return true;
+        }
+        running.stopped = true;
+        let end = Instant::now() + grace;
+        let left = || end.saturating_duration_since(Instant::now());
+        self.node.admission.enter(Phase::Stopping);
+        let drained = self.on_control(grace + Duration::from_secs(1), {
+            let (node, health) = (Arc::clone(&self.node), self.health.clone());
+            async move {
+                set_health(&health, false).await;
+                Ok(node.admission.drained(grace).await)
+            }
+        });
+        if let Some(beating) = running.heartbeat.take() {
+            beating.abort();
+            let patience = call_timeout(Duration::from_secs(4)).min(left().max(Duration::from_millis(200)));
+            let (node, coordinator) = (Arc::clone(&self.node), self.coordinator.clone());
+            // A coordinator that is down learns of the end by the missing heartbeats.
+            let _ = self.on_control(patience, async move { coordinator.leave(&node, patience).await });
+        }
+        self.node.stop();
+        let patience = left().max(Duration::from_millis(500));
+        let threads = std::mem::take(&mut running.threads);
+        let until = Instant::now() + patience;
+        while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < until {
+            thread::sleep(Duration::from_millis(2));
+        }
+        self.abort.send_replace(true);
+        for thread in threads {
+            let _ = thread.join();
+        }
+        self.role.stop();
+        drained.unwrap_or(false)
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Runs `work` on the control thread and waits for it.
+    fn on_control<T: Send + 'static>(
+        &self,
+        timeout: Duration,
+        work: impl Future<Output = Result<T, Status>> + Send + 'static,
+    ) -> Result<T, Status> {
+        let (sender, receiver) = mpsc::channel();
+        self.control.spawn(async move {
+            let _ = sender.send(work.await);
+        });
+        receiver
+            .recv_timeout(timeout + Duration::from_millis(500))
+            .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")))
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.stop(Duration::ZERO);
+    }
+}
+
+/// One serving thread.
+struct Serving {
+    node: Arc<Node>,
+    role: Arc<dyn Role>,
+    health: HealthReporter,
+    abort: watch::Receiver<bool>,
+}
+
+impl Serving {
+    fn run(self, runtime: Runtime, listener: TcpListener) {
+        let node = Arc::clone(&self.node);
+        if let Err(reason) = runtime.block_on(self.serve(listener)) {
+            node.tell(Event::Failed { reason });
+        }
+        runtime.shutdown_timeout(Duration::from_secs(1));
+    }
+
+    async fn serve(mut self, listener: TcpListener) -> Result<(), String> {
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let routes = self.routes()?;
+        let stopping = {
+            let node = Arc::clone(&self.node);
+            async move { node.stopping().await }
+        };
+        let serving = Server::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE))
+            .http2_keepalive_timeout(Some(KEEPALIVE))
+            .max_concurrent_streams(Some(STREAMS_PER_CONNECTION))
+            .initial_stream_window_size(Some(1 << 20))
+            .initial_connection_window_size(Some(8 << 20))
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(incoming, stopping);
+        tokio::select! {
+            served = serving => served.map_err(|error| format!("the server ended: {error}")),
+            _ = self.abort.wait_for(|aborted| *aborted) => Ok(()),
+        }
+    }
+
+    fn routes(&self) -> Result<tonic::service::Routes, String> {
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        let reflection_v1 = reflection.build_v1().map_err(|error| error.to_string())?;
+        let mut routes = RoutesBuilder::default();
+        routes
+            .add_service(HealthServer::new(HealthService::from_health_reporter(self.health.clone())))
+            .add_service(reflection_v1)
+            .add_service(DiscoveryServer::new(DiscoveryService { node: Arc::clone(&self.node) }))
+            .add_service(NodeServer::new(NodeService {
+                node: Arc::clone(&self.node),
+                role: Arc::clone(&self.role),
+            }));
+        Arc::clone(&self.role).routes(&self.node, &mut routes);
+        Ok(routes.routes())
+    }
+}
+
+async fn node_end(node: Arc<Node>, mut abort: watch::Receiver<bool>) {
+    tokio::select! {
+        () = node.stopping() => {}
+        _ = abort.wait_for(|aborted| *aborted) => {}
+    }
+}
+
+async fn set_health(health: &HealthReporter, serving: bool) {
+    let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+    for service in ["", STORAGE_SERVICE] {
+        health.set_service_status(service, status).await;
+    }
+}
+
+fn runtime() -> Result<Runtime, StartError> {
+    Builder::new_current_thread().enable_all().max_blocking_threads(64).build().map_err(StartError::Thread)
+}
+
+fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    thread::Builder::new().name(name).spawn(work).map_err(StartError::Thread)
+}

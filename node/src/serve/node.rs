@@ -1,0 +1,254 @@
+//! The state of one node that every request sees.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use aidb_client::pb::{self, ErrorCode};
+use tokio::sync::{Notify, watch};
+use tonic::{Request, Status};
+
+use super::admission::{Admission, Admitted, Phase};
+use super::clock::{boottime_ns, wall_ms};
+use super::errors::refuse;
+use super::host::Event;
+use super::lease::Lease;
+use super::options::{Identity, Limits, ServeOptions};
+use super::process;
+use super::role::{Grant, Report, Role};
+use super::topology::{TopologyCell, View};
+
+pub struct Node {
+    pub identity: Identity,
+    pub limits: Limits,
+    pub coordinator: String,
+    /// Where this node listens.
+    pub address: String,
+    pub topology: TopologyCell,
+    pub lease: Lease,
+    pub admission: Arc<Admission>,
+    /// Weak: the role holds the node.
+    role: OnceLock<Weak<dyn Role>>,
+    /// A heartbeat is wanted now (M10).
+    pub(super) beat: Notify,
+    pub(super) clock_bound_ms: AtomicU64,
+    pub(super) skewed: AtomicBool,
+    events: Sender<Event>,
+    stop: watch::Sender<bool>,
+    started: Instant,
+}
+
+impl Node {
+    pub(super) fn new(options: &ServeOptions, address: String, events: Sender<Event>) -> Self {
+        let limits = options.limits.clone();
+        Self {
+            identity: options.identity.clone(),
+            coordinator: options.coordinator.clone(),
+            address,
+            topology: TopologyCell::default(),
+            lease: Lease::default(),
+            admission: Arc::new(Admission::new(limits.in_flight, limits.in_flight_bytes)),
+            limits,
+            role: OnceLock::new(),
+            beat: Notify::new(),
+            clock_bound_ms: AtomicU64::new(500),
+            skewed: AtomicBool::new(false),
+            events,
+            stop: watch::Sender::new(false),
+            started: Instant::now(),
+        }
+    }
+
+    pub(super) fn attach(&self, role: &Arc<dyn Role>) {
+        let _ = self.role.set(Arc::downgrade(role));
+    }
+
+    /// Takes what a grant says of the cluster.
+    pub(super) fn begin(&self, grant: &Grant) {
+        self.clock_bound_ms.store(grant.clock_bound.as_millis() as u64, Ordering::Relaxed);
+        let skew = clock_difference(grant.sent_ms, wall_ms(), grant.coordinator_ms);
+        self.skewed.store(skew > self.clock_bound_ms(), Ordering::Release);
+        self.topology.offer(grant.view.clone());
+    }
+
+    pub(super) fn report(&self) -> Report {
+        self.role.get().and_then(Weak::upgrade).map(|role| role.report()).unwrap_or_default()
+    }
+
+    /// First thing in every handler of Storage.
+    pub fn admit<T>(&self, request: &Request<T>, header: Option<&pb::RequestHeader>, bytes: usize) -> Result<Admitted, Status> {
+        self.admission.admit(header, request.metadata(), bytes)
+    }
+
+    /// The view to answer by: at least as new as what the client routed by (M10).
+    pub async fn view_for(&self, header: Option<&pb::RequestHeader>, admitted: &Admitted) -> Result<Arc<View>, Status> {
+        let view = self.topology.view();
+        let wanted = header.map_or(0, |header| header.topology_version);
+        if view.version() >= wanted {
+            return Ok(view);
+        }
+        let wait = admitted.remaining().map_or(self.limits.refresh, |left| left.min(self.limits.refresh));
+        self.beat.notify_one();
+        if self.topology.at_least(wanted, wait).await {
+            return Ok(self.topology.view());
+        }
+        let have = self.topology.view().version();
+        Err(refuse(
+            ErrorCode::TopologyStale,
+            format!("this node knows topology version {have} and could not learn {wanted} in time; retry"),
+        ))
+    }
+
+    /// D1, C7: asked just before anything that only the owner may say.
+    pub fn evidence(&self) -> Result<(), Status> {
+        if self.skewed.load(Ordering::Acquire) {
+            let bound = self.clock_bound_ms();
+            let message = format!("this node's clock differs from the coordinator's by more than {bound} ms; fix its time");
+            return Err(refuse(ErrorCode::ClockSkew, message));
+        }
+        let now = boottime_ns();
+        if self.lease.holds(now) {
+            return Ok(());
+        }
+        let age = self.lease.age_ms(now);
+        Err(refuse(ErrorCode::NoLease, format!("the newest evidence of ownership is {age} ms old; retry in a moment")))
+    }
+
+    pub fn clock_bound_ms(&self) -> u64 {
+        self.clock_bound_ms.load(Ordering::Relaxed)
+    }
+
+    pub fn phase(&self) -> Phase {
+        self.admission.phase()
+    }
+
+    /// Resolves when the node stops: every long stream and background task ends then.
+    pub async fn stopping(&self) {
+        let mut stop = self.stop.subscribe();
+        // The sender lives in `self`, so that the wait ends with the flag only.
+        let _ = stop.wait_for(|stopped| *stopped).await;
+    }
+
+    pub(super) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Tells Python. Nobody listens any more when the process ends: then the event is moot.
+    pub fn tell(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    pub fn response_header(&self, view: &View, lsn: u64, served_by: pb::ServedBy) -> pb::ResponseHeader {
+        pb::ResponseHeader {
+            lsn,
+            shard: self.identity.shard,
+            served_by: served_by.into(),
+            topology_version: view.version(),
+            ..Default::default()
+        }
+    }
+
+    /// `GetStats`: the role's figures and the process's.
+    pub fn stats(&self) -> pb::GetStatsResponse {
+        let of_role = self.role.get().and_then(Weak::upgrade).map(|role| role.stats()).unwrap_or_default();
+        pb::GetStatsResponse {
+            name: self.identity.name.clone(),
+            role: self.role_name().into(),
+            uptime_ms: self.started.elapsed().as_millis() as u64,
+            memory_bytes: process::resident_bytes(),
+            cpu_us: process::cpu_us(),
+            requests: self.admission.requests(),
+            ..of_role
+        }
+    }
+
+    /// `HealthCheck`, for every role.
+    pub fn health(&self) -> pb::HealthCheckResponse {
+        let (serving, reason) = self.serving();
+        pb::HealthCheckResponse {
+            header: None,
+            serving,
+            reason,
+            role: self.role_name().into(),
+            name: self.identity.name.clone(),
+        }
+    }
+
+    /// Whether requests would be answered, and else why not.
+    pub(super) fn serving(&self) -> (bool, String) {
+        match self.phase() {
+            Phase::Starting => return (false, "starting".into()),
+            Phase::Stopping => return (false, "shutting down".into()),
+            Phase::Serving => {}
+        }
+        if self.identity.role == pb::Role::Primary
+            && let Err(status) = self.evidence()
+        {
+            return (false, status.message().into());
+        }
+        let report = self.report();
+        (report.healthy, report.reason)
+    }
+
+    pub fn role_name(&self) -> &'static str {
+        match self.identity.role {
+            pb::Role::Primary => "primary",
+            pb::Role::Replica => "replica",
+            pb::Role::Router => "router",
+            pb::Role::Coordinator => "coordinator",
+            pb::Role::Unknown => "unknown",
+        }
+    }
+
+    /// What this node says of itself when it registers.
+    pub(super) fn member(&self) -> pb::Member {
+        let identity = &self.identity;
+        pb::Member {
+            name: identity.name.clone(),
+            address: self.address.clone(),
+            zone: identity.zone.clone(),
+            node: identity.node.clone(),
+            role: identity.role.into(),
+            feature_min: FEATURE_LEVEL,
+            feature_max: FEATURE_LEVEL,
+            shard: identity.shard,
+            metrics_address: String::new(),
+        }
+    }
+
+    /// Compares clocks by one exchange: beyond the bound even when all of the way took no time at all (C7).
+    pub(super) fn compare_clocks(&self, sent_ms: u64, theirs_ms: u64) {
+        let skew = clock_difference(sent_ms, wall_ms(), theirs_ms);
+        self.skewed.store(skew > self.clock_bound_ms(), Ordering::Release);
+    }
+}
+
+/// The formats this build reads and writes.
+pub(super) const FEATURE_LEVEL: u32 = 1;
+
+/// The least difference (ms) that explains an answer stamped `theirs`, sent at `sent` and received at `received`.
+fn clock_difference(sent: u64, received: u64, theirs: u64) -> u64 {
+    if theirs == 0 {
+        return 0;
+    }
+    sent.saturating_sub(theirs).max(theirs.saturating_sub(received))
+}
+
+/// How long one call to the coordinator may take.
+pub(super) fn call_timeout(lease: Duration) -> Duration {
+    (lease / 4).clamp(Duration::from_millis(100), Duration::from_secs(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_answer_is_no_skew() {
+        assert_eq!(clock_difference(1000, 9000, 5000), 0);
+        assert_eq!(clock_difference(1000, 1010, 400), 600);
+        assert_eq!(clock_difference(1000, 1010, 1710), 700);
+        assert_eq!(clock_difference(1000, 1010, 0), 0);
+    }
+}

@@ -1,0 +1,72 @@
+//! What a program is told when it starts.
+
+use std::time::Duration;
+
+use aidb_client::pb;
+
+/// Who this process is in the cluster.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Stable name, e.g. `shard-0-primary`.
+    pub name: String,
+    pub role: pb::Role,
+    pub shard: u32,
+    pub zone: String,
+    /// The machine.
+    pub node: String,
+    /// Of the data directory; empty for roles without one.
+    pub disk_id: String,
+    /// Random per process: the coordinator tells a restart from a reconnect by it.
+    pub process_id: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    pub identity: Identity,
+    /// `host:port`; port 0 picks a free one.
+    pub listen: String,
+    /// `host:port` of the coordinator.
+    pub coordinator: String,
+    /// Serving threads, each with its own runtime and listener.
+    pub threads: usize,
+    pub limits: Limits,
+}
+
+/// Two threads serve a laptop's cluster of ten processes as well as more would; a node with a machine of its own
+/// is told the number of its cores.
+pub const DEFAULT_THREADS: usize = 2;
+
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub key_bytes: usize,
+    pub value_bytes: usize,
+    pub batch_bytes: usize,
+    /// Requests in flight before BUSY.
+    pub in_flight: usize,
+    /// Bytes of requests in flight before BUSY.
+    pub in_flight_bytes: usize,
+    pub scans: usize,
+    /// How long an answer waits for a topology as new as the client's (M10).
+    pub refresh: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            key_bytes: 8 << 10,
+            value_bytes: 16 << 20,
+            batch_bytes: 32 << 20,
+            in_flight: 8192,
+            in_flight_bytes: 256 << 20,
+            scans: 64,
+            refresh: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Limits {
+    /// The largest gRPC message taken: a full batch, its keys and framing.
+    pub fn message_bytes(&self) -> usize {
+        self.batch_bytes + self.batch_bytes / 4 + (1 << 20)
+    }
+}
