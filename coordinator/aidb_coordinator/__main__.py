@@ -38,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _serve(settings: Settings) -> int:
     server = Server(settings)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         await server.start()
     except StoreError as error:
@@ -52,7 +55,7 @@ async def _serve(settings: Settings) -> int:
     }
     print(json.dumps(ready), flush=True)
     failed = asyncio.create_task(server.wait())
-    asked = asyncio.create_task(_asked_to_stop())
+    asked = asyncio.create_task(stop.wait())
     await asyncio.wait((failed, asked), return_when=asyncio.FIRST_COMPLETED)
     await server.stop()
     asked.cancel()
@@ -61,13 +64,6 @@ async def _serve(settings: Settings) -> int:
         return 0
     print(f"{PROGRAM}: {failed.exception()}", file=sys.stderr)
     return 1
-
-
-async def _asked_to_stop() -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,26 +1,26 @@
 """The coordinator's state and the decisions on it: applies the pure parts to requests, to time and to probes.
 
-One event loop owns everything here, so there are no locks around state; `_writing` only keeps the order of swaps, whose fsync
-happens in a thread so that a busy disk delays no heartbeat. A change counts, and is answered, once the store has it: the
-state in memory never runs ahead of the document.
+One event loop owns everything here, so there are no locks. A change of the topology counts, and is answered, once the store
+has it (`document`); health, leases and what members report are in memory only.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from aidb import errors
 from aidb_coordinator import registration
+from aidb_coordinator import topology as topologies
+from aidb_coordinator.document import Document
 from aidb_coordinator.events import EventLog, Severity
 from aidb_coordinator.health import MemberState, Probe
 from aidb_coordinator.leases import Leases, Renewal
-from aidb_coordinator.registration import DiskClaim, Grant, Refusal
+from aidb_coordinator.registration import DiskClaim, Refusal
 from aidb_coordinator.roster import Change, Roster
 from aidb_coordinator.settings import Settings
-from aidb_coordinator.store import Conflict, Store, StoreBroken, Stored
+from aidb_coordinator.store import Store, Stored
 from aidb_coordinator.topology import Member, Role, Topology
 from aidb_coordinator.watch import Signal
 
@@ -37,7 +37,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The process that speaks for a member; `id` is random."""
+    """The process that speaks for a member; `id` is random, `wall_ms` its clock (0: not told)."""
 
     id: str
     pid: int
@@ -79,12 +79,8 @@ class Control:
         self.clock = clock or Clock()
         self.events = events
         self.changed = Signal()
-        # Set when the store is broken or somebody else writes: the program has to stop and read anew.
-        self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.started = self.clock.monotonic()
-        self._store = store
-        self._stored = stored
-        self._writing = asyncio.Lock()
+        self.document = Document(store, stored, self._topology_changed)
         self.leases = Leases(settings.lease_ms / 1000, store.leads_until())
         self.roster = Roster(settings.health_rules, version=stored.topology.term << 32)
         self.roster.follow(stored.topology.members, self.started)
@@ -99,7 +95,7 @@ class Control:
 
     @property
     def topology(self) -> Topology:
-        return self._stored.topology
+        return self.document.topology
 
     @property
     def view_key(self) -> tuple[int, int]:
@@ -114,8 +110,8 @@ class Control:
         if problem := registration.malformed(member, claim):
             raise errors.InvalidArgument(problem)
         self._check_cluster(process)
-        await self._check_name(member, process)
-        outcome = await self._commit(lambda topology: registration.admit(topology, member, claim))
+        await self._check_place(member, process)
+        outcome = await self.document.commit(lambda topology: registration.admit(topology, member, claim))
         if isinstance(outcome, Refusal):
             self.events.add(Severity.WARNING, "RegistrationRefused", member.name, outcome.message)
             raise errors.RegistrationRefused(outcome.message)
@@ -126,7 +122,7 @@ class Control:
             self.events.add(Severity.NORMAL, "EpochGranted", member.name, message)
         else:
             self.events.add(Severity.NORMAL, "MemberRegistered", member.name, f"at {member.address}")
-        self._follow(self.roster.registered(member.name, process.id, process.pid, now))
+        self._announce(self.roster.registered(member.name, process.id, process.pid, now))
         return outcome.epoch
 
     def heartbeat(self, report: Report) -> Renewal:
@@ -139,19 +135,20 @@ class Control:
             return Renewal.REGISTER_AGAIN
         if seen.process_id not in ("", report.process.id):
             return Renewal.REGISTER_AGAIN
+        if seen.left:
+            # On its way before the member left, or a drain: leaving is final for this process.
+            return Renewal.NOT_NOW
         now = self.clock.monotonic()
-        if member.role is Role.PRIMARY:
-            renewal = self._renew(member, report, now)
-            if renewal is Renewal.REGISTER_AGAIN:
-                return renewal
-        else:
-            renewal = Renewal.RENEWED
+        renewal = self._renew(member, report, now)
+        if renewal is Renewal.REGISTER_AGAIN:
+            return renewal
         seen.process_id, seen.pid = report.process.id, report.process.pid or seen.pid
         seen.keys, seen.bytes = report.keys, report.bytes
         seen.applied_lsn, seen.staleness_ms = report.applied_lsn, report.staleness_ms
-        seen.clock.observe(report.process.wall_ms, self.clock.wall_ms())
+        if report.process.wall_ms:
+            seen.clock.observe(report.process.wall_ms, self.clock.wall_ms())
         seen.heartbeat(now, report.state, report.reason)
-        self._follow(self.roster.settle(report.name, now))
+        self._announce(self.roster.settle(report.name, now))
         return Renewal.NOT_NOW if self._clock_is_off(report.name) else renewal
 
     def leave(self, name: str, process_id: str) -> None:
@@ -162,16 +159,31 @@ class Control:
             return
         if member.role is Role.PRIMARY:
             self.leases.release(member.shard, process_id)
-        self._follow(self.roster.left(name, self.clock.monotonic()))
+        self._announce(self.roster.left(name, self.clock.monotonic()))
+
+    async def forget(self, name: str) -> None:
+        """Drops a stopped replica or router that will not come back from the topology. Raises RegistrationRefused."""
+        member = self.topology.members.get(name)
+        if member is None:
+            return
+        state = self.roster.verdict(name).state
+        if member.role is Role.PRIMARY or state not in (MemberState.LEFT, MemberState.FAILED):
+            raise errors.RegistrationRefused(
+                f"{name} is {state.name.lower()}: only replicas and routers that have stopped can be forgotten"
+            )
+        await self.document.commit(lambda topology: (topologies.forget_member(topology, name), None))
+        self.events.add(Severity.NORMAL, "MemberForgotten", name, "removed from the topology")
 
     def probed(self, name: str, process_id: str, result: Probe) -> None:
-        self._follow(self.roster.probed(name, process_id, result, self.clock.monotonic()))
+        self._announce(self.roster.probed(name, process_id, result, self.clock.monotonic()))
 
     def tick(self) -> None:
         """Time has passed: heartbeats may be missing."""
-        self._follow(self.roster.tick(self.clock.monotonic()))
+        self._announce(self.roster.tick(self.clock.monotonic()))
 
     def _renew(self, member: Member, report: Report, now: float) -> Renewal:
+        if member.role is not Role.PRIMARY:
+            return Renewal.RENEWED
         shard = self.topology.shard(member.shard)
         published = 0 if shard is None else shard.epoch
         return self.leases.renew(member.shard, published, report.epoch, report.process.id, now)
@@ -187,18 +199,27 @@ class Control:
                 "check the coordinator's address and the data directory"
             )
 
-    async def _check_name(self, member: Member, process: Process) -> None:
-        """Two live processes must not take turns under one name. The lock on its disk tells for a primary; else a probe."""
-        holder = self.topology.members.get(member.name)
-        seen = self.roster.observation(member.name)
-        if holder is None or seen is None or member.role is Role.PRIMARY or holder.address == member.address:
+    async def _check_place(self, member: Member, process: Process) -> None:
+        """Two live processes must not take turns under one name, nor two copies of a primary's disk under one id."""
+        holder = self._predecessor(member)
+        if holder is None or holder.address == member.address:
             return
-        alive = self.roster.verdict(member.name).state in (MemberState.HEALTHY, MemberState.STARTING)
-        if alive and seen.process_id != process.id and await self._probe(holder.address) is not Probe.REFUSED:
+        seen = self.roster.observation(holder.name)
+        alive = self.roster.verdict(holder.name).state in (MemberState.HEALTHY, MemberState.STARTING)
+        if seen is None or not alive or seen.process_id == process.id:
+            return
+        if await self._probe(holder.address) is not Probe.REFUSED:
             raise errors.Busy(
-                f"the name {member.name} is in use by a live process at {holder.address}: stop that one, or take another name",
+                f"{holder.name} lives at {holder.address}: stop it before {member.name} at {member.address} takes its place",
                 retry_after=self.settings.heartbeat_timeout_ms / 1000,
             )
+
+    def _predecessor(self, member: Member) -> Member | None:
+        """Whose place `member` would take."""
+        shard = self.topology.shard(member.shard)
+        if member.role is Role.PRIMARY and shard is not None and shard.primary is not None:
+            return shard.primary
+        return self.topology.members.get(member.name)
 
     def _check_term(self, report: Report) -> None:
         """D2. A member that saw a higher term shows that this coordinator's document is an old copy, or was taken over."""
@@ -210,30 +231,11 @@ class Control:
             self.events.add(Severity.ALERT, "StaleTerm", "coordinator", message)
         raise errors.StaleTerm(message + "; start the coordinator with the newest data directory")
 
-    async def _commit(
-        self, transition: Callable[[Topology], tuple[Topology, Grant | Refusal]]
-    ) -> Grant | Refusal:
-        """Applies `transition` to the newest document and stores the result. A caller who gives up does not interrupt it."""
-        return await asyncio.shield(asyncio.ensure_future(self._swap(transition)))
+    def _topology_changed(self) -> None:
+        self.roster.follow(self.topology.members, self.clock.monotonic())
+        self.changed.notify()
 
-    async def _swap(
-        self, transition: Callable[[Topology], tuple[Topology, Grant | Refusal]]
-    ) -> Grant | Refusal:
-        async with self._writing:
-            before = self._stored
-            after, outcome = transition(before.topology)
-            if after is not before.topology:
-                try:
-                    self._stored = await asyncio.to_thread(self._store.swap, before.revision, after)
-                except (StoreBroken, Conflict) as error:
-                    if not self.broken.done():
-                        self.broken.set_exception(error)
-                    raise
-                self.roster.follow(after.members, self.clock.monotonic())
-                self.changed.notify()
-            return outcome
-
-    def _follow(self, changes: Iterable[Change]) -> None:
+    def _announce(self, changes: Iterable[Change]) -> None:
         """Tells the world what changed in the members' health."""
         told = False
         for change in changes:

@@ -90,7 +90,6 @@ class Observation:
     def heartbeat(self, now: float, state: MemberState, reason: str) -> None:
         self.last_heartbeat = now
         self.reported, self.reported_reason = state, reason
-        self.left = False
 
     def probe(self, result: Probe, rules: Rules) -> None:
         """The newest result of an active probe."""

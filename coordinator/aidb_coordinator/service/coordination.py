@@ -72,6 +72,8 @@ class Coordination(rpc.CoordinationServicer):
     @answers
     async def Leave(self, request: pb.LeaveRequest, context: Context) -> pb.LeaveResponse:
         self._control.leave(request.name, request.process_id)
+        if request.forget:
+            await self._control.forget(request.name)
         return pb.LeaveResponse()
 
     @answers

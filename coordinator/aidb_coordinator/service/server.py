@@ -9,7 +9,7 @@ import logging
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_service
+from grpc_health.v1.health import aio as health_service  # type: ignore[attr-defined]
 from grpc_reflection.v1alpha import reflection
 
 from aidb.v1 import cluster_pb2 as pb
@@ -26,7 +26,7 @@ from aidb_coordinator.store.file import EVENTS, FileStore
 
 log = logging.getLogger("aidb.coordinator")
 
-TICK_SECONDS = 0.1
+TICK_SECONDS = 0.2
 MAX_REQUEST_BYTES = 1 << 20
 MAX_RESPONSE_BYTES = 16 << 20
 MAX_CONCURRENT_REQUESTS = 4_096
@@ -58,6 +58,7 @@ class Server:
             self._control = Control(store, stored, events, self._settings, ask)
             self._prober = Prober(self._control)
             stack.push_async_callback(self._write_events)
+            stack.push_async_callback(self._control.document.close)
             self._add_services(server)
             await server.start()
             stack.push_async_callback(self._close_server, server)
@@ -67,7 +68,7 @@ class Server:
 
     async def wait(self) -> None:
         """Raises StoreError when the store is broken."""
-        await asyncio.shield(self._control.broken)
+        await asyncio.shield(self._control.document.broken)
 
     async def stop(self) -> None:
         """Refuses new requests, ends watches, gives those in flight the grace time."""

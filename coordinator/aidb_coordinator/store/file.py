@@ -42,6 +42,7 @@ class FileStore(Store):
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._last: tuple[Stored, _Identity] | None = None
         self._lock = _lock(directory)
         try:
             self._check_own()
@@ -52,15 +53,18 @@ class FileStore(Store):
     def load(self) -> Stored | None:
         path = self._directory / CURRENT
         try:
-            text = path.read_bytes()
+            with open(path, "rb") as file:
+                text, identity = file.read(), _identity(os.fstat(file.fileno()))
         except FileNotFoundError:
             return None
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror}") from error
-        return _decode(path, text)
+        stored = _decode(path, text)
+        self._last = stored, identity
+        return stored
 
     def swap(self, expected: str | None, topology: Topology) -> Stored:
-        stored = self.load()
+        stored = self._newest()
         if (stored.revision if stored else None) != expected:
             raise Conflict(
                 f"{self._directory / CURRENT} was changed by somebody else: it is not at revision {expected}"
@@ -68,7 +72,7 @@ class FileStore(Store):
         revision = 1 if stored is None else int(stored.revision) + 1
         new, current = self._directory / UNFINISHED, self._directory / CURRENT
         try:
-            _write_synced(new, _encode(topology, revision))
+            identity = _write_synced(new, _encode(topology, revision))
             if stored is not None:
                 self._keep_previous(current)
         except OSError as error:
@@ -80,7 +84,19 @@ class FileStore(Store):
             _sync_directory(self._directory)
         except OSError as error:
             raise StoreBroken(f"cannot tell whether {current} was replaced: {error.strerror}") from error
-        return Stored(topology, str(revision))
+        written = Stored(topology, str(revision))
+        self._last = written, identity
+        return written
+
+    def _newest(self) -> Stored | None:
+        """What the file holds, read only when it is not the one last seen: the lock keeps coordinators away, not editors."""
+        try:
+            found = _identity(os.stat(self._directory / CURRENT))
+        except FileNotFoundError:
+            return None
+        if self._last is not None and self._last[1] == found:
+            return self._last[0]
+        return self.load()
 
     def leads_until(self) -> float:
         return math.inf
@@ -166,11 +182,20 @@ def _decode(path: Path, text: bytes) -> Stored:
         raise StoreError(f"{path} is damaged: {error}; {advice}") from error
 
 
-def _write_synced(path: Path, text: bytes) -> None:
+# Inode, size and time of change: another file, or another content, differs in one of them.
+_Identity = tuple[int, int, int]
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _write_synced(path: Path, text: bytes) -> _Identity:
     with open(path, "wb") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+        return _identity(os.fstat(file.fileno()))
 
 
 def _sync_directory(directory: Path) -> None:
