@@ -1,0 +1,64 @@
+//! Slots: where a key lives. Redis Cluster's function, with its hash tags and test vectors.
+
+pub const SLOT_COUNT: u16 = 16384;
+
+/// CRC16/XMODEM: polynomial 0x1021, nothing reflected, starting at 0.
+const CRC16: [u16; 256] = {
+    let mut table = [0u16; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = (byte as u16) << 8;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
+
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, byte| (crc << 8) ^ CRC16[usize::from((crc >> 8) as u8 ^ byte)])
+}
+
+/// What decides the slot of `key`: the part between the first `{` and the next `}` if not empty, else all of it.
+pub fn hash_tag(key: &[u8]) -> &[u8] {
+    tag(key).unwrap_or(key)
+}
+
+pub fn slot_of(key: &[u8]) -> u16 {
+    crc16(hash_tag(key)) % SLOT_COUNT
+}
+
+/// The one slot that holds every key with `prefix`; None when such keys are spread over slots.
+pub fn slot_of_prefix(prefix: &[u8]) -> Option<u16> {
+    tag(prefix).map(|tag| crc16(tag) % SLOT_COUNT)
+}
+
+fn tag(key: &[u8]) -> Option<&[u8]> {
+    let rest = &key[key.iter().position(|&byte| byte == b'{')? + 1..];
+    match rest.iter().position(|&byte| byte == b'}') {
+        None | Some(0) => None,
+        Some(end) => Some(&rest[..end]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_check_value_of_the_crc() {
+        assert_eq!(crc16(b"123456789"), 0x31c3);
+    }
+
+    #[test]
+    fn a_tag_in_the_prefix_fixes_the_slot() {
+        assert_eq!(slot_of_prefix(b"{user7}:"), Some(slot_of(b"{user7}:name")));
+        assert_eq!(slot_of_prefix(b"user7"), None);
+        assert_eq!(slot_of_prefix(b"{}x"), None);
+        assert_eq!(slot_of_prefix(b"{user7"), None);
+    }
+}
