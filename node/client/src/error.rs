@@ -26,8 +26,8 @@ pub fn refuse(code: ErrorCode, message: impl Into<String>) -> Status {
 
 /// The status that carries `error`.
 pub fn status(mut error: pb::Error) -> Status {
-    if error.message.len() > MAX_MESSAGE {
-        error.message.truncate(error.message.floor_char_boundary(MAX_MESSAGE));
+    if let Some((cut, _)) = error.message.char_indices().find(|(at, _)| *at >= MAX_MESSAGE) {
+        error.message.truncate(cut);
     }
     if error.encoded_len() > MAX_TRAILER
         && let Some(current) = &mut error.current

@@ -1,11 +1,20 @@
 //! Contracts and routing client of AiDb.
 //!
-//! Pure: `slots`, `key`, `token`, `error`, `policy`, `balance`, `view`, `plan`. With I/O: `topology` (the shared copy and
-//! its watch), `pool` (connections), `router` (the calls).
+//! Pure: `slots`, `key`, `token`, `error`, `policy`, `balance`, `view`. Shared state: `topology`.
 
+pub mod balance;
 pub mod error;
 pub mod key;
 pub mod pb;
 pub mod policy;
+pub mod retry;
 pub mod slots;
 pub mod token;
+pub mod topology;
+pub mod view;
+
+pub use key::{key_hash, physical_key};
+pub use slots::{SLOT_COUNT, slot_of};
+pub use token::{Position, Token};
+pub use topology::TopologyCell;
+pub use view::View;

@@ -1,0 +1,156 @@
+//! A cluster view with the slot table unpacked: what requests are routed and judged by. Immutable.
+
+use crate::pb::{self, MemberState};
+use crate::slots::SLOT_COUNT;
+
+const NOBODY: u16 = 0xffff;
+
+#[derive(Debug, Default)]
+pub struct View {
+    pub cluster: pb::ClusterView,
+    owners: Vec<u16>,
+}
+
+impl View {
+    pub fn new(cluster: pb::ClusterView) -> Self {
+        let packed = cluster.topology.as_ref().map_or(&[][..], |topology| &topology.slot_owners);
+        let owners = packed
+            .chunks_exact(2)
+            .take(SLOT_COUNT.into())
+            .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+            .collect();
+        Self { cluster, owners }
+    }
+
+    pub fn version(&self) -> u64 {
+        self.cluster.topology.as_ref().map_or(0, |topology| topology.version)
+    }
+
+    pub fn health_version(&self) -> u64 {
+        self.cluster.health.as_ref().map_or(0, |health| health.version)
+    }
+
+    pub fn cluster_uid(&self) -> &str {
+        self.cluster.topology.as_ref().map_or("", |topology| &topology.cluster_uid)
+    }
+
+    /// The shard that owns `slot`; None: nobody, or no view yet.
+    pub fn owner(&self, slot: u16) -> Option<u32> {
+        match self.owners.get(usize::from(slot)) {
+            None | Some(&NOBODY) => None,
+            Some(&shard) => Some(u32::from(shard)),
+        }
+    }
+
+    pub fn shards(&self) -> &[pb::Shard] {
+        self.cluster.topology.as_ref().map_or(&[], |topology| &topology.shards)
+    }
+
+    pub fn shard(&self, id: u32) -> Option<&pb::Shard> {
+        self.shards().iter().find(|shard| shard.id == id)
+    }
+
+    /// The primary of `shard`, when it has an address.
+    pub fn primary(&self, shard: u32) -> Option<&pb::Member> {
+        self.shard(shard)?.primary.as_ref().filter(|primary| !primary.address.is_empty())
+    }
+
+    /// Where the primary of `shard` listens.
+    pub fn primary_address(&self, shard: u32) -> Option<&str> {
+        self.primary(shard).map(|primary| primary.address.as_str())
+    }
+
+    /// The replicas of `shard` that may be read. One that was not heard of since the coordinator started may.
+    pub fn readable_replicas(&self, shard: u32) -> impl Iterator<Item = &pb::Member> {
+        let replicas = self.shard(shard).map_or(&[][..], |shard| &shard.replicas);
+        replicas.iter().filter(|replica| {
+            !replica.address.is_empty()
+                && !matches!(
+                    self.state(&replica.name),
+                    MemberState::MemberStarting | MemberState::MemberFailed | MemberState::MemberLeft
+                )
+        })
+    }
+
+    fn state(&self, name: &str) -> MemberState {
+        let members = self.cluster.health.as_ref().map_or(&[][..], |health| &health.members);
+        let member = members.iter().find(|member| member.name == name);
+        member.map_or(MemberState::MemberUnknown, |member| member.state())
+    }
+
+    /// The slots of `shard`, ascending, as inclusive ranges.
+    pub fn slots_of(&self, shard: u32) -> Vec<(u16, u16)> {
+        let mut ranges: Vec<(u16, u16)> = Vec::new();
+        for slot in 0..self.owners.len() as u16 {
+            if self.owner(slot) != Some(shard) {
+                continue;
+            }
+            match ranges.last_mut() {
+                Some((_, last)) if *last + 1 == slot => *last = slot,
+                _ => ranges.push((slot, slot)),
+            }
+        }
+        ranges
+    }
+
+    pub fn newer_than(&self, other: &View) -> bool {
+        (self.version(), self.health_version()) > (other.version(), other.health_version())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(name: &str, address: &str) -> pb::Member {
+        pb::Member { name: name.into(), address: address.into(), ..Default::default() }
+    }
+
+    fn health(name: &str, state: MemberState) -> pb::MemberHealth {
+        pb::MemberHealth { name: name.into(), state: state.into(), ..Default::default() }
+    }
+
+    fn view() -> View {
+        let mut slot_owners = vec![0xff; usize::from(SLOT_COUNT) * 2];
+        for slot in [0usize, 1, 2, 9] {
+            slot_owners[slot * 2..slot * 2 + 2].copy_from_slice(&[0, 4]);
+        }
+        let names = ["up", "unheard", "failed", "left", "starting"];
+        View::new(pb::ClusterView {
+            topology: Some(pb::Topology {
+                slot_owners: slot_owners.into(),
+                shards: vec![pb::Shard {
+                    id: 4,
+                    primary: Some(member("p", "")),
+                    replicas: names.iter().map(|name| member(name, "h:1")).chain([member("nowhere", "")]).collect(),
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }),
+            health: Some(pb::MemberHealthSet {
+                members: vec![
+                    health("up", MemberState::MemberHealthy),
+                    health("failed", MemberState::MemberFailed),
+                    health("left", MemberState::MemberLeft),
+                    health("starting", MemberState::MemberStarting),
+                ],
+                ..Default::default()
+            }),
+        })
+    }
+
+    #[test]
+    fn slots_of_a_shard_are_ranges() {
+        let view = view();
+        assert_eq!(view.slots_of(4), [(0, 2), (9, 9)]);
+        assert_eq!((view.owner(2), view.owner(3), View::default().owner(0)), (Some(4), None, None));
+    }
+
+    #[test]
+    fn members_that_failed_left_or_start_are_not_read() {
+        let view = view();
+        let names: Vec<_> = view.readable_replicas(4).map(|member| member.name.as_str()).collect();
+        assert_eq!(names, ["up", "unheard"]);
+        assert!(view.primary(4).is_none(), "a primary without an address cannot be asked");
+    }
+}
