@@ -1,0 +1,306 @@
+//! Forms groups, judges them, gives them LSNs, appends them to the log and inserts them into the
+//! memtable. The only writer of all of these.
+//!
+//! Invariants: a record is in the memtable before its LSN can become visible; nothing of a group
+//! is visible or answered when its append failed; a group that found the disk full used no LSN.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::answer::{Answer, Completion};
+use super::judge::{Judge, Overlay};
+use super::queue::Work;
+use super::syncer::Written;
+use crate::batch::{Batch, Committed, Condition, Gate, Op, Outcome};
+use crate::error::{Error, Result};
+use crate::log::record::{self, Header};
+use crate::log::writer::LogWriter;
+use crate::log::{LogRecord, frame};
+use crate::memtable::Memtable;
+use crate::options::SyncMode;
+use crate::shared::Shared;
+
+/// A new epoch leaves room for what others may have taken up to the cut (V1).
+const EPOCH_GAP: u64 = 1 << 32;
+
+pub(crate) struct Committer {
+    shared: Arc<Shared>,
+    log: LogWriter,
+    gate: Option<Box<dyn Gate>>,
+}
+
+/// A group while it is encoded.
+struct Group {
+    segment: u64,
+    synced_lsn: u64,
+    clock_ms: u64,
+    buffer: Vec<u8>,
+    records: Vec<(std::ops::Range<usize>, Vec<u32>)>,
+    answers: Vec<(Answer, bool)>,
+    last_lsn: u64,
+    epoch: u64,
+}
+
+impl Committer {
+    pub(crate) fn new(shared: Arc<Shared>, log: LogWriter, gate: Option<Box<dyn Gate>>) -> Self {
+        Committer { shared, log, gate }
+    }
+
+    pub(crate) fn run(&mut self) {
+        while let Some(group) = self.shared.queue.take() {
+            if let Err(error) = self.group(group) {
+                // The tail of the log is unknown: no LSN may be given again.
+                self.shared.poison.set(error.to_string());
+            }
+        }
+    }
+
+    /// Fails only if the store must be poisoned; everybody in the group is answered in any case.
+    fn group(&mut self, works: Vec<Work>) -> Result<()> {
+        let mut pending = Vec::new();
+        for work in works {
+            if let Work::Rotate(done) = work {
+                self.commit(std::mem::take(&mut pending))?;
+                done.run(self.rotate());
+            } else {
+                pending.push(work);
+            }
+        }
+        self.commit(pending)
+    }
+
+    fn commit(&mut self, works: Vec<Work>) -> Result<()> {
+        if works.is_empty() {
+            return Ok(());
+        }
+        let bytes: usize = works.iter().map(max_frame_len).sum();
+        let segment = self
+            .shared
+            .poison
+            .check()
+            .and_then(|()| self.shared.admit(bytes))
+            .and_then(|()| self.log.reserve(bytes as u64));
+        let segment = match segment {
+            Ok(segment) => segment,
+            Err(error) => {
+                works.into_iter().for_each(|work| work.fail(error.clone()));
+                return Ok(());
+            }
+        };
+        let group = self.encode(works, segment, bytes);
+        self.append(group)
+    }
+
+    fn encode(&mut self, works: Vec<Work>, segment: u64, bytes: usize) -> Group {
+        let progress = &self.shared.progress;
+        let mut group = Group {
+            segment,
+            synced_lsn: progress.synced(),
+            clock_ms: self.shared.clock_ms(),
+            buffer: Vec::with_capacity(bytes),
+            records: Vec::with_capacity(works.len()),
+            answers: Vec::with_capacity(works.len()),
+            last_lsn: progress.appended(),
+            epoch: progress.epoch(),
+        };
+        let conditional = works.iter().any(|work| match work {
+            Work::Batch(batch, _) => batch.ops.iter().any(|op| op.condition != Condition::None),
+            _ => false,
+        });
+        let mut overlay = conditional.then(Overlay::new);
+        for work in works {
+            match work {
+                Work::Batch(batch, done) => self.batch(&mut group, batch, done, &mut overlay),
+                Work::Epoch(epoch, done) => group.begin_epoch(epoch, done),
+                Work::Rotate(done) => done.run(Err(Error::Invalid("rotate in a group".into()))),
+            }
+        }
+        group
+    }
+
+    fn batch(
+        &mut self,
+        group: &mut Group,
+        batch: Batch,
+        done: Completion<Committed>,
+        overlay: &mut Option<Overlay>,
+    ) {
+        let lsn = group.last_lsn + 1;
+        let clock_ms = group.clock_ms;
+        let view = self.shared.view();
+        let lookup = |key: &[u8]| {
+            let value = self.shared.noting_damage(view.get(key, u64::MAX))?;
+            Ok(value.and_then(|value| value.visible(clock_ms)))
+        };
+        let mut judge = Judge {
+            gate: self.gate.as_deref_mut(),
+            lookup: &lookup,
+            overlay: overlay.as_mut(),
+            lsn,
+            clock_ms,
+        };
+        let outcomes = match judge.batch(&batch) {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                if let Some(gate) = &mut self.gate {
+                    gate.abandoned(lsn);
+                }
+                return done.run(Err(error));
+            }
+        };
+        let applied = || {
+            let pairs = batch.ops.iter().zip(&outcomes);
+            pairs.filter_map(|(op, outcome)| {
+                matches!(outcome, Outcome::Applied { .. }).then_some(op)
+            })
+        };
+        let durable = batch.sync == Some(SyncMode::Group);
+        if applied().next().is_some() {
+            group.put_record(lsn, applied());
+        }
+        let committed = Committed {
+            lsn: group.last_lsn,
+            clock_ms,
+            outcomes,
+        };
+        group
+            .answers
+            .push((Answer::Batch(done, committed), durable));
+    }
+
+    fn append(&mut self, group: Group) -> Result<()> {
+        let Group {
+            buffer,
+            records,
+            answers,
+            last_lsn,
+            epoch,
+            ..
+        } = group;
+        let first_lsn = self.shared.progress.appended() + 1;
+        let bytes = buffer.len();
+        let mut file = None;
+        if !records.is_empty() {
+            match self.log.append(&buffer, last_lsn) {
+                Ok(synced_by) => file = Some(synced_by),
+                Err(error) => {
+                    if let (Some(gate), Error::DiskFull { .. }) = (&mut self.gate, &error) {
+                        gate.abandoned(first_lsn);
+                    }
+                    for (answer, _) in answers {
+                        answer.run(Err(error.clone()));
+                    }
+                    return match error {
+                        Error::DiskFull { .. } => Ok(()),
+                        error => Err(error),
+                    };
+                }
+            }
+        }
+        let records = self.insert(buffer.into(), records)?;
+        self.shared.progress.set_epoch(epoch);
+        self.shared.progress.set_appended(last_lsn);
+        let at_once = self.shared.config.sync != SyncMode::Group;
+        if at_once {
+            self.shared.progress.set_visible(last_lsn);
+        }
+        let mut waiting = Vec::new();
+        for (answer, durable) in answers {
+            if at_once && !durable {
+                answer.run(Ok(()));
+            } else {
+                waiting.push(answer);
+            }
+        }
+        if file.is_some() || !waiting.is_empty() {
+            self.shared.sync_queue.push(Written {
+                file,
+                last_lsn,
+                records,
+                bytes,
+                answers: waiting,
+            });
+        }
+        if self.shared.view().active.bytes() >= self.shared.config.memtable_bytes {
+            self.rotate()?;
+        }
+        Ok(())
+    }
+
+    fn insert(
+        &self,
+        buffer: Bytes,
+        records: Vec<(std::ops::Range<usize>, Vec<u32>)>,
+    ) -> Result<Vec<Arc<LogRecord>>> {
+        let memtable = Arc::clone(&self.shared.view().active);
+        let mut inserted = Vec::with_capacity(records.len());
+        for (range, tags) in records {
+            let mut record = LogRecord::decode(buffer.slice(range))?;
+            for (op, tag) in record.ops.iter_mut().zip(tags) {
+                op.tag = tag;
+            }
+            memtable.insert(&record);
+            inserted.push(Arc::new(record));
+        }
+        Ok(inserted)
+    }
+
+    /// Hands the memtable to the flusher; returns the last LSN that a flush must cover.
+    fn rotate(&mut self) -> Result<u64> {
+        self.shared.update_view(|view| {
+            if !view.active.is_empty() {
+                view.full.insert(0, std::mem::take(&mut view.active));
+                view.active = Arc::new(Memtable::default());
+            }
+        });
+        self.shared.flush_wanted();
+        Ok(self.shared.progress.appended())
+    }
+}
+
+impl Group {
+    fn put_record<'a>(&mut self, lsn: u64, ops: impl Iterator<Item = &'a Op> + Clone) {
+        let header = self.header(lsn);
+        let tags = ops.clone().map(|op| op.tag).collect();
+        let range = frame::put(&mut self.buffer, self.segment, self.synced_lsn, |buffer| {
+            record::put_record(buffer, header, ops);
+        });
+        self.records.push((range, tags));
+        self.last_lsn = lsn;
+    }
+
+    fn begin_epoch(&mut self, epoch: u64, done: Completion<u64>) {
+        if epoch <= self.epoch {
+            let what = format!("epoch {epoch} after {}", self.epoch);
+            return done.run(Err(Error::Invalid(what)));
+        }
+        let cut = self.last_lsn;
+        self.epoch = epoch;
+        let lsn = if cut == 0 { 1 } else { cut + EPOCH_GAP };
+        let header = self.header(lsn);
+        let range = frame::put(&mut self.buffer, self.segment, self.synced_lsn, |buffer| {
+            record::put_epoch_record(buffer, header);
+        });
+        self.records.push((range, Vec::new()));
+        self.last_lsn = lsn;
+        self.answers.push((Answer::Epoch(done, cut), true));
+    }
+
+    fn header(&self, lsn: u64) -> Header {
+        Header {
+            epoch: self.epoch,
+            lsn,
+            previous_lsn: self.last_lsn,
+            clock_ms: self.clock_ms,
+        }
+    }
+}
+
+fn max_frame_len(work: &Work) -> usize {
+    let ops: &[Op] = match work {
+        Work::Batch(batch, _) => &batch.ops,
+        Work::Epoch(..) | Work::Rotate(_) => &[],
+    };
+    frame::HEADER_BYTES + 16 + record::max_encoded_len(ops.iter())
+}

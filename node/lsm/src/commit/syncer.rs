@@ -1,0 +1,192 @@
+//! Makes written groups durable and then, in LSN order: raises `synced` (and `visible`), publishes
+//! the records to the tail, answers. It is the only caller of fdatasync on the log, outside of any
+//! lock the committer needs.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::answer::Answer;
+use crate::error::{Error, Result};
+use crate::io::IoFile;
+use crate::log::LogRecord;
+use crate::options::{SYNC_AT_LEAST_EACH, SyncMode};
+use crate::poison::Poison;
+use crate::progress::Progress;
+
+/// Written but unsynced bytes at which the committer waits.
+const MAX_UNSYNCED_BYTES: usize = 64 << 20;
+
+pub(crate) struct Written {
+    /// What to sync; `None` when the group appended nothing.
+    pub file: Option<Arc<dyn IoFile>>,
+    pub last_lsn: u64,
+    pub records: Vec<Arc<LogRecord>>,
+    pub bytes: usize,
+    /// Those that wait for durability.
+    pub answers: Vec<Answer>,
+}
+
+pub(crate) struct SyncQueue {
+    /// `None`: as soon as possible.
+    interval: Option<Duration>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    groups: VecDeque<Written>,
+    bytes: usize,
+    /// When the oldest group must be synced; with `Group`, at once.
+    due: Option<Instant>,
+    closed: bool,
+}
+
+impl SyncQueue {
+    pub(crate) fn new(mode: SyncMode) -> SyncQueue {
+        SyncQueue {
+            interval: match mode {
+                SyncMode::Group => None,
+                SyncMode::Interval(interval) => Some(interval.min(SYNC_AT_LEAST_EACH)),
+                SyncMode::None => Some(SYNC_AT_LEAST_EACH),
+            },
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Waits while too much is unsynced: a disk that stalls must not fill the memory.
+    pub(crate) fn push(&self, group: Written) {
+        let mut state = self.state.lock();
+        while state.bytes > MAX_UNSYNCED_BYTES && !state.closed {
+            state.due = Some(Instant::now());
+            self.changed.notify_all();
+            self.changed.wait(&mut state);
+        }
+        let now = Instant::now();
+        let delay = match self.interval {
+            Some(interval) if group.answers.is_empty() => interval,
+            _ => Duration::ZERO,
+        };
+        let due = now + delay;
+        state.due = Some(state.due.map_or(due, |earlier| earlier.min(due)));
+        state.bytes += group.bytes;
+        state.groups.push_back(group);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Syncs what is there now instead of at the end of the interval.
+    pub(crate) fn hurry(&self) {
+        let mut state = self.state.lock();
+        if state.due.is_some() {
+            state.due = Some(Instant::now());
+        }
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn close(&self) {
+        self.state.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    fn take(&self) -> Option<VecDeque<Written>> {
+        let mut state = self.state.lock();
+        loop {
+            let due = state.due.is_some_and(|due| due <= Instant::now());
+            if !state.groups.is_empty() && (due || state.closed) {
+                state.bytes = 0;
+                state.due = None;
+                self.changed.notify_all();
+                return Some(std::mem::take(&mut state.groups));
+            }
+            match state.due {
+                _ if state.closed => return None,
+                Some(due) => {
+                    self.changed.wait_until(&mut state, due);
+                }
+                None => self.changed.wait(&mut state),
+            }
+        }
+    }
+
+    /// Answers what nobody will sync any more.
+    pub(crate) fn fail_all(&self, error: &Error) {
+        self.close();
+        for group in std::mem::take(&mut self.state.lock().groups) {
+            fail(group, error);
+        }
+    }
+}
+
+fn fail(group: Written, error: &Error) {
+    for answer in group.answers {
+        answer.run(Err(error.clone()));
+    }
+}
+
+pub(crate) struct Syncer {
+    pub queue: Arc<SyncQueue>,
+    pub progress: Arc<Progress>,
+    pub tail: Arc<crate::log::tail::Tail>,
+    pub poison: Arc<Poison>,
+    pub mode: SyncMode,
+    /// Called after `synced` rose.
+    pub synced: Box<dyn Fn() + Send>,
+}
+
+impl Syncer {
+    pub(crate) fn run(&self) {
+        while let Some(groups) = self.queue.take() {
+            let outcome = self.poison.check().and_then(|()| self.sync(&groups));
+            match outcome {
+                Ok(()) => self.finish(groups),
+                Err(error) => groups.into_iter().for_each(|group| fail(group, &error)),
+            }
+        }
+    }
+
+    /// In order of their segments: the log never has a hole that a later sync hides.
+    fn sync(&self, groups: &VecDeque<Written>) -> Result<()> {
+        let mut files: Vec<&Arc<dyn IoFile>> = Vec::new();
+        for file in groups.iter().filter_map(|group| group.file.as_ref()) {
+            if files.last().is_none_or(|last| !Arc::ptr_eq(last, file)) {
+                files.push(file);
+            }
+        }
+        for file in files {
+            if let Err(error) = file.sync() {
+                self.poison.set(format!("sync of the log failed: {error}"));
+                return self.poison.check();
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&self, groups: VecDeque<Written>) {
+        let before = self.progress.synced();
+        if let Some(last) = groups.back() {
+            self.progress.set_synced(last.last_lsn);
+            if self.mode == SyncMode::Group {
+                self.progress.set_visible(last.last_lsn);
+            }
+        }
+        let mut answers = Vec::new();
+        let mut records = Vec::new();
+        for group in groups {
+            records.extend(group.records);
+            answers.extend(group.answers);
+        }
+        self.tail.publish(records);
+        for answer in answers {
+            answer.run(Ok(()));
+        }
+        if self.progress.synced() > before {
+            self.tail.wake();
+            (self.synced)();
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! AiDb's storage engine: a log-structured merge tree with group commit.
+//!
+//! ```text
+//! write path: batch -> commit queue -> committer (gate, conditions, LSN) -> log -> memtable
+//!                                      -> syncer (fdatasync) -> visible, answered, in the tail
+//! read path:  view = memtables + levels of SSTs, read at one LSN
+//! background: memtable -> flush -> L0 -> compaction -> L1 ...; the manifest says which files count
+//! ```
+//!
+//! Blocking calls and callbacks; no async runtime, no network, no knowledge of slots.
+
+mod batch;
+mod commit;
+mod cursor;
+mod error;
+pub mod io;
+mod log;
+mod memtable;
+mod options;
+mod poison;
+mod progress;
+mod range;
+mod shared;
+mod snapshot;
+mod store;
+mod value;
+mod varint;
+mod view;
+
+pub use batch::{
+    Batch, Committed, Condition, Entry, Gate, Op, OpKind, Outcome, RequestId, Verdict,
+};
+pub use error::{Error, Result};
+pub use log::{LogOp, LogOpKind, LogRecord, Subscription};
+pub use options::{Clock, Compression, Options, SyncMode, SystemClock};
+pub use range::{Direction, Range};
+pub use snapshot::{Scan, Snapshot};
+pub use store::{Checkpoint, CheckpointFile, Damage, Read, Stats, Store, VerifyReport};

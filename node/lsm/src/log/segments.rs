@@ -1,0 +1,249 @@
+//! The segment files on disk: numbered without a hole, oldest first. The next one is prepared in
+//! the background, from an obsolete one if possible (overwriting needs no metadata in the sync),
+//! and is as large as it will get before the first frame is written: a full disk is met here, not
+//! halfway through a frame.
+//!
+//! A segment is obsolete when all its records are in SSTs and it is older than the retention
+//! (request ids are rebuilt by replay, V6). Only the oldest is ever reused or removed, so that
+//! what is on disk stays a contiguous run.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::{Error, IoContext, Result};
+use crate::io::{Io, IoFile, OpenMode};
+use crate::options::Clock;
+
+/// Obsolete segments kept for reuse.
+const SPARE: usize = 2;
+
+pub(crate) struct Segments {
+    dir: PathBuf,
+    io: Arc<dyn Io>,
+    clock: Arc<dyn Clock>,
+    segment_bytes: u64,
+    retention_ms: u64,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    /// Finished segments, oldest first.
+    finished: VecDeque<Finished>,
+    next_number: u64,
+    flushed_lsn: u64,
+    /// Bytes the next segment must have; 0 = none is wanted.
+    wanted: u64,
+    ready: Option<Result<Segment>>,
+    closed: bool,
+}
+
+pub(crate) struct Finished {
+    pub number: u64,
+    /// Of its newest record; 0 when it has none.
+    pub last_lsn: u64,
+    pub finished_ms: u64,
+    pub capacity: u64,
+}
+
+/// A segment ready to be written.
+pub(crate) struct Segment {
+    pub number: u64,
+    pub file: Arc<dyn IoFile>,
+    pub path: PathBuf,
+    pub capacity: u64,
+}
+
+pub(crate) fn file_name(number: u64) -> String {
+    format!("{number:016}.log")
+}
+
+pub(crate) fn parse_name(name: &str) -> Option<u64> {
+    name.strip_suffix(".log")?.parse().ok()
+}
+
+impl Segments {
+    pub(crate) fn new(
+        dir: &Path,
+        io: Arc<dyn Io>,
+        clock: Arc<dyn Clock>,
+        segment_bytes: u64,
+        retention_ms: u64,
+        finished: VecDeque<Finished>,
+        next_number: u64,
+    ) -> Segments {
+        Segments {
+            dir: dir.to_path_buf(),
+            io,
+            clock,
+            segment_bytes,
+            retention_ms,
+            state: Mutex::new(State {
+                finished,
+                next_number,
+                flushed_lsn: 0,
+                wanted: segment_bytes,
+                ready: None,
+                closed: false,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// The next segment, with room for `bytes`. Waits for the preparer; after a failure it is asked
+    /// again, so that the first write after space came back succeeds.
+    pub(crate) fn take(&self, bytes: u64) -> Result<Segment> {
+        let mut state = self.state.lock();
+        let mut retried = false;
+        loop {
+            if state.closed {
+                return Err(Error::Closed);
+            }
+            match state.ready.take() {
+                Some(Ok(segment)) if segment.capacity >= bytes => {
+                    state.wanted = self.segment_bytes;
+                    self.changed.notify_all();
+                    return Ok(segment);
+                }
+                Some(Ok(_too_small)) => {
+                    // A larger one replaces it under the same number.
+                    state.next_number -= 1;
+                    state.wanted = bytes;
+                }
+                Some(Err(error)) if retried => return Err(error),
+                Some(Err(_)) => {
+                    retried = true;
+                    state.wanted = bytes.max(self.segment_bytes);
+                }
+                None => {
+                    retried = true;
+                    state.wanted = state.wanted.max(bytes);
+                }
+            }
+            self.changed.notify_all();
+            self.changed.wait(&mut state);
+        }
+    }
+
+    pub(crate) fn finish(&self, segment: Segment, last_lsn: u64) {
+        self.state.lock().finished.push_back(Finished {
+            number: segment.number,
+            last_lsn,
+            finished_ms: self.clock.now_ms(),
+            capacity: segment.capacity,
+        });
+    }
+
+    /// Records through `lsn` are in SSTs.
+    pub(crate) fn flushed(&self, lsn: u64) {
+        let mut state = self.state.lock();
+        state.flushed_lsn = lsn;
+        self.changed.notify_all();
+    }
+
+    /// Paths of all finished segments, oldest first.
+    pub(crate) fn finished(&self) -> Vec<(u64, PathBuf)> {
+        let state = self.state.lock();
+        let number = state.finished.iter().map(|segment| segment.number);
+        number
+            .map(|number| (number, self.dir.join(file_name(number))))
+            .collect()
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        let state = self.state.lock();
+        let finished: u64 = state.finished.iter().map(|segment| segment.capacity).sum();
+        finished + self.segment_bytes
+    }
+
+    pub(crate) fn close(&self) {
+        self.state.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// The preparer's thread.
+    pub(crate) fn run(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        loop {
+            if state.closed {
+                return Ok(());
+            }
+            if let Some(spare) = self.take_obsolete(&mut state, SPARE + 1, 0) {
+                let path = self.dir.join(file_name(spare.number));
+                parking_lot::MutexGuard::unlocked(&mut state, || {
+                    self.io.remove(&path).at(&path, "remove")
+                })?;
+            } else if state.wanted > 0 && state.ready.is_none() {
+                let capacity = state.wanted;
+                let number = state.next_number;
+                let old = self.take_obsolete(&mut state, 1, capacity);
+                let prepared = parking_lot::MutexGuard::unlocked(&mut state, || {
+                    self.prepare(number, capacity, old.as_ref())
+                });
+                if prepared.is_ok() {
+                    state.next_number += 1;
+                } else if let Some(old) = old {
+                    state.finished.push_front(old);
+                }
+                state.wanted = 0;
+                state.ready = Some(prepared);
+                self.changed.notify_all();
+            } else {
+                self.changed.wait(&mut state);
+            }
+        }
+    }
+
+    /// Takes the oldest segment off the list when at least `least` segments are obsolete and it
+    /// has `capacity`.
+    fn take_obsolete(&self, state: &mut State, least: usize, capacity: u64) -> Option<Finished> {
+        let now = self.clock.now_ms();
+        let obsolete = |segment: &&Finished| {
+            segment.last_lsn <= state.flushed_lsn
+                && segment.finished_ms.saturating_add(self.retention_ms) <= now
+        };
+        let count = state.finished.iter().take_while(obsolete).count();
+        if count < least || state.finished.front()?.capacity < capacity {
+            return None;
+        }
+        state.finished.pop_front()
+    }
+
+    fn prepare(&self, number: u64, capacity: u64, old: Option<&Finished>) -> Result<Segment> {
+        let path = self.dir.join(file_name(number));
+        if let Some(old) = old {
+            let from = self.dir.join(file_name(old.number));
+            self.io.rename(&from, &path).at(&path, "rename")?;
+            self.io.sync_dir(&self.dir).at(&self.dir, "sync")?;
+            let file = self.io.open(&path, OpenMode::Write).at(&path, "open")?;
+            return Ok(Segment {
+                number,
+                file,
+                path,
+                capacity: old.capacity,
+            });
+        }
+        let created = self.create(&path, capacity);
+        if created.is_err() {
+            // Best effort: an empty segment is skipped at open.
+            let _ = self.io.remove(&path);
+        }
+        Ok(Segment {
+            number,
+            file: created?,
+            path,
+            capacity,
+        })
+    }
+
+    fn create(&self, path: &Path, capacity: u64) -> Result<Arc<dyn IoFile>> {
+        let file = self.io.open(path, OpenMode::Create).at(path, "create")?;
+        file.preallocate(capacity).at(path, "preallocate")?;
+        file.sync().at(path, "sync")?;
+        self.io.sync_dir(&self.dir).at(&self.dir, "sync")?;
+        Ok(file)
+    }
+}

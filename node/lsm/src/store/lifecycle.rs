@@ -1,0 +1,134 @@
+//! The threads of an open store.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use parking_lot::Mutex;
+
+use super::open::Opened;
+use crate::error::{Error, Result};
+use crate::shared::Shared;
+
+pub(crate) struct Running {
+    shared: Arc<Shared>,
+    closed: AtomicBool,
+    threads: Mutex<Threads>,
+}
+
+/// In the order in which they are stopped: each is fed by those before it.
+struct Threads {
+    committer: Option<JoinHandle<()>>,
+    syncer: Option<JoinHandle<()>>,
+    background: Vec<JoinHandle<()>>,
+    lock: Option<Box<dyn Any + Send + Sync>>,
+}
+
+impl Running {
+    pub(crate) fn start(opened: Opened) -> Running {
+        let Opened {
+            shared,
+            mut committer,
+            syncer,
+            lock,
+        } = opened;
+        let preparer = Arc::clone(&shared.segments);
+        let threads = Threads {
+            committer: Some(spawn("committer", &shared, move |_| {
+                committer.run();
+                Ok(())
+            })),
+            syncer: Some(spawn("syncer", &shared, move |_| {
+                syncer.run();
+                Ok(())
+            })),
+            background: vec![spawn("log preparer", &shared, move |_| preparer.run())],
+            lock: Some(lock),
+        };
+        Running {
+            shared,
+            closed: AtomicBool::new(false),
+            threads: Mutex::new(threads),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        Ok(())
+    }
+
+    /// Idempotent: the first caller stops the threads, the others wait for it.
+    pub(crate) fn stop(&self) -> Result<()> {
+        self.closed.store(true, Ordering::Release);
+        self.shared.queue.close();
+        let mut threads = self.threads.lock();
+        join(threads.committer.take());
+        self.shared.sync_queue.close();
+        join(threads.syncer.take());
+        self.shared.segments.close();
+        for thread in threads.background.drain(..) {
+            join(Some(thread));
+        }
+        threads.lock = None;
+        self.shared.poison.check()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A poisoned store has told its writers.
+        let _ = self.stop();
+    }
+}
+
+/// A failure or panic poisons the store and answers everybody who waits: no writer hangs.
+fn spawn(
+    name: &str,
+    shared: &Arc<Shared>,
+    body: impl FnOnce(&Shared) -> Result<()> + Send + 'static,
+) -> JoinHandle<()> {
+    let shared = Arc::clone(shared);
+    let role = name.to_owned();
+    let run = move || {
+        let reason = match catch_unwind(AssertUnwindSafe(|| body(&shared))) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => panic_text(panic.as_ref()),
+        };
+        shared.poison.set(format!("{role}: {reason}"));
+        let error = Error::Poisoned(format!("{role}: {reason}"));
+        shared.queue.close();
+        shared.queue.fail_all(&error);
+        shared.sync_queue.fail_all(&error);
+        shared.segments.close();
+    };
+    thread::Builder::new()
+        .name(format!("aidb {name}"))
+        .spawn(run)
+        .unwrap_or_else(|error| panic!("cannot start a thread: {error}"))
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic".to_owned())
+}
+
+/// A callback may drop the last handle on one of the store's own threads, which cannot wait for
+/// itself; it ends by itself then.
+fn join(thread: Option<JoinHandle<()>>) {
+    if let Some(thread) = thread
+        && thread.thread().id() != thread::current().id()
+    {
+        // A panic was caught in the thread and has poisoned the store.
+        let _ = thread.join();
+    }
+}

@@ -1,0 +1,220 @@
+mod lifecycle;
+mod open;
+mod reports;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc;
+
+pub use reports::{Checkpoint, CheckpointFile, Damage, Stats, VerifyReport};
+
+use crate::batch::{Batch, Committed, Entry, OpKind};
+use crate::commit::answer::Completion;
+use crate::commit::queue::Work;
+use crate::error::{Error, Result};
+use crate::log::{LogRecord, Subscription};
+use crate::options::Options;
+use crate::range::Range;
+use crate::shared::Shared;
+use crate::snapshot::Snapshot;
+use lifecycle::Running;
+
+/// An open store. Clones share it; the last one dropped, or `close`, stops its threads.
+#[derive(Clone)]
+pub struct Store {
+    running: Arc<Running>,
+}
+
+/// An answer and the LSN whose state it shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    pub lsn: u64,
+    pub entry: Option<Entry>,
+}
+
+impl Store {
+    /// Opens or creates the store in the directory `path` and replays its log.
+    ///
+    /// Errors: `Locked`, `NotAStore`, `NewerFormat`, `Corruption`, `Io`, `DiskFull`.
+    pub fn open(path: &Path, options: Options) -> Result<Store> {
+        let running = Running::start(open::open(path, options)?);
+        Ok(Store {
+            running: Arc::new(running),
+        })
+    }
+
+    /// Logs and syncs the start of a new epoch (D10). The next LSN is the last + 2^32 unless the
+    /// store is empty. Returns the cut: the last LSN before.
+    ///
+    /// Errors: `Invalid` when `epoch` is not higher than the last one.
+    pub fn begin_epoch(&self, epoch: u64) -> Result<u64> {
+        self.ask(|done| Work::Epoch(epoch, done))
+    }
+
+    pub fn epoch(&self) -> u64 {
+        self.shared().progress.epoch()
+    }
+
+    /// Queues the batch; `done` is called once, on a thread of the store (on this one when the
+    /// batch is refused at once). It must not block.
+    ///
+    /// Errors, all through `done`: `Busy` (the queue is full), `Closed`, `Poisoned`, `DiskFull`,
+    /// `TooLarge`, `Invalid`.
+    pub fn submit(&self, batch: Batch, done: Box<dyn FnOnce(Result<Committed>) + Send>) {
+        self.queue(batch, Completion::new(done), false);
+    }
+
+    /// The blocking form; it waits for room in the queue instead of `Busy`.
+    pub fn write(&self, batch: Batch) -> Result<Committed> {
+        let (send, receive) = mpsc::channel();
+        let done = Completion::new(Box::new(move |result| {
+            // The receiver is gone only if the caller's thread is.
+            let _ = send.send(result);
+        }));
+        self.queue(batch, done, true);
+        receive.recv().unwrap_or(Err(Error::Closed))
+    }
+
+    pub fn get(&self, key: &[u8]) -> Result<Read> {
+        let shared = self.open_shared()?;
+        let (view, lsn) = shared.read_view();
+        let value = shared.noting_damage(view.get(key, lsn))?;
+        Ok(Read {
+            lsn,
+            entry: value.and_then(|value| value.visible(shared.clock_ms())),
+        })
+    }
+
+    /// `.1[i]` answers `keys[i]`, all at the LSN `.0`.
+    pub fn get_many(&self, keys: &[impl AsRef<[u8]>]) -> Result<(u64, Vec<Option<Entry>>)> {
+        let shared = self.open_shared()?;
+        let (view, lsn) = shared.read_view();
+        let clock_ms = shared.clock_ms();
+        let mut entries = Vec::with_capacity(keys.len());
+        for key in keys {
+            let value = shared.noting_damage(view.get(key.as_ref(), lsn))?;
+            entries.push(value.and_then(|value| value.visible(clock_ms)));
+        }
+        Ok((lsn, entries))
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::new(Arc::clone(self.shared()))
+    }
+
+    pub fn visible_lsn(&self) -> u64 {
+        self.shared().progress.visible()
+    }
+
+    pub fn synced_lsn(&self) -> u64 {
+        self.shared().progress.synced()
+    }
+
+    /// The shard clock (V3): max(wall clock, last logged), never going back.
+    pub fn clock_ms(&self) -> u64 {
+        self.shared().clock_ms()
+    }
+
+    /// Synced records whose chain continues at `lsn` (the first one's `previous_lsn`), up to about
+    /// `max_bytes` but at least one; none when `lsn` is the newest.
+    ///
+    /// Errors: `Gap` when memory no longer holds them, or `lsn` is not the LSN of a record.
+    pub fn records_after(&self, lsn: u64, max_bytes: usize) -> Result<Vec<Arc<LogRecord>>> {
+        self.shared().tail.after(lsn, max_bytes)
+    }
+
+    /// Calls `wake` after `synced_lsn` rose, on the syncer's thread: it must not block.
+    pub fn on_synced(&self, wake: Box<dyn Fn() + Send + Sync>) -> Subscription {
+        self.shared().tail.subscribe(wake)
+    }
+
+    pub fn flush(&self) -> Result<()> {
+        Err(Error::Invalid("flush".into()))
+    }
+
+    pub fn compact(&self) -> Result<()> {
+        Err(Error::Invalid("compact".into()))
+    }
+
+    pub fn checkpoint(&self, _dir: &Path) -> Result<Checkpoint> {
+        Err(Error::Invalid("checkpoint".into()))
+    }
+
+    pub fn verify(&self) -> Result<VerifyReport> {
+        Ok(VerifyReport::default())
+    }
+
+    pub fn stats(&self) -> Stats {
+        Stats::default()
+    }
+
+    pub fn estimate_range(&self, _range: Range) -> (u64, u64) {
+        (0, 0)
+    }
+
+    /// Syncs what is queued or written, and stops the threads. Other clones get `Closed`; snapshots
+    /// stay readable.
+    pub fn close(self) -> Result<()> {
+        self.running.stop()
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        self.running.shared()
+    }
+
+    fn open_shared(&self) -> Result<&Arc<Shared>> {
+        self.running.check_open()?;
+        Ok(self.running.shared())
+    }
+
+    fn queue(&self, batch: Batch, done: Completion<Committed>, wait: bool) {
+        let shared = self.shared();
+        let accepted = shared
+            .poison
+            .check()
+            .and_then(|()| check_limits(&batch, shared));
+        match accepted {
+            Ok(()) => {
+                let bytes = batch.bytes();
+                shared.queue.push(Work::Batch(batch, done), bytes, wait);
+            }
+            Err(error) => done.run(Err(error)),
+        }
+    }
+
+    fn ask(&self, work: impl FnOnce(Completion<u64>) -> Work) -> Result<u64> {
+        let (send, receive) = mpsc::channel();
+        let done = Completion::new(Box::new(move |result| {
+            // The receiver is gone only if the caller's thread is.
+            let _ = send.send(result);
+        }));
+        self.shared().queue.push(work(done), 0, true);
+        receive.recv().unwrap_or(Err(Error::Closed))
+    }
+}
+
+fn check_limits(batch: &Batch, shared: &Shared) -> Result<()> {
+    let limits = &shared.config;
+    let too_large = |what: &str, bytes: usize, limit: usize| {
+        Err(Error::TooLarge(format!(
+            "{what} of {bytes} bytes, at most {limit}"
+        )))
+    };
+    for op in &batch.ops {
+        if op.key.is_empty() {
+            return Err(Error::Invalid("an empty key".into()));
+        }
+        if op.key.len() > limits.max_key_bytes {
+            return too_large("key", op.key.len(), limits.max_key_bytes);
+        }
+        if let OpKind::Put { value, .. } = &op.kind
+            && value.len() > limits.max_value_bytes
+        {
+            return too_large("value", value.len(), limits.max_value_bytes);
+        }
+    }
+    if batch.bytes() > limits.max_batch_bytes {
+        return too_large("batch", batch.bytes(), limits.max_batch_bytes);
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+use std::path::PathBuf;
+
+/// What a checkpoint holds: the store's state at `lsn`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    pub lsn: u64,
+    pub epoch: u64,
+    pub clock_ms: u64,
+    /// Paths relative to the checkpoint; all that it consists of.
+    pub files: Vec<CheckpointFile>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointFile {
+    pub name: String,
+    pub bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VerifyReport {
+    pub tables: u64,
+    pub blocks: u64,
+    pub records: u64,
+    pub bytes: u64,
+    /// Empty when all is well.
+    pub damage: Vec<Damage>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    pub file: PathBuf,
+    pub offset: u64,
+    pub what: String,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Stats {
+    /// Live keys: puts less deletes; exact where nothing was overwritten or expired.
+    pub keys: u64,
+    /// SSTs and log on disk.
+    pub disk_bytes: u64,
+    pub log_bytes: u64,
+    pub memtable_bytes: u64,
+    /// Memtables that wait for a flush.
+    pub full_memtables: u64,
+    /// Files and bytes of each level.
+    pub levels: Vec<(u64, u64)>,
+    pub cache_bytes: u64,
+    pub cache_hits: u64,
+    pub cache_misses: u64,
+    /// Why writers are slowed or refused.
+    pub stall: Option<String>,
+    /// Why the store refuses writes until it is opened again.
+    pub poisoned: Option<String>,
+    pub visible_lsn: u64,
+    pub synced_lsn: u64,
+    pub flushed_lsn: u64,
+    pub epoch: u64,
+}
