@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aidb_client::error::refuse;
 use aidb_client::pb::node_server::Node as NodeApi;
 use aidb_client::pb::{self, ErrorCode};
 use tonic::{Request, Response, Status};
 
 use super::clock::boottime_ns;
-use super::errors::refuse;
 use super::host::Event;
 use super::node::{FEATURE_LEVEL, Node};
 use super::role::Role;

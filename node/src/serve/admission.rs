@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use aidb_client::error::{refuse, status};
 use aidb_client::pb::{self, ErrorCode};
 use tokio::sync::Notify;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use super::clock::wall_ms;
-use super::errors::refuse;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -112,7 +112,7 @@ impl Admission {
 
 /// A BUSY answer that says when to come back.
 pub fn busy(why: impl AsRef<str>) -> Status {
-    aidb_client::error::status(pb::Error {
+    status(pb::Error {
         code: ErrorCode::Busy.into(),
         message: format!("{}; retry after {RETRY_AFTER_MS} ms", why.as_ref()),
         retryable: true,

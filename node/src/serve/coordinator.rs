@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use aidb_client::error::refuse;
 use aidb_client::pb::coordination_client::CoordinationClient;
 use aidb_client::pb::{self, ErrorCode};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 use super::clock::{boottime_ns, wall_ms};
-use super::errors::refuse;
 use super::node::Node;
 use super::role::Grant;
 
@@ -83,6 +83,7 @@ impl Coordinator {
         let mut request = tonic::Request::new(pb::LeaveRequest {
             name: node.identity.name.clone(),
             process_id: node.identity.process_id.clone(),
+            forget: false,
         });
         request.set_timeout(timeout);
         self.client().leave(request).await.map(|_| ())

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use aidb_client::error::refuse;
 use aidb_client::pb::discovery_server::Discovery;
 use aidb_client::pb::{self, ErrorCode};
 use tokio::sync::mpsc;
@@ -10,7 +11,6 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::errors::refuse;
 use super::node::Node;
 use super::topology::View;
 

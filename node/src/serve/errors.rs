@@ -2,9 +2,6 @@
 
 use std::io;
 
-use aidb_client::pb::ErrorCode;
-use tonic::Status;
-
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("cannot listen on {listen}: {source}; give another --listen, or port 0 to pick a free one")]
@@ -15,9 +12,4 @@ pub enum StartError {
     BadAddress { listen: String },
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
-}
-
-/// A failed call with `code`, retryable as the registry says.
-pub fn refuse(code: ErrorCode, message: impl Into<String>) -> Status {
-    aidb_client::error::refuse(code, message)
 }

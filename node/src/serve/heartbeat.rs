@@ -10,13 +10,14 @@ use aidb_client::pb;
 
 use super::clock::{boottime_ns, wall_ms};
 use super::coordinator::Coordinator;
+use super::health::Health;
 use super::host::Event;
 use super::lease::Renewal;
 use super::node::{Node, call_timeout};
 use super::role::Grant;
 
 /// Beats until the node stops, or until the coordinator asks for a new registration.
-pub async fn run(node: Arc<Node>, coordinator: Coordinator, grant: Grant, on_health: impl AsyncFn()) {
+pub async fn run(node: Arc<Node>, coordinator: Coordinator, grant: Grant, health: Health) {
     let timeout = call_timeout(grant.lease);
     let mut failures = 0;
     loop {
@@ -36,7 +37,7 @@ pub async fn run(node: Arc<Node>, coordinator: Coordinator, grant: Grant, on_hea
             }
             Err(_) => failures += 1,
         }
-        on_health().await;
+        health.set(node.serving().0).await;
         tokio::select! {
             () = tokio::time::sleep(pause(grant.heartbeat, grant.lease, failures)) => {}
             () = node.beat.notified() => {}

@@ -22,15 +22,13 @@ use tonic::Status;
 use tonic::service::RoutesBuilder;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
-use tonic_health::ServingStatus;
-use tonic_health::pb::health_server::HealthServer;
-use tonic_health::server::{HealthReporter, HealthService};
 
 use super::admin::NodeService;
 use super::admission::Phase;
 use super::coordinator::{Coordinator, Registration};
 use super::discovery::DiscoveryService;
 use super::errors::StartError;
+use super::health::Health;
 use super::heartbeat;
 use super::lease::Renewal;
 use super::listen::listen;
@@ -52,7 +50,6 @@ pub enum Event {
 /// How long a connection may be silent before it is asked whether it lives, and how long the answer may take.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const STREAMS_PER_CONNECTION: u32 = 4096;
-const STORAGE_SERVICE: &str = "aidb.v1.Storage";
 
 pub struct Host {
     node: Arc<Node>,
@@ -60,7 +57,7 @@ pub struct Host {
     address: SocketAddr,
     coordinator: Coordinator,
     control: Handle,
-    health: HealthReporter,
+    health: Health,
     events: Mutex<Receiver<Event>>,
     /// Ends the runtimes whatever they do.
     abort: watch::Sender<bool>,
@@ -81,7 +78,7 @@ impl Host {
         let address = listeners[0].local_addr().map_err(StartError::Thread)?;
         let (sender, events) = mpsc::channel();
         let node = Arc::new(Node::new(options, address.to_string(), sender));
-        let health = HealthReporter::new();
+        let health = Health::default();
         let abort = watch::Sender::new(false);
         let control = runtime()?;
         let handle = control.handle().clone();
@@ -105,7 +102,7 @@ impl Host {
         let background = {
             let (node, role, health) = (Arc::clone(&node), Arc::clone(&role), health.clone());
             async move {
-                set_health(&health, false).await;
+                health.set(false).await;
                 role.run(node).await;
             }
         };
@@ -163,9 +160,8 @@ impl Host {
         let (node, health) = (Arc::clone(&self.node), self.health.clone());
         let coordinator = self.coordinator.clone();
         let beating = self.control.spawn(async move {
-            let report = async || set_health(&health, node.serving().0).await;
-            report().await;
-            heartbeat::run(Arc::clone(&node), coordinator, grant, report).await;
+            health.set(node.serving().0).await;
+            heartbeat::run(node, coordinator, grant, health).await;
         });
         running.heartbeat = Some(beating.abort_handle());
         Ok(())
@@ -197,7 +193,7 @@ impl Host {
         let drained = self.on_control(grace + Duration::from_secs(1), {
             let (node, health) = (Arc::clone(&self.node), self.health.clone());
             async move {
-                set_health(&health, false).await;
+                health.set(false).await;
                 Ok(node.admission.drained(grace).await)
             }
         });
@@ -253,7 +249,7 @@ impl Drop for Host {
 struct Serving {
     node: Arc<Node>,
     role: Arc<dyn Role>,
-    health: HealthReporter,
+    health: Health,
     abort: watch::Receiver<bool>,
 }
 
@@ -295,7 +291,7 @@ impl Serving {
         let reflection_v1 = reflection.build_v1().map_err(|error| error.to_string())?;
         let mut routes = RoutesBuilder::default();
         routes
-            .add_service(HealthServer::new(HealthService::from_health_reporter(self.health.clone())))
+            .add_service(self.health.service())
             .add_service(reflection_v1)
             .add_service(DiscoveryServer::new(DiscoveryService { node: Arc::clone(&self.node) }))
             .add_service(NodeServer::new(NodeService {
@@ -311,13 +307,6 @@ async fn node_end(node: Arc<Node>, mut abort: watch::Receiver<bool>) {
     tokio::select! {
         () = node.stopping() => {}
         _ = abort.wait_for(|aborted| *aborted) => {}
-    }
-}
-
-async fn set_health(health: &HealthReporter, serving: bool) {
-    let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-    for service in ["", STORAGE_SERVICE] {
-        health.set_service_status(service, status).await;
     }
 }
 

@@ -9,6 +9,7 @@ mod clock;
 mod coordinator;
 mod discovery;
 mod errors;
+mod health;
 mod heartbeat;
 mod host;
 mod lease;
@@ -21,7 +22,7 @@ mod topology;
 
 pub use admission::{Admitted, Phase, busy};
 pub use clock::{boottime_ns, wall_ms};
-pub use errors::{StartError, refuse};
+pub use errors::StartError;
 pub use coordinator::Registration;
 pub use host::{Event, Host};
 pub use lease::Lease;

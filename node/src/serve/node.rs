@@ -5,13 +5,13 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use aidb_client::error::refuse;
 use aidb_client::pb::{self, ErrorCode};
 use tokio::sync::{Notify, watch};
 use tonic::{Request, Status};
 
 use super::admission::{Admission, Admitted, Phase};
 use super::clock::{boottime_ns, wall_ms};
-use super::errors::refuse;
 use super::host::Event;
 use super::lease::Lease;
 use super::options::{Identity, Limits, ServeOptions};

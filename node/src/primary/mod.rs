@@ -1,0 +1,203 @@
+//! The primary: owner of a shard's data.
+//!
+//! Write path: `storage` (admission, limits) -> `write` (request to batch) -> the engine's commit queue, where `gate` judges
+//! ownership and request ids -> evidence checked once more -> answer. Read path: `storage` -> engine -> evidence -> answer.
+//! `replication` streams what was synced to the cache replicas.
+
+mod bounds;
+mod engine;
+mod gate;
+mod limits;
+mod replication;
+mod requests;
+mod scan;
+mod slots;
+mod storage;
+mod token;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use aidb_client::error::refuse;
+use aidb_client::pb::replication_server::ReplicationServer;
+use aidb_client::pb::storage_server::StorageServer;
+use aidb_client::pb::{self, ErrorCode};
+use aidb_lsm::{Options, Store, Subscription, SyncMode};
+use tokio::sync::{Semaphore, watch};
+use tonic::Status;
+use tonic::service::RoutesBuilder;
+
+use crate::serve::{Grant, Node, Report, Role};
+use engine::status_of;
+use gate::{NodeCell, OwnerGate};
+use replication::ReplicationService;
+use storage::StorageService;
+
+/// Spans of request ids remembered: about 100 bytes each.
+const MOST_REQUESTS: usize = 1 << 20;
+
+#[derive(Clone, Debug)]
+pub struct PrimaryOptions {
+    pub directory: PathBuf,
+    pub sync: SyncMode,
+    pub cache_bytes: usize,
+    pub memtable_bytes: usize,
+}
+
+pub struct Primary {
+    pub store: Store,
+    directory: PathBuf,
+    node: NodeCell,
+    subscribers: AtomicU32,
+    scans: OnceLock<Arc<Semaphore>>,
+    synced: watch::Sender<u64>,
+    /// Keeps `synced` fed.
+    _on_synced: Subscription,
+}
+
+impl Primary {
+    /// Opens the store below the data directory, which locks it.
+    pub fn open(options: &PrimaryOptions) -> aidb_lsm::Result<Self> {
+        let node = NodeCell::default();
+        let engine = Options {
+            sync: options.sync,
+            cache_bytes: options.cache_bytes,
+            memtable_bytes: options.memtable_bytes,
+            gate: Some(Box::new(OwnerGate::new(Arc::clone(&node), MOST_REQUESTS))),
+            ..Options::default()
+        };
+        let store = Store::open(&store_path(&options.directory), engine)?;
+        let synced = watch::Sender::new(store.synced_lsn());
+        let on_synced = store.on_synced({
+            let (synced, store) = (synced.clone(), store.downgrade());
+            Box::new(move || {
+                if let Some(store) = store.upgrade() {
+                    synced.send_replace(store.synced_lsn());
+                }
+            })
+        });
+        Ok(Self {
+            store,
+            directory: options.directory.clone(),
+            node,
+            subscribers: AtomicU32::new(0),
+            scans: OnceLock::new(),
+            synced,
+            _on_synced: on_synced,
+        })
+    }
+}
+
+pub fn store_path(directory: &Path) -> PathBuf {
+    directory.join("store")
+}
+
+#[tonic::async_trait]
+impl Role for Primary {
+    fn routes(self: Arc<Self>, node: &Arc<Node>, routes: &mut RoutesBuilder) {
+        let node = self.node.get_or_init(|| Arc::clone(node));
+        let scans = self.scans.get_or_init(|| Arc::new(Semaphore::new(node.limits.scans)));
+        let storage = StorageService {
+            node: Arc::clone(node),
+            primary: Arc::clone(&self),
+            scans: Arc::clone(scans),
+        };
+        let message = node.limits.message_bytes();
+        routes
+            .add_service(
+                StorageServer::new(storage)
+                    .max_decoding_message_size(message)
+                    .max_encoding_message_size(message),
+            )
+            .add_service(
+                ReplicationServer::new(ReplicationService { node: Arc::clone(node), primary: Arc::clone(&self) })
+                    .max_encoding_message_size(message),
+            );
+    }
+
+    /// Each grant is a new epoch (V4): it is in the log before anything is served in it.
+    fn begin(&self, _node: &Arc<Node>, grant: &Grant) -> Result<(), Status> {
+        self.store.begin_epoch(grant.epoch).map(|_| ()).map_err(status_of)
+    }
+
+    async fn run(self: Arc<Self>, node: Arc<Node>) {
+        node.stopping().await;
+    }
+
+    fn report(&self) -> Report {
+        let stats = self.store.stats();
+        let poisoned = stats.poisoned.map(|why| format!("the store refuses writes: {why}"));
+        let stalled = stats.stalled.map(|why| format!("writes are held back: {why}"));
+        Report {
+            healthy: poisoned.is_none(),
+            reason: poisoned.or(stalled).unwrap_or_default(),
+            keys: stats.keys,
+            bytes: stats.bytes,
+            applied_lsn: self.store.visible_lsn(),
+            staleness_ms: 0,
+        }
+    }
+
+    fn stats(&self) -> pb::GetStatsResponse {
+        let stats = self.store.stats();
+        let epoch = self.store.epoch();
+        let visible_lsn = self.store.visible_lsn();
+        pb::GetStatsResponse {
+            keys: stats.keys,
+            bytes: stats.bytes,
+            replication: Some(pb::ReplicationStats {
+                epoch,
+                applied_lsn: visible_lsn,
+                staleness_ms: 0,
+                connected: true,
+                subscribers: self.subscribers.load(Ordering::Relaxed),
+            }),
+            engine: Some(pb::EngineStats {
+                epoch,
+                visible_lsn,
+                synced_lsn: self.store.synced_lsn(),
+                memtable_bytes: stats.memtable_bytes,
+                level_bytes: stats.levels.iter().map(|level| level.bytes).collect(),
+                level_files: stats.levels.iter().map(|level| level.files).collect(),
+                block_cache_hits: stats.cache_hits,
+                block_cache_misses: stats.cache_misses,
+                stalled: stats.stalled.unwrap_or_default(),
+                poisoned: stats.poisoned.unwrap_or_default(),
+            }),
+            ..Default::default()
+        }
+    }
+
+    async fn flush(&self) -> Result<u64, Status> {
+        let store = self.store.clone();
+        blocking(move || store.flush().map(|()| store.synced_lsn())).await
+    }
+
+    async fn checkpoint(&self, name: &str) -> Result<(String, u64), Status> {
+        let (store, path) = (self.store.clone(), self.directory.join("checkpoints").join(name));
+        if path.exists() {
+            let message = format!("there is a checkpoint called {name} already; choose another name");
+            return Err(refuse(ErrorCode::InvalidArgument, message));
+        }
+        let taken = path.clone();
+        let checkpoint = blocking(move || store.checkpoint(&taken)).await?;
+        Ok((path.display().to_string(), checkpoint.lsn))
+    }
+
+    fn stop(&self) {
+        // A failed close leaves what a crash leaves: acknowledged writes are in the log.
+        let _ = self.store.clone().close();
+    }
+}
+
+/// Runs work that reads or writes much of the disk off the serving thread.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> aidb_lsm::Result<T> + Send + 'static,
+) -> Result<T, Status> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(status_of),
+        Err(error) => Err(refuse(ErrorCode::Internal, format!("the work was not finished: {error}"))),
+    }
+}

@@ -1,0 +1,228 @@
+//! The ordered stream to one cache replica (C1, C3).
+//!
+//! Only synced records are sent (V4), in the order of the chain. The engine's in-memory tail is the queue: each
+//! subscriber has a cursor into it, and one that is so slow that the tail has moved on is disconnected and flushes.
+//! A ping is echoed once everything that was visible when it arrived has been synced and sent, and only under evidence
+//! of ownership (D1): so a replica knows that it has seen every write acknowledged before it sent the ping. (To echo at
+//! once was rejected: with sync `interval` or `none` writes are acknowledged before they are synced.)
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use aidb_client::error::refuse;
+use aidb_client::key::key_hash;
+use aidb_client::pb::replication_server::Replication;
+use aidb_client::pb::subscribe_request::{Hello, Kind as Ask};
+use aidb_client::pb::subscribe_response::Kind as Tell;
+use aidb_client::pb::{self, ErrorCode};
+use aidb_lsm::{LogOpKind, LogRecord};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::Primary;
+use super::engine::status_of;
+use super::storage::ResponseStream;
+use crate::serve::{Node, Phase};
+
+/// Messages on their way to a replica, and bytes of log records in one of them.
+const MESSAGES_AHEAD: usize = 4;
+const MESSAGE_BYTES: usize = 256 << 10;
+const MOST_PINGS: usize = 64;
+
+pub struct ReplicationService {
+    pub node: Arc<Node>,
+    pub primary: Arc<Primary>,
+}
+
+#[tonic::async_trait]
+impl Replication for ReplicationService {
+    type SubscribeStream = ResponseStream<pb::SubscribeResponse>;
+
+    async fn subscribe(
+        &self,
+        request: Request<Streaming<pb::SubscribeRequest>>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        match self.node.phase() {
+            Phase::Serving => {}
+            Phase::Starting => return Err(refuse(ErrorCode::Starting, "this primary is starting; retry in a moment")),
+            Phase::Stopping => return Err(refuse(ErrorCode::ShuttingDown, "this primary is shutting down; retry later")),
+        }
+        self.node.evidence()?;
+        let mut asks = request.into_inner();
+        let first = asks.message().await?.and_then(|first| first.kind);
+        let Some(Ask::Hello(hello)) = first else {
+            return Err(refuse(ErrorCode::InvalidArgument, "a subscription begins with Hello"));
+        };
+        let (sender, receiver) = mpsc::channel(MESSAGES_AHEAD);
+        let subscriber = Subscriber {
+            node: Arc::clone(&self.node),
+            epoch: self.node.lease.epoch(),
+            cursor: 0,
+            sender,
+            counted: Counted::new(Arc::clone(&self.primary)),
+            pings: VecDeque::new(),
+        };
+        let node = Arc::clone(&self.node);
+        tokio::spawn(async move {
+            let sender = subscriber.sender.clone();
+            let ended = tokio::select! {
+                ended = subscriber.run(hello, asks) => ended,
+                () = node.stopping() => Err(refuse(ErrorCode::ShuttingDown, "this primary is shutting down")),
+                () = sender.closed() => return,
+            };
+            if let Err(why) = ended {
+                // The queue may be full of records that nobody reads: then the end of the stream has to do.
+                let _ = sender.try_send(Err(why));
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+/// A subscriber as the statistics see it.
+struct Counted(Arc<Primary>);
+
+impl Counted {
+    fn new(primary: Arc<Primary>) -> Self {
+        primary.subscribers.fetch_add(1, Ordering::Relaxed);
+        Self(primary)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.subscribers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct Subscriber {
+    node: Arc<Node>,
+    /// The stream ends with the epoch it began in.
+    epoch: u64,
+    /// The LSN of the last record sent.
+    cursor: u64,
+    sender: mpsc::Sender<Result<pb::SubscribeResponse, Status>>,
+    counted: Counted,
+    /// Not echoed yet, oldest first.
+    pings: VecDeque<PendingPing>,
+}
+
+struct PendingPing {
+    nonce: u64,
+    /// What was visible when it arrived.
+    after_lsn: u64,
+}
+
+impl Subscriber {
+    async fn run(mut self, hello: Hello, mut asks: Streaming<pb::SubscribeRequest>) -> Result<(), Status> {
+        let mut synced = self.counted.0.synced.subscribe();
+        self.welcome(&hello).await?;
+        loop {
+            tokio::select! {
+                changed = synced.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    self.send_records().await?;
+                    self.echo().await?;
+                }
+                ask = asks.message() => match ask?.and_then(|ask| ask.kind) {
+                    Some(Ask::Ping(ping)) => {
+                        self.take_ping(ping);
+                        self.send_records().await?;
+                        self.echo().await?;
+                    }
+                    Some(Ask::Hello(_)) => return Err(refuse(ErrorCode::InvalidArgument, "Hello comes once")),
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    /// Resumes where the replica stopped if the tail still holds what follows, else tells it to flush (C4).
+    async fn welcome(&mut self, hello: &Hello) -> Result<(), Status> {
+        let store = &self.counted.0.store;
+        let resumed = hello.epoch == self.epoch
+            && hello.applied_lsn <= store.synced_lsn()
+            && store.records_after(hello.applied_lsn, 1).is_ok();
+        self.cursor = if resumed { hello.applied_lsn } else { store.synced_lsn() };
+        let welcome = pb::Welcome {
+            epoch: self.epoch,
+            term: self.node.lease.term(),
+            lsn: self.cursor,
+            resumed,
+            primary: self.node.identity.name.clone(),
+            clock_ms: store.clock_ms(),
+        };
+        self.send(Tell::Welcome(welcome)).await
+    }
+
+    fn take_ping(&mut self, ping: pb::Ping) {
+        // Beyond the bound the newest is not echoed: it would be the last to be answered.
+        if self.pings.len() < MOST_PINGS {
+            let after_lsn = self.counted.0.store.visible_lsn();
+            self.pings.push_back(PendingPing { nonce: ping.nonce, after_lsn });
+        }
+    }
+
+    /// Sends what is synced now.
+    async fn send_records(&mut self) -> Result<(), Status> {
+        if self.node.lease.epoch() != self.epoch {
+            return Err(refuse(ErrorCode::StaleEpoch, "a new epoch has begun; subscribe again"));
+        }
+        let synced = self.counted.0.store.synced_lsn();
+        while self.cursor < synced {
+            let records = match self.counted.0.store.records_after(self.cursor, MESSAGE_BYTES) {
+                Ok(records) => records,
+                Err(aidb_lsm::Error::Gap { asked, oldest }) => {
+                    let message = format!("too slow: the records after {asked} are gone, the oldest left continue at {oldest}");
+                    return Err(refuse(ErrorCode::Busy, message));
+                }
+                Err(other) => return Err(status_of(other)),
+            };
+            let Some(last) = records.last() else {
+                break;
+            };
+            self.cursor = last.lsn;
+            let records = records.iter().map(|record| derived(record)).collect();
+            self.send(Tell::Records(pb::CacheRecords { records })).await?;
+        }
+        Ok(())
+    }
+
+    /// Echoes the newest ping that may be; the older ones are answered with it.
+    async fn echo(&mut self) -> Result<(), Status> {
+        let mut answered = None;
+        while self.pings.front().is_some_and(|ping| ping.after_lsn <= self.cursor) {
+            answered = self.pings.pop_front().map(|ping| ping.nonce);
+        }
+        let Some(nonce) = answered else {
+            return Ok(());
+        };
+        if self.node.evidence().is_err() {
+            return Ok(()); // the replica's copy grows stale, as it must
+        }
+        let clock_ms = self.counted.0.store.clock_ms();
+        self.send(Tell::Echo(pb::Echo { nonce, committed_lsn: self.cursor, clock_ms })).await
+    }
+
+    async fn send(&self, kind: Tell) -> Result<(), Status> {
+        let message = pb::SubscribeResponse { kind: Some(kind) };
+        self.sender.send(Ok(message)).await.map_err(|_| Status::cancelled("the replica is gone"))
+    }
+}
+
+/// What caches need of a log record. A record without keys (a new epoch) is sent too: the chain has to hold.
+fn derived(record: &LogRecord) -> pb::CacheRecord {
+    let written = record.ops.iter().filter(|op| matches!(op.kind, LogOpKind::Put | LogOpKind::Delete));
+    pb::CacheRecord {
+        lsn: record.lsn,
+        previous_lsn: record.previous_lsn,
+        clock_ms: record.clock_ms,
+        key_hashes: written.map(|op| key_hash(&op.key)).collect(),
+        dropped_slots: Vec::new(),
+        updates: Vec::new(),
+    }
+}
