@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from aidb_coordinator.store import Conflict, Store, StoreBroken, Stored
-from aidb_coordinator.topology import Topology
+from aidb_coordinator.topology import Topology, TopologyError
 
 Outcome = TypeVar("Outcome")
 
@@ -26,10 +26,10 @@ class _Waiting(Generic[Outcome]):
         self.answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def apply(self, topology: Topology) -> Topology:
-        """The next document; one that the transition objects to stays as it is, and the caller learns why."""
+        """The next document; when the transition is not allowed it stays as it is, and the caller learns why."""
         try:
             after, self._outcome = self._transition(topology)
-        except Exception as error:
+        except TopologyError as error:
             self.fail(error)
             return topology
         return after
@@ -61,7 +61,7 @@ class Document:
     async def commit(self, transition: Callable[[Topology], tuple[Topology, Outcome]]) -> Outcome:
         """Applies `transition` to the newest document and stores the result; one that changes nothing writes nothing.
 
-        A caller who gives up does not interrupt it. Raises StoreError, and what `transition` raises.
+        A caller who gives up does not interrupt it. Raises StoreError, and TopologyError from `transition`.
         """
         waiting = _Waiting(transition)
         self._queue.append(waiting)
@@ -74,7 +74,7 @@ class Document:
             batch, self._queue = self._queue, []
             try:
                 await self._swap(batch)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must learn of it
                 for waiting in batch:
                     waiting.fail(error)
                 if isinstance(error, StoreBroken | Conflict) and not self.broken.done():
