@@ -7,7 +7,7 @@
 mod bounds;
 mod engine;
 mod gate;
-mod limits;
+pub(crate) mod limits;
 mod replication;
 mod requests;
 mod scan;
@@ -52,7 +52,8 @@ pub struct Primary {
     node: NodeCell,
     subscribers: AtomicU32,
     scans: OnceLock<Arc<Semaphore>>,
-    synced: watch::Sender<u64>,
+    /// Changes when more records are synced.
+    synced: watch::Sender<()>,
     /// Keeps `synced` fed.
     _on_synced: Subscription,
 }
@@ -69,13 +70,11 @@ impl Primary {
             ..Options::default()
         };
         let store = Store::open(&store_path(&options.directory), engine)?;
-        let synced = watch::Sender::new(store.synced_lsn());
+        let synced = watch::Sender::new(());
         let on_synced = store.on_synced({
-            let (synced, store) = (synced.clone(), store.downgrade());
+            let synced = synced.clone();
             Box::new(move || {
-                if let Some(store) = store.upgrade() {
-                    synced.send_replace(store.synced_lsn());
-                }
+                synced.send_replace(());
             })
         });
         Ok(Self {
@@ -129,12 +128,12 @@ impl Role for Primary {
     fn report(&self) -> Report {
         let stats = self.store.stats();
         let poisoned = stats.poisoned.map(|why| format!("the store refuses writes: {why}"));
-        let stalled = stats.stalled.map(|why| format!("writes are held back: {why}"));
+        let stalled = stats.stall.map(|why| format!("writes are held back: {why}"));
         Report {
             healthy: poisoned.is_none(),
             reason: poisoned.or(stalled).unwrap_or_default(),
             keys: stats.keys,
-            bytes: stats.bytes,
+            bytes: stats.disk_bytes,
             applied_lsn: self.store.visible_lsn(),
             staleness_ms: 0,
         }
@@ -146,7 +145,7 @@ impl Role for Primary {
         let visible_lsn = self.store.visible_lsn();
         pb::GetStatsResponse {
             keys: stats.keys,
-            bytes: stats.bytes,
+            bytes: stats.disk_bytes,
             replication: Some(pb::ReplicationStats {
                 epoch,
                 applied_lsn: visible_lsn,
@@ -159,11 +158,11 @@ impl Role for Primary {
                 visible_lsn,
                 synced_lsn: self.store.synced_lsn(),
                 memtable_bytes: stats.memtable_bytes,
-                level_bytes: stats.levels.iter().map(|level| level.bytes).collect(),
-                level_files: stats.levels.iter().map(|level| level.files).collect(),
+                level_bytes: stats.levels.iter().map(|(_, bytes)| *bytes).collect(),
+                level_files: stats.levels.iter().map(|(files, _)| *files).collect(),
                 block_cache_hits: stats.cache_hits,
                 block_cache_misses: stats.cache_misses,
-                stalled: stats.stalled.unwrap_or_default(),
+                stalled: stats.stall.unwrap_or_default(),
                 poisoned: stats.poisoned.unwrap_or_default(),
             }),
             ..Default::default()

@@ -176,6 +176,8 @@ impl Subscriber {
         while self.cursor < synced {
             let records = match self.counted.0.store.records_after(self.cursor, MESSAGE_BYTES) {
                 Ok(records) => records,
+                // Synced, and not in the tail yet: the wake is on its way.
+                Err(aidb_lsm::Error::Gap { asked, oldest }) if oldest <= asked => break,
                 Err(aidb_lsm::Error::Gap { asked, oldest }) => {
                     let message = format!("too slow: the records after {asked} are gone, the oldest left continue at {oldest}");
                     return Err(refuse(ErrorCode::Busy, message));

@@ -1,0 +1,85 @@
+//! Scans of the embedded store, handed to Python in chunks.
+
+use std::ops::Bound;
+use std::sync::Mutex;
+
+use aidb_lsm::{Direction, Range, Snapshot};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::failure::of_engine;
+
+/// (key, value, version, expiry in ms since 1970 or 0)
+type Item = (Py<PyBytes>, Py<PyBytes>, u64, u64);
+
+#[pyclass(frozen, module = "aidb_node._native")]
+pub struct Scan {
+    /// None once closed or at its end: then the snapshot is free.
+    entries: Mutex<Option<aidb_lsm::Scan>>,
+    keys_only: bool,
+}
+
+impl Scan {
+    pub fn new(
+        snapshot: &Snapshot,
+        start: &[u8],
+        end: &[u8],
+        after: Option<&[u8]>,
+        direction: Direction,
+        keys_only: bool,
+    ) -> PyResult<Self> {
+        let mut range = Range {
+            start: Bound::Included(start.to_vec()),
+            end: if end.is_empty() { Bound::Unbounded } else { Bound::Excluded(end.to_vec()) },
+        };
+        let mut empty = !end.is_empty() && start >= end;
+        if let Some(after) = after {
+            match direction {
+                Direction::Forward if after >= start => {
+                    range.start = Bound::Excluded(after.to_vec());
+                    empty |= !end.is_empty() && after >= end;
+                }
+                Direction::Reverse if end.is_empty() || after < end => {
+                    range.end = Bound::Excluded(after.to_vec());
+                    empty |= after <= start;
+                }
+                Direction::Forward | Direction::Reverse => {}
+            }
+        }
+        let entries = if empty { None } else { Some(snapshot.scan(range, direction).map_err(of_engine)?) };
+        Ok(Self { entries: Mutex::new(entries), keys_only })
+    }
+}
+
+#[pymethods]
+impl Scan {
+    /// The next entries, at most `count` of at most about `bytes` together; an empty list is the end.
+    fn take(&self, py: Python<'_>, count: usize, bytes: usize) -> PyResult<Vec<Item>> {
+        let taken = py.detach(|| {
+            let mut held = self.entries.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let mut taken = Vec::new();
+            let mut size = 0;
+            if let Some(entries) = held.as_mut() {
+                while taken.len() < count && size < bytes {
+                    let Some(entry) = entries.next().transpose()? else {
+                        *held = None;
+                        break;
+                    };
+                    size += entry.0.len() + entry.1.value.len();
+                    taken.push(entry);
+                }
+            }
+            Ok(taken)
+        });
+        let item = |(key, entry): (bytes::Bytes, aidb_lsm::Entry)| {
+            let value: &[u8] = if self.keys_only { b"" } else { &entry.value };
+            let (key, value) = (PyBytes::new(py, &key).unbind(), PyBytes::new(py, value).unbind());
+            (key, value, entry.version, entry.expires_at_ms)
+        };
+        Ok(taken.map_err(of_engine)?.into_iter().map(item).collect())
+    }
+
+    fn close(&self) {
+        *self.entries.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
+    }
+}

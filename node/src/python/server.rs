@@ -1,0 +1,190 @@
+//! The programs, hosted in a Python process.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aidb_client::pb;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::failure::{of_engine, of_start, of_status};
+use super::store::sync_mode;
+use crate::primary::{Primary, PrimaryOptions};
+use crate::serve::{self, Host, Identity, Limits, Registration, Role, ServeOptions};
+
+/// A primary, replica or router. It answers from its construction on: STARTING until `begin`.
+#[pyclass(frozen, module = "aidb_node._native")]
+pub struct Server {
+    host: Host,
+    primary: Option<Arc<Primary>>,
+}
+
+/// What every program is told.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Common {
+    name: String,
+    listen: String,
+    coordinator: String,
+    threads: usize,
+    zone: String,
+    node: String,
+    process_id: String,
+}
+
+impl Common {
+    fn options(self, role: pb::Role, shard: u32, disk_id: String) -> ServeOptions {
+        ServeOptions {
+            identity: Identity {
+                name: self.name,
+                role,
+                shard,
+                zone: self.zone,
+                node: self.node,
+                disk_id,
+                process_id: self.process_id,
+            },
+            listen: self.listen,
+            coordinator: self.coordinator,
+            threads: self.threads.clamp(1, 256),
+            limits: Limits::default(),
+        }
+    }
+}
+
+#[pymethods]
+impl Server {
+    /// Opens the store below `data`, which locks it, and binds.
+    #[staticmethod]
+    #[pyo3(signature = (common, *, shard, data, disk_id, sync, cache_bytes, memtable_bytes))]
+    #[allow(clippy::too_many_arguments)]
+    fn primary(
+        py: Python<'_>,
+        common: Common,
+        shard: u32,
+        data: PathBuf,
+        disk_id: String,
+        sync: &str,
+        cache_bytes: usize,
+        memtable_bytes: usize,
+    ) -> PyResult<Self> {
+        let options = PrimaryOptions { directory: data, sync: sync_mode(sync)?, cache_bytes, memtable_bytes };
+        py.detach(|| {
+            let primary = Arc::new(Primary::open(&options).map_err(of_engine)?);
+            let options = common.options(pb::Role::Primary, shard, disk_id);
+            let role: Arc<dyn Role> = Arc::<Primary>::clone(&primary);
+            let host = Host::start(&options, role).map_err(|error| of_start(&error))?;
+            Ok(Self { host, primary: Some(primary) })
+        })
+    }
+
+    /// `host:port` of the listener.
+    #[getter]
+    fn address(&self) -> String {
+        self.host.address().to_string()
+    }
+
+    /// Last epoch on the disk and the end of its log; (0, 0) for roles without a disk.
+    fn disk_position(&self) -> (u64, u64) {
+        self.primary.as_ref().map_or((0, 0), |primary| (primary.store.epoch(), primary.store.synced_lsn()))
+    }
+
+    /// Asks the coordinator once. Raises `AidbError`.
+    #[pyo3(signature = (*, cluster_uid, disk_epoch, pending_epoch, last_lsn, timeout))]
+    fn register(
+        &self,
+        py: Python<'_>,
+        cluster_uid: String,
+        disk_epoch: u64,
+        pending_epoch: u64,
+        last_lsn: u64,
+        timeout: f64,
+    ) -> PyResult<Grant> {
+        let start = Registration { cluster_uid, disk_epoch, pending_epoch, last_lsn };
+        let granted = py.detach(|| self.host.register(&start, seconds(timeout)));
+        granted.map(|granted| Grant { granted }).map_err(|status| of_status(&status))
+    }
+
+    /// Serves by the grant.
+    fn begin(&self, py: Python<'_>, grant: &Grant) -> PyResult<()> {
+        py.detach(|| self.host.begin(grant.granted.clone())).map_err(|status| of_status(&status))
+    }
+
+    /// The next event, None when there is none within `timeout` seconds.
+    fn wait(&self, py: Python<'_>, timeout: f64) -> Option<Event> {
+        py.detach(|| self.host.wait(seconds(timeout))).map(Event::from)
+    }
+
+    /// A few counters, for logs and tests.
+    fn stats(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {
+        let stats = py.detach(|| self.host.stats());
+        let dict = PyDict::new(py);
+        dict.set_item("uptime_ms", stats.uptime_ms)?;
+        dict.set_item("keys", stats.keys)?;
+        dict.set_item("bytes", stats.bytes)?;
+        dict.set_item("memory_bytes", stats.memory_bytes)?;
+        dict.set_item("cpu_us", stats.cpu_us)?;
+        dict.set_item("requests", stats.requests)?;
+        Ok(dict.unbind())
+    }
+
+    /// Ends the program; true when every request inside was answered within `grace` seconds. Idempotent.
+    fn stop(&self, py: Python<'_>, grace: f64) -> bool {
+        py.detach(|| self.host.stop(seconds(grace)))
+    }
+}
+
+/// What the coordinator granted.
+#[pyclass(frozen, module = "aidb_node._native")]
+pub struct Grant {
+    granted: serve::Grant,
+}
+
+#[pymethods]
+impl Grant {
+    #[getter]
+    fn cluster_uid(&self) -> &str {
+        &self.granted.cluster_uid
+    }
+
+    #[getter]
+    fn term(&self) -> u64 {
+        self.granted.term
+    }
+
+    #[getter]
+    fn epoch(&self) -> u64 {
+        self.granted.epoch
+    }
+
+    #[getter]
+    fn lease_seconds(&self) -> f64 {
+        self.granted.lease.as_secs_f64()
+    }
+}
+
+/// What the native side has to say: `kind` is "register_again", "drain" or "failed".
+#[pyclass(frozen, get_all, module = "aidb_node._native")]
+pub struct Event {
+    kind: &'static str,
+    /// Of a drain, in seconds; 0 = the configured one.
+    grace: f64,
+    /// Of a failure.
+    reason: String,
+}
+
+impl From<serve::Event> for Event {
+    fn from(event: serve::Event) -> Self {
+        match event {
+            serve::Event::RegisterAgain => Self { kind: "register_again", grace: 0.0, reason: String::new() },
+            serve::Event::Drain { grace } => Self { kind: "drain", grace: grace.as_secs_f64(), reason: String::new() },
+            serve::Event::Failed { reason } => Self { kind: "failed", grace: 0.0, reason },
+        }
+    }
+}
+
+/// Whatever a caller gives: nothing negative, nothing endless.
+fn seconds(given: f64) -> Duration {
+    Duration::try_from_secs_f64(given.clamp(0.0, 86_400.0)).unwrap_or_default()
+}

@@ -1,0 +1,242 @@
+//! The memory of a replica: entries by the hash of their physical key, bounded in bytes, in shards of one lock each.
+//!
+//! A shard's lock guards its entries and its buckets of last invalidations together, so that a fill is judged and
+//! cached in one step against invalidations. Records name keys by hash, so the hash is the map's key; the entry has the
+//! key itself, and of two keys with one hash the later fill stays. Eviction is quick_cache's (CLOCK-Pro, close to
+//! S3-FIFO): one scan of cold keys does not push out the hot ones.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use quick_cache::unsync::Cache as Map;
+use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
+
+/// Buckets of last invalidations in all shards (C2). Two keys in one bucket cost a refused fill, nothing else.
+const BUCKETS: usize = 65_536;
+/// A value larger than a shard is never cached.
+const LEAST_SHARD_BYTES: u64 = 4 << 20;
+const MOST_SHARDS: u64 = 64;
+/// Of an entry beyond key and value: itself, the map's slot, allocations.
+const ENTRY_OVERHEAD: u64 = 160;
+const EXPECTED_ENTRY_BYTES: u64 = 512;
+
+#[derive(Debug)]
+pub struct Entry {
+    pub key: Box<[u8]>,
+    /// None: there is no such key.
+    pub value: Option<Bytes>,
+    pub version: u64,
+    /// 0 = never.
+    pub expires_at_ms: u64,
+    /// The state it shows is exactly the one through this LSN.
+    pub read_lsn: u64,
+    pub generation: u64,
+    pub filled_at_ns: u64,
+}
+
+pub struct Cache {
+    shards: Box<[Mutex<Shard>]>,
+    capacity: u64,
+    evictions: Arc<AtomicU64>,
+}
+
+pub struct Shard {
+    entries: Map<u64, Arc<Entry>, ByBytes, SpreadHash, CountEvictions>,
+    /// LSN of the last invalidation, by bucket.
+    buckets: Box<[u64]>,
+}
+
+impl Cache {
+    pub fn new(capacity: u64) -> Self {
+        let count = (capacity / LEAST_SHARD_BYTES).clamp(1, MOST_SHARDS);
+        let count = 1 << count.ilog2();
+        let evictions = Arc::new(AtomicU64::new(0));
+        let shards = (0..count).map(|_| Mutex::new(Shard::new(capacity / count, count as usize, &evictions)));
+        Self { shards: shards.collect(), capacity, evictions }
+    }
+
+    /// The shard of the keys with `hash`, locked.
+    pub fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
+        let index = (hash >> 48) as usize % self.shards.len();
+        self.lock(index)
+    }
+
+    /// Drops everything and forgets invalidations: the floor stands for them.
+    pub fn clear(&self) {
+        for index in 0..self.shards.len() {
+            let mut shard = self.lock(index);
+            shard.entries.clear();
+            shard.buckets.fill(0);
+        }
+    }
+
+    /// Entries and their bytes.
+    pub fn size(&self) -> (u64, u64) {
+        (0..self.shards.len()).map(|index| self.lock(index)).fold((0, 0), |(entries, bytes), shard| {
+            (entries + shard.entries.len() as u64, bytes + shard.entries.weight())
+        })
+    }
+
+    pub fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    pub fn evictions(&self) -> u64 {
+        self.evictions.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self, index: usize) -> MutexGuard<'_, Shard> {
+        self.shards[index].lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Shard {
+    fn new(capacity: u64, shards: usize, evictions: &Arc<AtomicU64>) -> Self {
+        let estimated = (capacity / EXPECTED_ENTRY_BYTES).max(1) as usize;
+        let options = OptionsBuilder::new().weight_capacity(capacity).estimated_items_capacity(estimated).build();
+        let counter = CountEvictions(Arc::clone(evictions));
+        let entries = match options {
+            Ok(options) => Map::with_options(options, ByBytes, SpreadHash, counter),
+            Err(_) => Map::with(estimated, capacity, ByBytes, SpreadHash, counter),
+        };
+        Self { entries, buckets: vec![0; BUCKETS / shards].into() }
+    }
+
+    pub fn get(&self, hash: u64) -> Option<Arc<Entry>> {
+        self.entries.get(&hash).cloned()
+    }
+
+    pub fn insert(&mut self, hash: u64, entry: Entry) {
+        self.entries.insert(hash, Arc::new(entry));
+    }
+
+    /// The LSN of the last invalidation in the bucket of `hash`.
+    pub fn invalidated(&self, hash: u64) -> u64 {
+        self.buckets[self.bucket(hash)]
+    }
+
+    /// A key with `hash` was written at `lsn`; true when an entry went.
+    pub fn invalidate(&mut self, hash: u64, lsn: u64) -> bool {
+        let bucket = self.bucket(hash);
+        self.buckets[bucket] = self.buckets[bucket].max(lsn);
+        self.entries.remove_if(&hash, |entry| entry.read_lsn < lsn).is_some()
+    }
+
+    fn bucket(&self, hash: u64) -> usize {
+        (hash >> 32) as usize % self.buckets.len()
+    }
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<u64, Arc<Entry>> for ByBytes {
+    fn weight(&self, _: &u64, entry: &Arc<Entry>) -> u64 {
+        let value = entry.value.as_ref().map_or(0, Bytes::len);
+        (entry.key.len() + value) as u64 + ENTRY_OVERHEAD
+    }
+}
+
+struct CountEvictions(Arc<AtomicU64>);
+
+impl Lifecycle<u64, Arc<Entry>> for CountEvictions {
+    type RequestState = ();
+
+    fn on_evict(&self, (): &mut (), _: u64, _: Arc<Entry>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The key is a good hash already; its high bits chose shard and bucket, so the low ones are left for the map.
+#[derive(Clone, Default)]
+struct SpreadHash;
+
+struct Identity(u64);
+
+impl BuildHasher for SpreadHash {
+    type Hasher = Identity;
+
+    fn build_hasher(&self) -> Identity {
+        Identity(0)
+    }
+}
+
+impl Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        // hashbrown tags entries by the topmost bits, which within a shard are all alike.
+        self.0 = hash.rotate_left(32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(size: usize, read_lsn: u64) -> Entry {
+        Entry {
+            key: Box::default(),
+            value: Some(vec![0; size].into()),
+            version: 1,
+            expires_at_ms: 0,
+            read_lsn,
+            generation: 1,
+            filled_at_ns: 0,
+        }
+    }
+
+    fn hash(key: u64) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(&key.to_be_bytes())
+    }
+
+    #[test]
+    fn memory_is_bounded_and_evictions_are_counted() {
+        let cache = Cache::new(1 << 20);
+        for key in 0..5000 {
+            cache.shard(hash(key)).insert(hash(key), entry(1000, 1));
+        }
+        let (entries, bytes) = cache.size();
+        assert!(bytes <= 1 << 20 && entries > 500, "{entries} entries, {bytes} bytes");
+        assert_eq!(cache.evictions() + entries, 5000);
+    }
+
+    #[test]
+    fn a_scan_does_not_push_out_what_is_read_again() {
+        let cache = Cache::new(1 << 20);
+        let hot = || 0..200u64;
+        for key in hot().chain(hot()) {
+            let mut shard = cache.shard(hash(key));
+            if shard.get(hash(key)).is_none() {
+                shard.insert(hash(key), entry(1000, 1));
+            }
+        }
+        for key in 1000..6000 {
+            cache.shard(hash(key)).insert(hash(key), entry(1000, 1));
+        }
+        let kept = hot().filter(|&key| cache.shard(hash(key)).get(hash(key)).is_some()).count();
+        assert!(kept > 150, "{kept} of 200 left");
+    }
+
+    #[test]
+    fn an_invalidation_spares_what_was_read_after_it() {
+        let cache = Cache::new(1 << 20);
+        cache.shard(7).insert(7, entry(1, 10));
+        assert!(!cache.shard(7).invalidate(7, 10));
+        assert!(cache.shard(7).invalidate(7, 11));
+        assert!(cache.shard(7).get(7).is_none());
+        assert_eq!(cache.shard(7).invalidated(7), 11);
+        cache.clear();
+        assert_eq!((cache.shard(7).invalidated(7), cache.size()), (0, (0, 0)));
+    }
+}
