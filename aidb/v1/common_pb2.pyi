@@ -431,11 +431,14 @@ class Error(_message.Message):
     MOVED_FIELD_NUMBER: _builtins.int
     CURRENT_FIELD_NUMBER: _builtins.int
     SESSION_BROKEN_FIELD_NUMBER: _builtins.int
+    CURRENT_VALUE_OMITTED_FIELD_NUMBER: _builtins.int
     code: Global___ErrorCode.ValueType
     message: _builtins.str
     """what happened, to what, what to do"""
     retryable: _builtins.bool
     retry_after_ms: _builtins.int
+    current_value_omitted: _builtins.bool
+    """current.value is too large for a trailer: read the key"""
     @_builtins.property
     def moved(self) -> Global___Route: ...
     @_builtins.property
@@ -454,10 +457,11 @@ class Error(_message.Message):
         moved: Global___Route | None = ...,
         current: Global___Entry | None = ...,
         session_broken: Global___SessionBroken | None = ...,
+        current_value_omitted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["current", b"current", "moved", b"moved", "session_broken", b"session_broken"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "current", b"current", "message", b"message", "moved", b"moved", "retry_after_ms", b"retry_after_ms", "retryable", b"retryable", "session_broken", b"session_broken"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "current", b"current", "current_value_omitted", b"current_value_omitted", "message", b"message", "moved", b"moved", "retry_after_ms", b"retry_after_ms", "retryable", b"retryable", "session_broken", b"session_broken"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,76 @@
+# Two commands are all that a newcomer needs: `make up` and `make test`. Each sets up what it needs; stamps in .venv/ make it cheap.
+PYTHON ?= python3
+PROFILE ?= dev
+ROUNDS ?= 100
+SEED ?= 1
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+PROTOS := $(wildcard proto/aidb/v1/*.proto)
+RUST := Cargo.toml Cargo.lock $(PROTOS) $(shell find node -name '*.rs' -not -path '*/target/*') $(shell find node -name Cargo.toml)
+
+.PHONY: help setup up down test test-rust test-python lint fmt gen constraints clean
+help: ## this list
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
+
+setup: $(STAMPS)/native ## environment, third-party packages, native module
+
+up: setup ## start the local cluster (data in .aidb) and return when it is ready
+	@$(BIN)/aidb up --detach
+
+down: ## stop the local cluster
+	@test ! -x $(BIN)/aidb || $(BIN)/aidb down
+
+test: test-rust test-python ## every test
+
+test-rust:
+	cargo test --workspace --locked
+
+test-python: setup
+	$(BIN)/python -m pytest
+
+lint: setup ## format, lint, types, import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy -p aidb-node --features python --locked -- -D warnings
+
+fmt: $(STAMPS)/packages ## format everything
+	$(BIN)/ruff check --fix -q . || true
+	$(BIN)/ruff format -q .
+	cargo fmt --all
+
+gen: $(STAMPS)/packages ## generated Python code of the contracts
+	$(BIN)/python tools/generate_protobuf.py aidb/v1
+
+constraints: $(STAMPS)/packages ## pin the newest third-party versions that pyproject.toml allows, with hashes
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --extra dev pyproject.toml -o constraints.txt
+
+evidence-%: setup ## a long evidence run: make evidence-restart ROUNDS=100 SEED=1
+	$(BIN)/python -m tests.evidence.$* --rounds $(ROUNDS) --seed $(SEED)
+
+clean: down ## remove what was built (the data in .aidb stays)
+	rm -rf $(VENV) target
+
+$(STAMPS)/venv:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "AiDb needs Python >= 3.11; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/packages: $(STAMPS)/venv constraints.txt pyproject.toml
+	$(BIN)/python -m pip install --quiet --require-hashes -r constraints.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# An extension of another profile is another build: the stamp carries the profile's name.
+$(STAMPS)/native: $(STAMPS)/native-$(PROFILE)
+	@touch $@
+
+$(STAMPS)/native-$(PROFILE): $(STAMPS)/packages node/pyproject.toml $(RUST)
+	@command -v cargo >/dev/null || { echo 'AiDb needs a Rust toolchain (cargo) on the PATH' >&2; exit 1; }
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --quiet --locked --manifest-path node/Cargo.toml --profile $(PROFILE)
+	@rm -f $(STAMPS)/native-* && touch $@
