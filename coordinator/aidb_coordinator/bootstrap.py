@@ -14,7 +14,8 @@ DEFAULT_SHARDS = 3
 
 
 def begin_term(store: Store, settings: Settings) -> Stored:
-    """Stores the document under a new term and returns it; a store without one gets a new cluster with its uid (D8).
+    """Stores the document under a new term and returns it; a store without one gets a new cluster with its
+    uid (D8).
 
     Raises SettingsError when the settings contradict the stored cluster, StoreError.
     """

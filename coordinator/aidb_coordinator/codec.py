@@ -39,7 +39,9 @@ def member_to_proto(member: Member) -> pb.Member:
 
 
 def member_from_proto(message: pb.Member, shard: int | None = None) -> Member:
-    """`shard` replaces the message's own. Programs that name no feature range speak level 1. Raises TopologyError for a role of a newer version."""
+    """`shard` replaces the message's own. Programs that name no feature range speak level 1. Raises
+    TopologyError for a role of a newer version.
+    """
     try:
         role = Role(message.role)
     except ValueError as error:
@@ -150,7 +152,9 @@ def _move_from_proto(message: pb.Move) -> Move:
 
 
 def to_json(topology: Topology) -> dict[str, Any]:
-    """The protobuf message in protobuf's own JSON form: one schema, not two. Bytes are base64, 64-bit numbers strings."""
+    """The protobuf message in protobuf's own JSON form: one schema, not two. Bytes are base64, 64-bit
+    numbers strings.
+    """
     document: dict[str, Any] = json_format.MessageToDict(to_proto(topology), preserving_proto_field_name=True)
     return document
 

@@ -1,7 +1,7 @@
 """The coordinator's state and the decisions on it: applies the pure parts to requests, to time and to probes.
 
-One event loop owns everything here, so there are no locks. A change of the topology counts, and is answered, once the store
-has it (`document`); health, leases and what members report are in memory only.
+One event loop owns everything here, so there are no locks. A change of the topology counts, and is
+answered, once the store has it (`document`); health, leases and what members report are in memory only.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Control:
             Severity.NORMAL,
             "CoordinatorStarted",
             "coordinator",
-            f"cluster {stored.topology.cluster_uid}, term {stored.topology.term}, topology {stored.topology.version}",
+            f"cluster {self.topology.cluster_uid}, term {self.topology.term}, topology {self.topology.version}",
         )
 
     @property
@@ -105,7 +105,8 @@ class Control:
     async def register(self, member: Member, process: Process, claim: DiskClaim | None) -> int:
         """Records a member that starts; primaries come with a `claim` and get their epoch, others get 0.
 
-        Raises InvalidArgument, RegistrationRefused, WrongCluster, Busy (the name is still in use), StoreError.
+        Raises InvalidArgument, RegistrationRefused, WrongCluster, Busy (the name is still in use),
+        StoreError.
         """
         if problem := registration.malformed(member, claim):
             raise errors.InvalidArgument(problem)
@@ -162,14 +163,16 @@ class Control:
         self._announce(self.roster.left(name, self.clock.monotonic()))
 
     async def forget(self, name: str) -> None:
-        """Drops a stopped replica or router that will not come back from the topology. Raises RegistrationRefused."""
+        """Drops a stopped replica or router that will not come back from the topology. Raises
+        RegistrationRefused.
+        """
         member = self.topology.members.get(name)
         if member is None:
             return
         state = self.roster.verdict(name).state
         if member.role is Role.PRIMARY or state not in (MemberState.LEFT, MemberState.FAILED):
             raise errors.RegistrationRefused(
-                f"{name} is {state.name.lower()}: only replicas and routers that have stopped can be forgotten"
+                f"{name} is {state.name.lower()}: only stopped replicas and routers can be forgotten"
             )
         await self.document.commit(lambda topology: (topologies.forget_member(topology, name), None))
         self.events.add(Severity.NORMAL, "MemberForgotten", name, "removed from the topology")
@@ -200,7 +203,9 @@ class Control:
             )
 
     async def _check_place(self, member: Member, process: Process) -> None:
-        """Two live processes must not take turns under one name, nor two copies of a primary's disk under one id."""
+        """Two live processes must not take turns under one name, nor two copies of a primary's disk under
+        one id.
+        """
         holder = self._predecessor(member)
         if holder is None or holder.address == member.address:
             return
@@ -210,7 +215,8 @@ class Control:
             return
         if await self._probe(holder.address) is not Probe.REFUSED:
             raise errors.Busy(
-                f"{holder.name} lives at {holder.address}: stop it before {member.name} at {member.address} takes its place",
+                f"{holder.name} lives at {holder.address}: stop it before {member.name} at {member.address} "
+                "takes its place",
                 retry_after=self.settings.heartbeat_timeout_ms / 1000,
             )
 
@@ -222,10 +228,15 @@ class Control:
         return self.topology.members.get(member.name)
 
     def _check_term(self, report: Report) -> None:
-        """D2. A member that saw a higher term shows that this coordinator's document is an old copy, or was taken over."""
+        """D2. A member that saw a higher term shows that this coordinator's document is an old copy, or was
+        taken over.
+        """
         if report.term <= self.topology.term:
             return
-        message = f"{report.name} has seen term {report.term}, this coordinator has {self.topology.term}: it is out of date"
+        message = (
+            f"{report.name} has seen term {report.term}, this coordinator has {self.topology.term}: "
+            "it is out of date"
+        )
         if report.name not in self._stale_term_told and len(self._stale_term_told) < _MAX_STALE_TERMS_TOLD:
             self._stale_term_told.add(report.name)
             self.events.add(Severity.ALERT, "StaleTerm", "coordinator", message)

@@ -1,7 +1,8 @@
 """The topology in memory, and its way into the store.
 
-Transitions that come while a swap is on its way go into the next one together: a thousand shards that start at once cost
-some tens of writes, not thousands. The write happens in a thread, so that a busy disk delays no heartbeat.
+Transitions that come while a swap is on its way go into the next one together: a thousand shards that start
+at once cost some tens of writes, not thousands. The write happens in a thread, so that a busy disk delays
+no heartbeat.
 Invariant: memory never runs ahead of the store; a transition is answered once its result is stored.
 """
 
@@ -26,7 +27,9 @@ class _Waiting(Generic[Outcome]):
         self.answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def apply(self, topology: Topology) -> Topology:
-        """The next document; when the transition is not allowed it stays as it is, and the caller learns why."""
+        """The next document; when the transition is not allowed it stays as it is, and the caller learns
+        why.
+        """
         try:
             after, self._outcome = self._transition(topology)
         except TopologyError as error:
@@ -44,7 +47,9 @@ class _Waiting(Generic[Outcome]):
 
 
 class Document:
-    """`changed` is called after every swap. `broken` fails when somebody else writes, or nobody knows what is stored."""
+    """`changed` is called after every swap. `broken` fails when somebody else writes, or nobody knows what
+    is stored.
+    """
 
     def __init__(self, store: Store, stored: Stored, changed: Callable[[], None]) -> None:
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -59,7 +64,8 @@ class Document:
         return self._stored.topology
 
     async def commit(self, transition: Callable[[Topology], tuple[Topology, Outcome]]) -> Outcome:
-        """Applies `transition` to the newest document and stores the result; one that changes nothing writes nothing.
+        """Applies `transition` to the newest document and stores the result; one that changes nothing
+        writes nothing.
 
         A caller who gives up does not interrupt it. Raises StoreError, and TopologyError from `transition`.
         """
@@ -74,7 +80,7 @@ class Document:
             batch, self._queue = self._queue, []
             try:
                 await self._swap(batch)
-            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must learn of it
+            except Exception as error:
                 for waiting in batch:
                     waiting.fail(error)
                 if isinstance(error, StoreBroken | Conflict) and not self.broken.done():

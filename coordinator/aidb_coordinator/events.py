@@ -1,7 +1,8 @@
 """What happened in the cluster, for people and alerts: bounded, numbered, kept over restarts.
 
-Reasons are stable CamelCase words. The log is a JSON line per event in `events.jsonl`; it is for reading, so it is not synced:
-a crash of the machine may lose the last ones, and a line that a crash cut short is skipped.
+Reasons are stable CamelCase words. The log is a JSON line per event in `events.jsonl`; it is for reading,
+so it is not synced: a crash of the machine may lose the last ones, and a line that a crash cut short is
+skipped.
 A `...Failed` alert stays open until its `...Recovered`, over restarts of the coordinator too.
 """
 
@@ -46,8 +47,8 @@ class Event:
 
 
 class EventLog:
-    """The newest `capacity` events. `add` only queues the line, so that no decision waits for a disk; somebody takes what is
-    `unwritten` and calls `write`, from one thread at a time.
+    """The newest `capacity` events. `add` only queues the line, so that no decision waits for a disk;
+    somebody takes what is `unwritten` and calls `write`, from one thread at a time.
     """
 
     def __init__(self, path: Path, wall_ms: Callable[[], int], capacity: int = CAPACITY) -> None:
@@ -89,7 +90,7 @@ class EventLog:
     def write(self, batch: list[Event]) -> None:
         """Appends to the file; when it has twice the capacity, keeps the newest half. Raises OSError."""
         # A crash may have left half a line: a line of its own for each batch keeps the damage to that one.
-        with open(self._path, "a") as file:
+        with self._path.open("a") as file:
             file.write("" if _ends_whole(self._path) else "\n")
             file.writelines(map(_line, batch))
         self._lines += len(batch)
@@ -97,12 +98,12 @@ class EventLog:
             kept = _read(self._path)[-self._capacity :]
             new = self._path.with_suffix(".new")
             new.write_text("".join(map(_line, kept)))
-            os.replace(new, self._path)
+            new.replace(self._path)
             self._lines = len(kept)
 
 
 def _ends_whole(path: Path) -> bool:
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         if file.seek(0, os.SEEK_END) == 0:
             return True
         file.seek(-1, os.SEEK_END)

@@ -1,12 +1,15 @@
-"""Who is healthy: a pure function from what was seen of a member to its state, and from members to their shard's state.
+"""Who is healthy: a pure function from what was seen of a member to its state, and from members to their
+shard's state.
 
-    heartbeats, probes -> Observation -> judge() -> MEMBER_*        members of a shard -> shard_state() -> SHARD_*
+    heartbeats, probes -> Observation -> judge() -> MEMBER_*        members of a shard -> shard_state() ->
+    SHARD_*
 
 - A refused connection is proof: nobody listens, the member is failed at once. Silence needs thresholds.
-- A member that was not heard of since the coordinator started is UNKNOWN, which is readable: a restart of the coordinator
-  must not empty the read sets. After the grace it is failed like any other.
-- A replica is admitted to the read set when it reports HEALTHY, that is, when its stream is connected. One that was admitted
-  and merely loses its stream stays: it still answers what its staleness allows, and forwards the rest.
+- A member that was not heard of since the coordinator started is UNKNOWN, which is readable: a restart of
+  the coordinator must not empty the read sets. After the grace it is failed like any other.
+- A replica is admitted to the read set when it reports HEALTHY, that is, when its stream is connected. One
+  that was admitted and merely loses its stream stays: it still answers what its staleness allows, and
+  forwards the rest.
 - A registration starts a new observation; probes of the process before it are told apart by `process_id`.
 """
 
@@ -51,7 +54,8 @@ class Rules:
     """Times in seconds.
 
     heartbeat_timeout: without a heartbeat for this long a member is failed.
-    failed_probes: as many in a row without an answer, or answering that it does not serve, and a member is failed.
+    failed_probes: as many in a row without an answer, or answering that it does not serve, and a member is
+    failed.
     good_probes: as many good ones in a row end that.
     grace: how long a member that was never heard of stays UNKNOWN.
     clock_bound_ms: C7.
@@ -141,7 +145,9 @@ def _side(skew_ms: int) -> str:
 
 
 def shard_state(primary: Verdict | None, replicas: Iterable[tuple[str, Verdict]]) -> tuple[ShardState, str]:
-    """The state of a shard and its reason; `replicas` by name. `primary` is None when none has ever registered."""
+    """The state of a shard and its reason; `replicas` by name. `primary` is None when none has ever
+    registered.
+    """
     if primary is None:
         return ShardState.INITIALIZING, "no primary has registered yet"
     if primary.state in (MemberState.FAILED, MemberState.LEFT):

@@ -1,11 +1,13 @@
 """Leases of primaries (D1, D2).
 
-A heartbeat renews the lease of the shard's published epoch for T. The node counts T from when it sent the heartbeat, the
-coordinator from when it arrived, so the coordinator's end is never the earlier one. The answer carries the term; a lease
-that would outlive the coordinator's own leadership is not granted. What is kept here is not stored: a restarted coordinator
-has a new term and takes over no shard before T has passed, so leases that it does not remember have ended by then.
-A heartbeat of the published epoch is believed after a restart of the coordinator without a new registration: an epoch is
-granted to one process only (or, never served, to the next one that holds the same locked disk).
+A heartbeat renews the lease of the shard's published epoch for T. The node counts T from when it sent the
+heartbeat, the coordinator from when it arrived, so the coordinator's end is never the earlier one. The
+answer carries the term; a lease that would outlive the coordinator's own leadership is not granted. What is
+kept here is not stored: a restarted coordinator has a new term and takes over no shard before T has passed,
+so leases that it does not remember have ended by then.
+A heartbeat of the published epoch is believed after a restart of the coordinator without a new
+registration: an epoch is granted to one process only (or, never served, to the next one that holds the same
+locked disk).
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ class Renewal(Enum):
     RENEWED = "renewed"
     # Another process or epoch holds the shard, or nobody knows this one: it has to ask for a new epoch.
     REGISTER_AGAIN = "register again"
-    # Right process, but not now: the grant of its newer epoch is still on its way, or this leadership is about to end.
+    # Right process, but not now: the grant of its newer epoch is still on its way, or this leadership is
+    # about to end.
     NOT_NOW = "not now"
 
 
@@ -34,7 +37,9 @@ class Lease:
 
 @dataclass(slots=True)
 class Leases:
-    """`duration` is T in seconds, `leads_until` the end of the coordinator's own leadership (monotonic seconds)."""
+    """`duration` is T in seconds, `leads_until` the end of the coordinator's own leadership (monotonic
+    seconds).
+    """
 
     duration: float
     leads_until: float

@@ -2,8 +2,8 @@
 
     plan(owners, shards, ring) -> moves that make the table even within one slot
 
-It moves the fewest slots possible: the shards that own most already get the larger targets, only a surplus leaves, and the
-ring merely breaks ties (which slots leave, and to whom). The same input gives the same plan.
+It moves the fewest slots possible: the shards that own most already get the larger targets, only a surplus
+leaves, and the ring merely breaks ties (which slots leave, and to whom). The same input gives the same plan.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from aidb.slots import SLOT_COUNT
 from aidb_coordinator.ring import Ring
 from aidb_coordinator.topology import NOBODY, pack_owners
 
-# How far down a slot's preferences the planner looks before it takes the emptiest shard; keeps 1,000 shards near a second.
+# How far down a slot's preferences the planner looks before it takes the emptiest shard; keeps 1,000 shards
+# near a second.
 _PREFERENCES = 8
 
 
@@ -33,17 +34,24 @@ class SlotMove:
 
 def first_table(shards: Collection[int]) -> bytes:
     """The packed table of a new cluster. Raises ValueError unless there are 1 to 16384 shards."""
+    _check_count(shards)
     owners = apply([NOBODY] * SLOT_COUNT, plan([NOBODY] * SLOT_COUNT, shards, Ring(shards)))
     return pack_owners(owners)
 
 
 def even_targets(counts: Counter[int], shards: Collection[int]) -> dict[int, int]:
-    """How many slots each shard should own; what does not divide goes to those that own most, then to the lowest ids."""
-    if not 1 <= len(shards) <= SLOT_COUNT:
-        raise ValueError(f"a cluster has 1 to {SLOT_COUNT} shards, not {len(shards)}")
+    """How many slots each shard should own; what does not divide goes to those that own most, then to the
+    lowest ids.
+    """
+    _check_count(shards)
     floor, extra = divmod(SLOT_COUNT, len(shards))
     by_size = sorted(shards, key=lambda shard: (-counts[shard], shard))
     return {shard: floor + (1 if position < extra else 0) for position, shard in enumerate(by_size)}
+
+
+def _check_count(shards: Collection[int]) -> None:
+    if not 1 <= len(shards) <= SLOT_COUNT:
+        raise ValueError(f"a cluster has 1 to {SLOT_COUNT} shards, not {len(shards)}")
 
 
 def plan(owners: Sequence[int], shards: Collection[int], ring: Ring) -> list[SlotMove]:

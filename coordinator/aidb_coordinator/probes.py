@@ -27,7 +27,9 @@ _OPTIONS = (
 
 
 async def probe(address: str, timeout: float, channel: grpc.aio.Channel | None = None) -> Probe:
-    """Asks the program at `address` for its health, within `timeout` seconds. Programs without that service count as serving."""
+    """Asks the program at `address` for its health, within `timeout` seconds. Programs without that service
+    count as serving.
+    """
     if channel is None:
         async with grpc.aio.insecure_channel(address, options=_OPTIONS) as own:
             return await probe(address, timeout, own)
@@ -46,7 +48,9 @@ async def probe(address: str, timeout: float, channel: grpc.aio.Channel | None =
 
 
 async def _is_refused(address: str, timeout: float) -> bool:
-    """gRPC says UNAVAILABLE for much, and repeats an old failure while it waits to reconnect; the socket's errno is certain."""
+    """gRPC says UNAVAILABLE for much, and repeats an old failure while it waits to reconnect; the socket's
+    errno is certain.
+    """
     host, _, port = address.rpartition(":")
     try:
         _, writer = await asyncio.wait_for(asyncio.open_connection(host.strip("[]"), int(port)), timeout)

@@ -1,12 +1,14 @@
 """Who may join: `admit` for any member; `decide` for the epoch of a primary that starts (D10).
 
-The disk shows that it is the shard's last one: it carries the shard's `disk_id` and its last epoch is the published one.
-Before a primary asks, it writes the epoch it will ask for (`pending_epoch`) to its disk. So when the answer was lost, or the
-process died before it stored the grant, the published epoch equals the disk's pending one: that epoch was granted to this
-disk and never served, and is granted again. The lock on the data directory makes sure that one process speaks for a disk;
-hence a live predecessor is no reason to refuse a primary, only other disks are.
-Rejected: granting published + 1 in that case as well. The disk's epoch would fall behind by each lost answer, and a disk
-that merely is behind could not be told from one whose shard was taken over.
+The disk shows that it is the shard's last one: it carries the shard's `disk_id` and its last epoch is the
+published one.
+Before a primary asks, it writes the epoch it will ask for (`pending_epoch`) to its disk. So when the answer
+was lost, or the process died before it stored the grant, the published epoch equals the disk's pending one:
+that epoch was granted to this disk and never served, and is granted again. The lock on the data directory
+makes sure that one process speaks for a disk; hence a live predecessor is no reason to refuse a primary,
+only other disks are.
+Rejected: granting published + 1 in that case as well. The disk's epoch would fall behind by each lost
+answer, and a disk that merely is behind could not be told from one whose shard was taken over.
 """
 
 from __future__ import annotations
@@ -50,17 +52,20 @@ class Refusal:
 
 def decide(shard: Shard, claim: DiskClaim) -> Grant | Refusal:
     """The decision for a primary of `shard`; a grant is to be published before it is answered."""
+    who = f"disk {claim.disk_id} of shard {shard.id}"
     if shard.fresh:
         if claim.disk_epoch == 0:
             return Grant(epoch=1, cut=None)
         return Refusal(
-            f"shard {shard.id} never had a primary, but disk {claim.disk_id} holds data of epoch {claim.disk_epoch}: "
-            "it belongs to another coordinator's data directory; start that one, or use an empty directory"
+            f"shard {shard.id} never had a primary, but disk {claim.disk_id} holds data of epoch "
+            f"{claim.disk_epoch}: it belongs to another coordinator's data directory; start that one, "
+            "or use an empty directory"
         )
     if claim.disk_id != shard.disk_id:
         return Refusal(
-            f"shard {shard.id} belongs to disk {shard.disk_id} (epoch {shard.epoch}), this is disk {claim.disk_id}: "
-            "start the primary with the data directory that holds the shard; this one is left as it is"
+            f"shard {shard.id} belongs to disk {shard.disk_id} (epoch {shard.epoch}), this is disk "
+            f"{claim.disk_id}: start the primary with the data directory that holds the shard; "
+            "this one is left as it is"
         )
     cut = Cut(claim.disk_epoch, claim.last_lsn) if claim.disk_epoch else None
     if claim.disk_epoch == shard.epoch:
@@ -69,17 +74,19 @@ def decide(shard: Shard, claim: DiskClaim) -> Grant | Refusal:
         return Grant(epoch=shard.epoch, cut=cut)
     if claim.disk_epoch > shard.epoch:
         return Refusal(
-            f"disk {claim.disk_id} of shard {shard.id} has seen epoch {claim.disk_epoch}, the topology only {shard.epoch}: "
-            "the coordinator's data directory is an older copy; start the coordinator with the newest one"
+            f"{who} has seen epoch {claim.disk_epoch}, the topology only {shard.epoch}: the coordinator's "
+            "data directory is an older copy; start the coordinator with the newest one"
         )
     return Refusal(
-        f"disk {claim.disk_id} of shard {shard.id} ended in epoch {claim.disk_epoch}, but epoch {shard.epoch} has been served "
-        "since: its data is older than the shard's; it is left as it is and must not serve"
+        f"{who} ended in epoch {claim.disk_epoch}, but epoch {shard.epoch} has been served since: "
+        "its data is older than the shard's; it is left as it is and must not serve"
     )
 
 
 def admit(topology: Topology, member: Member, claim: DiskClaim | None) -> tuple[Topology, Grant | Refusal]:
-    """The document with `member` in it and its grant (epoch 0 but for primaries), or the document as it is and why not."""
+    """The document with `member` in it and its grant (epoch 0 but for primaries), or the document as it is
+    and why not.
+    """
     problem = _misplaced(topology, member)
     if problem:
         return topology, Refusal(problem)
@@ -123,7 +130,10 @@ def malformed(member: Member, claim: DiskClaim | None) -> str:
     if claim is not None and not 0 < len(claim.disk_id) <= 64:
         return f"{member.name} must name the id of its disk, 1 to 64 characters"
     if claim is not None and claim.pending_epoch != claim.disk_epoch + 1:
-        return f"{member.name} asks for epoch {claim.pending_epoch}, but its disk is in {claim.disk_epoch}: it may ask for the next"
+        return (
+            f"{member.name} asks for epoch {claim.pending_epoch}, but its disk is in {claim.disk_epoch}: "
+            "it may ask for the next"
+        )
     return ""
 
 
@@ -135,7 +145,10 @@ def _misplaced(topology: Topology, member: Member) -> str:
         )
     holder = topology.members.get(member.name)
     if holder is not None and (holder.role, holder.shard) != (member.role, member.shard):
-        return f"the name {member.name} belongs to the {holder.role.name.lower()} of shard {holder.shard}: take another name"
+        return (
+            f"the name {member.name} belongs to the {holder.role.name.lower()} of shard {holder.shard}: "
+            "take another name"
+        )
     if member.role is Role.ROUTER and holder is None and len(topology.routers) >= MAX_ROUTERS:
         return f"there are {MAX_ROUTERS} routers already"
     return ""

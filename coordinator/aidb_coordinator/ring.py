@@ -1,8 +1,8 @@
 """A consistent-hash ring with virtual nodes: which shards a slot prefers, and in which order.
 
-The slots lie on the ring in their own order (slot s at s * 2^50 of 2^64), not at hashes: what a shard prefers are then some
-hundred runs of neighbouring slots, and scans, slot tables and moves stay lists of ranges. Hashing each slot spreads no
-better, since keys are hashed to slots already.
+The slots lie on the ring in their own order (slot s at s * 2^50 of 2^64), not at hashes: what a shard
+prefers are then some hundred runs of neighbouring slots, and scans, slot tables and moves stay lists of
+ranges. Hashing each slot spreads no better, since keys are hashed to slots already.
 The ring only states preferences; the topology's table is the truth.
 """
 
@@ -20,7 +20,9 @@ _SLOT_DISTANCE = 2**64 // SLOT_COUNT
 
 
 class Ring:
-    """Each shard has `virtual_nodes` points; a slot prefers the shards of the points that follow it, clockwise."""
+    """Each shard has `virtual_nodes` points; a slot prefers the shards of the points that follow it,
+    clockwise.
+    """
 
     def __init__(self, shards: Iterable[int], virtual_nodes: int = VIRTUAL_NODES) -> None:
         self.shards = frozenset(shards)
@@ -29,7 +31,9 @@ class Ring:
         )
 
     def preferred(self, slot: int, count: int) -> Iterator[int]:
-        """The first `count` different shards after `slot`, most preferred first (fewer when the ring has fewer)."""
+        """The first `count` different shards after `slot`, most preferred first (fewer when the ring has
+        fewer).
+        """
         wanted = min(count, len(self.shards))
         seen: set[int] = set()
         start = self._points.bisect_left((slot * _SLOT_DISTANCE, -1))

@@ -1,4 +1,6 @@
-"""The members' health over time: observations in, verdicts and their changes out. No I/O, no clock of its own."""
+"""The members' health over time: observations in, verdicts and their changes out. No I/O, no clock of its
+own.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ class Change:
 
 @dataclass(slots=True)
 class Roster:
-    """`version` rises with every changed verdict, and over restarts of the coordinator: its high half is the term."""
+    """`version` rises with every changed verdict, and over restarts of the coordinator: its high half is
+    the term.
+    """
 
     rules: Rules
     version: int
@@ -54,7 +58,9 @@ class Roster:
         return self.settle(name, now)
 
     def probed(self, name: str, process_id: str, result: Probe, now: float) -> list[Change]:
-        """The result of a probe that began while `process_id` was the member's process; of an earlier one it is void."""
+        """The result of a probe that began while `process_id` was the member's process; of an earlier one
+        it is void.
+        """
         seen = self._seen.get(name)
         if seen is None or seen.process_id != process_id:
             return []

@@ -16,8 +16,10 @@ class SettingsError(ValueError):
 class Settings:
     """Milliseconds where the name says so. Raises SettingsError for values that cannot work.
 
-    lease_ms: T (D1). heartbeat_ms: how often members report. heartbeat_timeout_ms: silence after which a member is failed.
-    probe_*: active health probes; `probe_failures` silent or unready ones in a row fail a member, `probe_successes` end that.
+    lease_ms: T (D1). heartbeat_ms: how often members report. heartbeat_timeout_ms: silence after which a
+    member is failed.
+    probe_*: active health probes; `probe_failures` silent or unready ones in a row fail a member,
+    `probe_successes` end that.
     max_watchers: open WatchTopology streams.
     """
 
@@ -61,7 +63,8 @@ class Settings:
             )
         if self.heartbeat_timeout_ms < 2 * self.heartbeat_ms:
             raise SettingsError(
-                f"--heartbeat-timeout-ms {self.heartbeat_timeout_ms} is less than two heartbeats of {self.heartbeat_ms}"
+                f"--heartbeat-timeout-ms {self.heartbeat_timeout_ms} is less than two heartbeats "
+                f"of {self.heartbeat_ms}"
             )
 
     @property

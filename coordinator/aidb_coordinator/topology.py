@@ -2,11 +2,13 @@
 
 Immutable values and pure transitions; `codec` turns them into protobuf and JSON, `store` keeps them.
 Invariants:
-- `version` rises by one with every transition that changes ownership, an epoch or an address, and with nothing else:
-  health, leases and progress live beside the document, and a new `term` alone does not raise it.
+- `version` rises by one with every transition that changes ownership, an epoch or an address, and with
+  nothing else: health, leases and progress live beside the document, and a new `term` alone does not raise
+  it.
 - the epoch of a shard never falls (V4, D10).
 - a name belongs to one member.
-A transition that changes nothing returns the very same object, so `new is old` means that there is nothing to store.
+A transition that changes nothing returns the very same object, so `new is old` means that there is nothing
+to store.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ FORMAT = 1
 NOBODY = 0xFFFF
 MAX_SHARDS = NOBODY
 FEATURE_LEVEL = 1
-# Cuts kept per shard (C5), newest epochs last. Older tokens than these cannot be judged; each is some 12 bytes.
+# Cuts kept per shard (C5), newest epochs last. Older tokens than these cannot be judged; each is some 12
+# bytes.
 MAX_CUTS = 32
 
 
@@ -192,7 +195,9 @@ def check(topology: Topology) -> None:
 
 
 def with_term(topology: Topology, term: int) -> Topology:
-    """The document as a coordinator of `term` writes it. Raises TopologyError for a term that is not newer."""
+    """The document as a coordinator of `term` writes it. Raises TopologyError for a term that is not
+    newer.
+    """
     if term <= topology.term:
         raise TopologyError(f"term {term} is not newer than {topology.term}")
     return replace(topology, term=term)
@@ -217,8 +222,8 @@ def grant_epoch(
 ) -> Topology:
     """Publishes `primary` as the holder of `epoch` of its shard, and where the log before it ended.
 
-    Granting the published epoch once more is allowed (D10: granted, but never used). Raises TopologyError when the epoch
-    would fall or the shard does not exist.
+    Granting the published epoch once more is allowed (D10: granted, but never used). Raises TopologyError
+    when the epoch would fall or the shard does not exist.
     """
     shard = _existing(topology, primary.shard)
     if epoch < max(shard.epoch, 1):
@@ -231,7 +236,9 @@ def grant_epoch(
 
 
 def forget_member(topology: Topology, name: str) -> Topology:
-    """Drops a replica or router that will not come back. Primaries stay: they hold data. Unknown names change nothing."""
+    """Drops a replica or router that will not come back. Primaries stay: they hold data. Unknown names
+    change nothing.
+    """
     member = topology.members.get(name)
     if member is None or member.role is Role.PRIMARY:
         return topology

@@ -7,7 +7,8 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from process import FAST, CoordinatorProcess
+
+from tests.coordinator.process import FAST, CoordinatorProcess
 
 
 @pytest.fixture

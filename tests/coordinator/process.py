@@ -96,7 +96,9 @@ class StartFailed(Exception):
 
 
 class FakeMember:
-    """Registers and heartbeats like a node. Its health service runs only when a test starts one at `address`."""
+    """Registers and heartbeats like a node. Its health service runs only when a test starts one at
+    `address`.
+    """
 
     def __init__(self, name: str, role: int, address: str, shard: int = 0) -> None:
         self.name, self.role, self.address, self.shard = name, role, address, shard

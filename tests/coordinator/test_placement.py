@@ -6,13 +6,13 @@ import time
 from collections import Counter
 
 import pytest
+from aidb_coordinator.placement import SlotMove, apply, first_table, plan
+from aidb_coordinator.ring import Ring
+from aidb_coordinator.topology import NOBODY, unpack_owners
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aidb.slots import SLOT_COUNT
-from aidb_coordinator.placement import SlotMove, apply, first_table, plan
-from aidb_coordinator.ring import Ring
-from aidb_coordinator.topology import NOBODY, unpack_owners
 
 shard_sets = st.sets(st.integers(0, 60), min_size=1, max_size=12)
 
@@ -78,7 +78,9 @@ def test_a_new_shard_takes_mostly_slots_that_the_ring_gives_it() -> None:
 
 
 def test_a_thousand_shards_are_planned_quickly() -> None:
-    """Not a timed assertion: the time is printed, a plan that walked the whole ring for each slot would take minutes."""
+    """Not a timed assertion: the time is printed, a plan that walked the whole ring for each slot would
+    take minutes.
+    """
     started = time.perf_counter()
     owners = unpack_owners(first_table(range(1000)))
     grown = plan(owners, range(1100), Ring(range(1100)))

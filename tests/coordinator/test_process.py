@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import grpc
-import pytest
-from process import CoordinatorProcess, FakeMember, StartFailed, until
-
 from aidb.v1 import cluster_pb2 as pb
-from aidb.v1 import common_pb2 as common
+from tests.coordinator.process import CoordinatorProcess, FakeMember
 
 Start = Callable[..., CoordinatorProcess]
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from values import primary, replica, router, topology
-
 from aidb_coordinator import topology as topologies
 from aidb_coordinator.registration import (
     MAX_REPLICAS,
@@ -19,6 +17,8 @@ from aidb_coordinator.registration import (
     malformed,
 )
 from aidb_coordinator.topology import Cut, Member, Role, Shard, Topology
+
+from tests.coordinator.values import primary, replica, router, topology
 
 FRESH = Shard(id=0)
 SERVED = Shard(id=0, epoch=4, disk_id="disk-a", primary=primary())

@@ -3,9 +3,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from values import primary, replica, router, topology
-
-from aidb.slots import SLOT_COUNT
 from aidb_coordinator import codec
 from aidb_coordinator import topology as topologies
 from aidb_coordinator.store.file import _encode
@@ -22,6 +19,9 @@ from aidb_coordinator.topology import (
     Topology,
     TopologyError,
 )
+
+from aidb.slots import SLOT_COUNT
+from tests.coordinator.values import primary, replica, router, topology
 
 
 def full() -> Topology:
@@ -48,7 +48,9 @@ def test_a_thousand_shards_stay_below_a_megabyte() -> None:
     def member(shard: int, role: Role, number: int) -> Member:
         name = f"shard-{shard}-{role.name.lower()}-{number}"
         address = f"{name}.aidb-cluster.some-namespace.svc.cluster.local:7400"
-        return Member(name, address, role, shard, "europe-west4-a", f"node-{shard % 100}.internal", 1, 1, address)
+        return Member(
+            name, address, role, shard, "europe-west4-a", f"node-{shard % 100}.internal", 1, 1, address
+        )
 
     shards = tuple(
         Shard(
@@ -83,7 +85,9 @@ def test_the_version_rises_with_epochs_and_addresses_only() -> None:
     assert topologies.grant_epoch(granted, primary(), epoch=1, disk_id="d", cut=None) is granted
     joined = topologies.put_replica(granted, replica())
     assert joined.version == granted.version + 1
-    assert topologies.put_replica(joined, replica()) is joined, "a restart at the same address changes nothing"
+    assert topologies.put_replica(joined, replica()) is joined, (
+        "a restart at the same address changes nothing"
+    )
     moved = topologies.put_replica(joined, replica(address="127.0.0.1:9"))
     assert moved.version == joined.version + 1
     assert [r.address for r in moved.shards[0].replicas] == ["127.0.0.1:9"]

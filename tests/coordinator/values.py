@@ -8,7 +8,9 @@ from aidb_coordinator.topology import Member, Role, Shard, Topology
 
 def topology(shards: int = 3) -> Topology:
     return Topology(
-        cluster_uid="uid-1", slot_owners=first_table(range(shards)), shards=tuple(Shard(id=i) for i in range(shards))
+        cluster_uid="uid-1",
+        slot_owners=first_table(range(shards)),
+        shards=tuple(Shard(id=i) for i in range(shards)),
     )
 
 

@@ -47,7 +47,9 @@ async def refuse(context: Context, error: errors.AidbError) -> NoReturn:
 
 
 def answers(handler: Handler[Servicer, Request, Response]) -> Handler[Servicer, Request, Response]:
-    """A unary handler whose exceptions become errors on the wire; defects are logged, and told without their details."""
+    """A unary handler whose exceptions become errors on the wire; defects are logged, and told without
+    their details.
+    """
 
     @functools.wraps(handler)
     async def answer(self: Servicer, request: Request, context: Context) -> Response:

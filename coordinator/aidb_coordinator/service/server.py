@@ -45,7 +45,9 @@ class Server:
         self.address = ""
 
     async def start(self) -> None:
-        """Serves when it returns. Raises StoreError, SettingsError, AddressInUse; then nothing is left open."""
+        """Serves when it returns. Raises StoreError, SettingsError, AddressInUse; then nothing is left
+        open.
+        """
         async with contextlib.AsyncExitStack() as stack:
             store = FileStore(self._settings.data)
             stack.callback(store.close)

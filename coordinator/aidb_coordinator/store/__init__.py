@@ -1,7 +1,7 @@
 """Where the topology is kept. One writer at a time, and every write is a compare-and-swap.
 
-`store.file` keeps it in a directory (local mode). A revision names one stored state and means nothing else: a counter there,
-a resourceVersion in a Kubernetes object.
+`store.file` keeps it in a directory (local mode). A revision names one stored state and means nothing else:
+a counter there, a resourceVersion in a Kubernetes object.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from aidb_coordinator.topology import Topology
 
 
 class StoreError(Exception):
-    """The store cannot be used as asked; nothing was changed. The message says what, where, and what to do."""
+    """The store cannot be used as asked; nothing was changed. The message says what, where, and what to
+    do.
+    """
 
 
 class Conflict(StoreError):
@@ -37,7 +39,9 @@ class Store(Protocol):
         """What is stored, None when nothing ever was. Raises StoreError."""
 
     def swap(self, expected: str | None, topology: Topology) -> Stored:
-        """Replaces the state `expected` (None: nothing yet), durably. Raises Conflict, StoreError, StoreBroken."""
+        """Replaces the state `expected` (None: nothing yet), durably. Raises Conflict, StoreError,
+        StoreBroken.
+        """
 
     def leads_until(self) -> float:
         """When this process's right to write ends, in seconds of the monotonic clock (D2)."""

@@ -1,14 +1,16 @@
 """The topology in a directory, for one coordinator on one machine.
 
     LOCK                     flock held for life: the leadership
-    topology.json            {"magic": "aidb-topology", "format": 1, "revision": n, "sha256": "...", "topology": {...}}
-    topology.previous.json   the state before it, for people
+    topology.json            {"magic": "aidb-topology", "format": 1, "revision": n, "sha256": "...",
+    "topology": {...}} topology.previous.json   the state before it, for people
     topology.json.new        a write that did not end
 
-sha256 is over the canonical JSON of `topology` (sorted keys, no spaces). A write goes: new file, fsync; the current file gets
-its second name `topology.previous.json`; rename over the current; fsync of the directory. A crash leaves the old or the new
-state, whole. When the last fsync fails neither is certain, hence StoreBroken.
-A damaged file is refused, never replaced by the previous one: that has older epochs, which would be granted twice.
+sha256 is over the revision and the canonical JSON of `topology` (sorted keys, no spaces). A write goes: new
+file, fsync; the current file gets its second name `topology.previous.json`; rename over the current; fsync
+of the directory. A crash leaves the old or the new state, whole. When the last fsync fails neither is
+certain, hence StoreBroken.
+A damaged file is refused, never replaced by the previous one: that has older epochs, which would be granted
+twice.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ class FileStore(Store):
     def load(self) -> Stored | None:
         path = self._directory / CURRENT
         try:
-            with open(path, "rb") as file:
+            with path.open("rb") as file:
                 text, identity = file.read(), _identity(os.fstat(file.fileno()))
         except FileNotFoundError:
             return None
@@ -80,7 +82,7 @@ class FileStore(Store):
                 f"cannot write the topology to {new}: {error.strerror}; nothing was changed"
             ) from error
         try:
-            os.replace(new, current)
+            new.replace(current)
             _sync_directory(self._directory)
         except OSError as error:
             raise StoreBroken(f"cannot tell whether {current} was replaced: {error.strerror}") from error
@@ -89,9 +91,11 @@ class FileStore(Store):
         return written
 
     def _newest(self) -> Stored | None:
-        """What the file holds, read only when it is not the one last seen: the lock keeps coordinators away, not editors."""
+        """What the file holds, read only when it is not the one last seen: the lock keeps coordinators
+        away, not editors.
+        """
         try:
-            found = _identity(os.stat(self._directory / CURRENT))
+            found = _identity((self._directory / CURRENT).stat())
         except FileNotFoundError:
             return None
         if self._last is not None and self._last[1] == found:
@@ -112,7 +116,8 @@ class FileStore(Store):
             return
         if PREVIOUS in names:
             raise StoreError(
-                f"{self._directory / CURRENT} is missing, but {PREVIOUS} is there: put the newest copy of {CURRENT} back"
+                f"{self._directory / CURRENT} is missing, but {PREVIOUS} is there: "
+                f"put the newest copy of {CURRENT} back"
             )
         foreign = sorted(names - _HARMLESS)
         if foreign:
@@ -126,7 +131,7 @@ class FileStore(Store):
         with contextlib.suppress(FileNotFoundError):
             link.unlink()
         os.link(current, link)
-        os.replace(link, self._directory / PREVIOUS)
+        link.replace(self._directory / PREVIOUS)
 
 
 def _lock(directory: Path) -> int:
@@ -150,13 +155,17 @@ def _canonical(document: dict[str, Any]) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
+def _checksum(revision: int, body: bytes) -> str:
+    return hashlib.sha256(b"%d %b" % (revision, body)).hexdigest()
+
+
 def _encode(topology: Topology, revision: int) -> bytes:
     body = _canonical(codec.to_json(topology))
     head = {
         "format": FORMAT,
         "magic": MAGIC,
         "revision": revision,
-        "sha256": hashlib.sha256(body).hexdigest(),
+        "sha256": _checksum(revision, body),
     }
     return _canonical(head)[:-1] + b',"topology":' + body + b"}\n"
 
@@ -168,14 +177,14 @@ def _decode(path: Path, text: bytes) -> Stored:
         document = json.loads(text)
         if not isinstance(document, dict) or document.get("magic") != MAGIC:
             raise StoreError(f"{path} is not a topology of AiDb: name the coordinator's data directory")
-        if document["format"] > FORMAT:
+        if document["format"] != FORMAT:
             raise StoreError(
-                f"{path} has format {document['format']}, newer than {FORMAT}: start a newer version of AiDb"
+                f"{path} has format {document['format']}, this version reads {FORMAT}: start a newer one"
             )
-        body = document["topology"]
-        if hashlib.sha256(_canonical(body)).hexdigest() != document["sha256"]:
+        body, revision = document["topology"], document["revision"]
+        if _checksum(revision, _canonical(body)) != document["sha256"]:
             raise StoreError(f"{path} is damaged, its checksum differs: {advice}")
-        return Stored(codec.from_json(body), str(int(document["revision"])))
+        return Stored(codec.from_json(body), str(revision))
     except TopologyError as error:
         raise StoreError(f"{path}: {error}") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -191,7 +200,7 @@ def _identity(status: os.stat_result) -> _Identity:
 
 
 def _write_synced(path: Path, text: bytes) -> _Identity:
-    with open(path, "wb") as file:
+    with path.open("wb") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
