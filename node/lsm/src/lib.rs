@@ -11,20 +11,27 @@
 
 mod batch;
 mod commit;
+mod compaction;
 mod cursor;
 mod error;
+mod events;
+mod flush;
 pub mod io;
 mod log;
+mod manifest;
 mod memtable;
 mod options;
 mod poison;
+mod pressure;
 mod progress;
 mod range;
 mod shared;
 mod snapshot;
 mod store;
+mod table;
 mod value;
 mod varint;
+mod version;
 mod view;
 
 pub use batch::{

@@ -10,10 +10,13 @@ use bytes::Bytes;
 use crossbeam_skiplist::SkipMap;
 
 use crate::log::{LogOpKind, LogRecord};
+use crate::range::{Direction, Range};
 use crate::value::Value;
 
 /// What an entry costs beside its key and value (tower, key and value structs), about.
 const ENTRY_OVERHEAD: usize = 160;
+/// Keys that an estimate of a range looks at.
+const ESTIMATE_LIMIT: usize = 4096;
 
 #[derive(Default)]
 pub(crate) struct Memtable {
@@ -21,6 +24,8 @@ pub(crate) struct Memtable {
     bytes: AtomicUsize,
     live: AtomicI64,
     last_lsn: AtomicU64,
+    epoch: AtomicU64,
+    clock_ms: AtomicU64,
 }
 
 struct Versioned {
@@ -122,6 +127,8 @@ impl Memtable {
         }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.live.fetch_add(live, Ordering::Relaxed);
+        self.epoch.store(record.epoch, Ordering::Relaxed);
+        self.clock_ms.store(record.clock_ms, Ordering::Relaxed);
         self.last_lsn.store(record.lsn, Ordering::Release);
     }
 
@@ -148,6 +155,30 @@ impl Memtable {
     /// Of the newest record; 0 when there is none.
     pub(crate) fn last_lsn(&self) -> u64 {
         self.last_lsn.load(Ordering::Acquire)
+    }
+
+    /// Epoch and clock of the newest record.
+    pub(crate) fn epoch_and_clock(&self) -> (u64, u64) {
+        (
+            self.epoch.load(Ordering::Relaxed),
+            self.clock_ms.load(Ordering::Relaxed),
+        )
+    }
+
+    /// About how many keys and bytes lie in the range; exact up to some thousands.
+    pub(crate) fn estimate(&self, range: &Range) -> (u64, u64) {
+        if *range == Range::all() {
+            return (self.live().max(0) as u64, self.bytes() as u64);
+        }
+        let mut found = Vec::new();
+        self.forward(range.start_ref(), u64::MAX, ESTIMATE_LIMIT, &mut found);
+        let within = found
+            .iter()
+            .take_while(|(key, _)| !range.is_past(Direction::Forward, key))
+            .filter(|(_, value)| !value.tombstone);
+        within.fold((0, 0), |(keys, bytes), (key, value)| {
+            (keys + 1, bytes + (key.len() + value.data.len()) as u64)
+        })
     }
 
     /// Appends up to `limit` keys at or after `start`, each with its newest value at or below `lsn`.

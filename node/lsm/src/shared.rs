@@ -1,20 +1,37 @@
 //! What the store's threads and its callers share.
+//!
+//! Lock order: manifest, then view. Neither is held while waiting for anything but the disk, the
+//! view not even for that.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::commit::queue::CommitQueue;
 use crate::commit::syncer::SyncQueue;
+use crate::compaction::requests::Requests;
 use crate::error::{Error, Result};
+use crate::events::Events;
 use crate::io::Io;
 use crate::log::segments::Segments;
 use crate::log::tail::Tail;
+use crate::manifest::{Edit, Manifest};
 use crate::options::{Clock, Config};
 use crate::poison::Poison;
+use crate::pressure::{Admission, Load, admission};
 use crate::progress::Progress;
+use crate::table::Table;
+use crate::table::cache::BlockCache;
 use crate::view::View;
+
+pub(crate) const TABLE_DIR: &str = "sst";
+pub(crate) const LOG_DIR: &str = "log";
+
+/// A slowed group sleeps no longer than this, however large it is.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Shared {
     pub path: PathBuf,
@@ -27,6 +44,16 @@ pub(crate) struct Shared {
     pub sync_queue: Arc<SyncQueue>,
     pub tail: Arc<Tail>,
     pub segments: Arc<Segments>,
+    pub manifest: Mutex<Manifest>,
+    pub cache: Arc<BlockCache>,
+    pub events: Arc<Events>,
+    pub compactions: Requests,
+    /// The background threads should end.
+    pub closing: AtomicBool,
+    pub disk_full: AtomicBool,
+    pub debt_bytes: AtomicU64,
+    /// Why writers are slowed or refused at the moment.
+    pub stall: Mutex<Option<String>>,
     pub view: RwLock<Arc<View>>,
 }
 
@@ -53,13 +80,83 @@ impl Shared {
         *view = Arc::new(next);
     }
 
-    /// Backpressure.
-    pub(crate) fn admit(&self, _bytes: usize) -> Result<()> {
+    /// Makes a change of the levels durable, then visible.
+    ///
+    /// Errors: `DiskFull`, with nothing changed; any other must poison the store.
+    pub(crate) fn install(
+        &self,
+        edit: Edit,
+        added: &[(usize, Arc<Table>)],
+        change: impl FnOnce(&mut View),
+    ) -> Result<()> {
+        let removed = edit.removed.clone();
+        {
+            let mut manifest = self.manifest.lock();
+            manifest.append(edit)?;
+            self.update_view(|view| {
+                view.version = Arc::new(view.version.with(added, &removed));
+                change(view);
+            });
+        }
+        self.events.notify();
         Ok(())
     }
 
-    pub(crate) fn flush_wanted(&self) {}
+    pub(crate) fn table_path(&self, number: u64) -> PathBuf {
+        let name = crate::table::reader::file_name(number);
+        self.path.join(TABLE_DIR).join(name)
+    }
 
+    /// Backpressure: returns when a group of `bytes` may be written.
+    ///
+    /// Errors: `DiskFull`, `Poisoned`.
+    pub(crate) fn admit(&self, bytes: usize) -> Result<()> {
+        loop {
+            let seen = self.events.seen();
+            match admission(&self.load(), &self.config) {
+                Admission::Now => {
+                    self.set_stall(None);
+                    return Ok(());
+                }
+                Admission::Slow { bytes_per_second } => {
+                    self.set_stall(Some("slowed: compaction is behind"));
+                    let pause = Duration::from_secs_f64(bytes as f64 / bytes_per_second);
+                    self.queue.pause(pause.min(LONGEST_PAUSE));
+                    return Ok(());
+                }
+                Admission::Wait(reason) => {
+                    self.set_stall(Some(reason));
+                    self.poison.check()?;
+                    self.events.wait(seen, Events::LOOK_AGAIN);
+                }
+                Admission::DiskFull => {
+                    self.set_stall(Some("the disk is full"));
+                    return Err(Error::DiskFull {
+                        path: self.path.clone(),
+                    });
+                }
+            }
+        }
+    }
+
+    fn load(&self) -> Load {
+        let view = self.view();
+        Load {
+            full_memtables: view.full.len(),
+            l0_files: view.version.levels()[0].len(),
+            debt_bytes: self.debt_bytes.load(Ordering::Acquire),
+            disk_full: self.disk_full.load(Ordering::Acquire),
+        }
+    }
+
+    fn set_stall(&self, reason: Option<&str>) {
+        let mut stall = self.stall.lock();
+        if stall.as_deref() != reason {
+            *stall = reason.map(str::to_owned);
+        }
+    }
+
+    /// Damage poisons the store, whoever meets it.
     pub(crate) fn noting_damage<T>(&self, result: Result<T>) -> Result<T> {
         if let Err(error @ Error::Corruption { .. }) = &result {
             self.poison.set(error.to_string());

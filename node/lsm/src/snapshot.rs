@@ -38,8 +38,9 @@ impl Snapshot {
         Ok(value.and_then(|value| value.visible(self.clock_ms)))
     }
 
+    /// Errors come from the iterator, where blocks are read.
     pub fn scan(&self, range: Range, direction: Direction) -> Result<Scan> {
-        let cursor = self.view.cursor(&range, direction, self.lsn)?;
+        let cursor = self.view.cursor(&range, direction, self.lsn);
         Ok(Scan {
             shared: Arc::clone(&self.shared),
             cursor: Some(cursor),

@@ -13,12 +13,14 @@ use crate::error::Result;
 use crate::memtable::Memtable;
 use crate::range::{Direction, Range};
 use crate::value::Value;
+use crate::version::Version;
 
 #[derive(Clone)]
 pub(crate) struct View {
     pub active: Arc<Memtable>,
     /// Full memtables on their way to L0, newest first.
     pub full: Vec<Arc<Memtable>>,
+    pub version: Arc<Version>,
 }
 
 impl View {
@@ -30,17 +32,12 @@ impl View {
                 return Ok(Some(value));
             }
         }
-        Ok(None)
+        self.version.get(key)
     }
 
     /// Everything at or below `lsn` from where a scan of `range` begins; the caller watches its far
     /// end.
-    pub(crate) fn cursor(
-        &self,
-        range: &Range,
-        direction: Direction,
-        lsn: u64,
-    ) -> Result<MergeCursor> {
+    pub(crate) fn cursor(&self, range: &Range, direction: Direction, lsn: u64) -> MergeCursor {
         let from = match direction {
             Direction::Forward => range.start_ref(),
             Direction::Reverse => range.end_ref(),
@@ -52,6 +49,7 @@ impl View {
                 memtable, lsn, direction, from,
             )));
         }
-        Ok(MergeCursor::new(sources, direction))
+        sources.extend(self.version.cursors(range, direction, from));
+        MergeCursor::new(sources, direction)
     }
 }

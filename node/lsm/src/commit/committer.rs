@@ -254,7 +254,7 @@ impl Committer {
                 view.active = Arc::new(Memtable::default());
             }
         });
-        self.shared.flush_wanted();
+        self.shared.events.notify();
         Ok(self.shared.progress.appended())
     }
 }

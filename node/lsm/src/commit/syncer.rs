@@ -10,6 +10,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::answer::Answer;
 use crate::error::{Error, Result};
+use crate::events::Events;
 use crate::io::IoFile;
 use crate::log::LogRecord;
 use crate::options::{SYNC_AT_LEAST_EACH, SyncMode};
@@ -34,6 +35,7 @@ pub(crate) struct SyncQueue {
     interval: Option<Duration>,
     state: Mutex<State>,
     changed: Condvar,
+    events: Arc<Events>,
 }
 
 #[derive(Default)]
@@ -42,19 +44,27 @@ struct State {
     bytes: usize,
     /// When the oldest group must be synced; with `Group`, at once.
     due: Option<Instant>,
+    synced_lsn: u64,
+    /// Somebody wants to be told through `events` when `synced_lsn` rose.
+    awaited: bool,
     closed: bool,
 }
 
 impl SyncQueue {
-    pub(crate) fn new(mode: SyncMode) -> SyncQueue {
+    /// `synced_lsn`: what is durable at open.
+    pub(crate) fn new(mode: SyncMode, synced_lsn: u64, events: Arc<Events>) -> SyncQueue {
         SyncQueue {
             interval: match mode {
                 SyncMode::Group => None,
                 SyncMode::Interval(interval) => Some(interval.min(SYNC_AT_LEAST_EACH)),
                 SyncMode::None => Some(SYNC_AT_LEAST_EACH),
             },
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                synced_lsn,
+                ..State::default()
+            }),
             changed: Condvar::new(),
+            events,
         }
     }
 
@@ -79,13 +89,29 @@ impl SyncQueue {
         self.changed.notify_all();
     }
 
-    /// Syncs what is there now instead of at the end of the interval.
-    pub(crate) fn hurry(&self) {
+    /// Whether everything through `lsn` is durable; if not, it is synced now instead of at the end
+    /// of the interval, and `events` tells when.
+    pub(crate) fn is_synced(&self, lsn: u64) -> bool {
         let mut state = self.state.lock();
+        if state.synced_lsn >= lsn {
+            return true;
+        }
+        state.awaited = true;
         if state.due.is_some() {
             state.due = Some(Instant::now());
         }
+        drop(state);
         self.changed.notify_all();
+        false
+    }
+
+    fn finished(&self, lsn: u64) {
+        let mut state = self.state.lock();
+        state.synced_lsn = lsn;
+        if std::mem::take(&mut state.awaited) {
+            drop(state);
+            self.events.notify();
+        }
     }
 
     pub(crate) fn close(&self) {
@@ -134,8 +160,6 @@ pub(crate) struct Syncer {
     pub tail: Arc<crate::log::tail::Tail>,
     pub poison: Arc<Poison>,
     pub mode: SyncMode,
-    /// Called after `synced` rose.
-    pub synced: Box<dyn Fn() + Send>,
 }
 
 impl Syncer {
@@ -184,9 +208,10 @@ impl Syncer {
         for answer in answers {
             answer.run(Ok(()));
         }
-        if self.progress.synced() > before {
+        let synced = self.progress.synced();
+        if synced > before {
+            self.queue.finished(synced);
             self.tail.wake();
-            (self.synced)();
         }
     }
 }

@@ -7,6 +7,7 @@
 //! followed by anything that could make it count again.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -135,6 +136,40 @@ impl Chain {
             offset += length;
         }
         Ok(offset)
+    }
+}
+
+/// Reads the log of a running store again: records in memory of which `synced_lsn` is the newest
+/// durable one must all be whole. Returns the number of records and bytes read.
+pub(crate) fn verify(io: &dyn Io, dir: &Path, synced_lsn: u64) -> Result<(u64, u64)> {
+    let names = io.list(dir).at(dir, "list")?;
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| parse_name(name)).collect();
+    numbers.sort_unstable();
+    let mut chain = Chain {
+        last_lsn: None,
+        flushed_lsn: u64::MAX,
+    };
+    let (mut records, mut bytes) = (0, 0);
+    let mut end = (dir.to_path_buf(), 0);
+    for number in numbers {
+        let path = dir.join(file_name(number));
+        let data = match read_file(io, &path) {
+            // Reused or removed meanwhile: only the oldest are.
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => continue,
+            data => data?,
+        };
+        let offset = chain.follow(&path, &data, number, &mut |_| records += 1)?;
+        bytes += offset as u64;
+        if offset > 0 {
+            end = (path, offset as u64);
+        }
+    }
+    match chain.last_lsn {
+        Some(last) if last < synced_lsn => {
+            let what = format!("records after lsn {last} are lost, {synced_lsn} had been synced");
+            Err(Error::corruption(&end.0, end.1, what))
+        }
+        _ => Ok((records, bytes)),
     }
 }
 

@@ -144,15 +144,6 @@ impl Segments {
         self.changed.notify_all();
     }
 
-    /// Paths of all finished segments, oldest first.
-    pub(crate) fn finished(&self) -> Vec<(u64, PathBuf)> {
-        let state = self.state.lock();
-        let number = state.finished.iter().map(|segment| segment.number);
-        number
-            .map(|number| (number, self.dir.join(file_name(number))))
-            .collect()
-    }
-
     pub(crate) fn bytes(&self) -> u64 {
         let state = self.state.lock();
         let finished: u64 = state.finished.iter().map(|segment| segment.capacity).sum();

@@ -44,7 +44,11 @@ impl Running {
                 syncer.run();
                 Ok(())
             })),
-            background: vec![spawn("log preparer", &shared, move |_| preparer.run())],
+            background: vec![
+                spawn("log preparer", &shared, move |_| preparer.run()),
+                spawn("flusher", &shared, crate::flush::run),
+                spawn("compactor", &shared, crate::compaction::run::run),
+            ],
             lock: Some(lock),
         };
         Running {
@@ -74,6 +78,8 @@ impl Running {
         self.shared.sync_queue.close();
         join(threads.syncer.take());
         self.shared.segments.close();
+        self.shared.closing.store(true, Ordering::Release);
+        self.shared.events.notify();
         for thread in threads.background.drain(..) {
             join(Some(thread));
         }
@@ -109,6 +115,7 @@ fn spawn(
         shared.queue.fail_all(&error);
         shared.sync_queue.fail_all(&error);
         shared.segments.close();
+        shared.events.notify();
     };
     thread::Builder::new()
         .name(format!("aidb {name}"))

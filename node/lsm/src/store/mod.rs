@@ -1,4 +1,5 @@
 mod lifecycle;
+mod maintenance;
 mod open;
 mod reports;
 
@@ -14,7 +15,6 @@ use crate::commit::queue::Work;
 use crate::error::{Error, Result};
 use crate::log::{LogRecord, Subscription};
 use crate::options::Options;
-use crate::range::Range;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use lifecycle::Running;
@@ -128,30 +128,6 @@ impl Store {
         self.shared().tail.subscribe(wake)
     }
 
-    pub fn flush(&self) -> Result<()> {
-        Err(Error::Invalid("flush".into()))
-    }
-
-    pub fn compact(&self) -> Result<()> {
-        Err(Error::Invalid("compact".into()))
-    }
-
-    pub fn checkpoint(&self, _dir: &Path) -> Result<Checkpoint> {
-        Err(Error::Invalid("checkpoint".into()))
-    }
-
-    pub fn verify(&self) -> Result<VerifyReport> {
-        Ok(VerifyReport::default())
-    }
-
-    pub fn stats(&self) -> Stats {
-        Stats::default()
-    }
-
-    pub fn estimate_range(&self, _range: Range) -> (u64, u64) {
-        (0, 0)
-    }
-
     /// Syncs what is queued or written, and stops the threads. Other clones get `Closed`; snapshots
     /// stay readable.
     pub fn close(self) -> Result<()> {
@@ -188,7 +164,11 @@ impl Store {
             // The receiver is gone only if the caller's thread is.
             let _ = send.send(result);
         }));
-        self.shared().queue.push(work(done), 0, true);
+        let shared = self.shared();
+        match shared.poison.check() {
+            Ok(()) => shared.queue.push(work(done), 0, true),
+            Err(error) => done.run(Err(error)),
+        }
         receive.recv().unwrap_or(Err(Error::Closed))
     }
 }

@@ -2,23 +2,31 @@ use std::any::Any;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::commit::committer::Committer;
 use crate::commit::queue::CommitQueue;
 use crate::commit::syncer::{SyncQueue, Syncer};
+use crate::compaction::requests::Requests;
 use crate::error::{Error, IoContext, Result};
+use crate::events::Events;
+use crate::io::Io;
+use crate::log::LogRecord;
 use crate::log::recovery;
 use crate::log::segments::Segments;
 use crate::log::tail::Tail;
 use crate::log::writer::LogWriter;
-use crate::log::{LogOpKind, LogRecord};
+use crate::manifest::{self, Inventory, Manifest};
 use crate::memtable::Memtable;
 use crate::options::Options;
 use crate::poison::Poison;
 use crate::progress::Progress;
-use crate::shared::Shared;
+use crate::shared::{LOG_DIR, Shared, TABLE_DIR};
+use crate::table::cache::BlockCache;
+use crate::table::{self, Table};
+use crate::version::Version;
 use crate::view::View;
 
 pub(crate) struct Opened {
@@ -28,42 +36,41 @@ pub(crate) struct Opened {
     pub lock: Box<dyn Any + Send + Sync>,
 }
 
+/// Names in a store's directory beside the manifest's.
+const LOCK: &str = "LOCK";
+
 pub(crate) fn open(path: &Path, mut options: Options) -> Result<Opened> {
     let config = options.config();
     let io = Arc::clone(&options.io);
     let clock = Arc::clone(&options.clock);
-    io.create_dir(path).at(path, "create")?;
-    let lock_path = path.join("LOCK");
-    let lock = match io.lock(&lock_path) {
-        Err(error) if error.kind() == ErrorKind::WouldBlock => {
-            return Err(Error::Locked {
-                path: path.to_path_buf(),
-            });
-        }
-        result => result.at(&lock_path, "lock")?,
-    };
-    let log_dir = path.join("log");
-    io.create_dir(&log_dir).at(&log_dir, "create")?;
+    check_is_ours(&*io, path, options.create)?;
+    let lock = lock(&*io, path)?;
+    let manifest = open_manifest(&io, path, options.create)?;
+    let cache = Arc::new(BlockCache::new(options.cache_bytes, options.block_bytes));
+    let version = open_tables(&io, path, manifest.inventory(), &cache)?;
 
+    let inventory = manifest.inventory();
+    let flushed_lsn = inventory.flushed_lsn;
+    let tail = Arc::new(Tail::new(options.tail_bytes, flushed_lsn));
     let mut gate = options.gate.take();
-    let progress = Arc::new(Progress::default());
     let mut replayed = Replayed {
-        memtables: vec![Memtable::default()],
-        records: Vec::new(),
-        last_lsn: 0,
-        epoch: 0,
-        clock_ms: 0,
+        memtables: Vec::new(),
+        epoch: inventory.epoch,
+        clock_ms: inventory.clock_ms,
     };
+    let log_dir = path.join(LOG_DIR);
     let now_ms = clock.now_ms();
-    let recovered = recovery::recover(&*io, &log_dir, 0, now_ms, &mut |record| {
+    let recovered = recovery::recover(&*io, &log_dir, flushed_lsn, now_ms, &mut |record| {
         if let Some(gate) = &mut gate {
             gate.replayed(&record);
         }
-        replayed.record(record, 0, config.memtable_bytes);
+        replayed.record(&record, flushed_lsn, config.memtable_bytes);
+        tail.publish([Arc::new(record)]);
     })?;
-    progress.recovered(recovered.last_lsn, replayed.epoch, replayed.clock_ms);
-    let tail = Arc::new(Tail::new(options.tail_bytes, recovered.last_lsn));
-    tail.publish(replayed.records);
+    let last_lsn = recovered.last_lsn.max(flushed_lsn);
+    let progress = Arc::new(Progress::default());
+    progress.recovered(last_lsn, replayed.epoch, replayed.clock_ms);
+
     let segments = Arc::new(Segments::new(
         &log_dir,
         Arc::clone(&io),
@@ -73,20 +80,22 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Opened> {
         recovered.finished,
         recovered.next_number,
     ));
+    segments.flushed(flushed_lsn);
     let mut memtables = replayed.memtables.into_iter().rev().map(Arc::new);
     let view = View {
         active: memtables.next().unwrap_or_default(),
         full: memtables.collect(),
+        version: Arc::new(version),
     };
     let poison = Arc::new(Poison::default());
-    let sync_queue = Arc::new(SyncQueue::new(config.sync));
+    let events = Arc::new(Events::default());
+    let sync_queue = Arc::new(SyncQueue::new(config.sync, last_lsn, Arc::clone(&events)));
     let syncer = Syncer {
         queue: Arc::clone(&sync_queue),
         progress: Arc::clone(&progress),
         tail: Arc::clone(&tail),
         poison: Arc::clone(&poison),
         mode: config.sync,
-        synced: Box::new(|| {}),
     };
     let shared = Arc::new(Shared {
         path: path.to_path_buf(),
@@ -99,6 +108,14 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Opened> {
         sync_queue,
         tail,
         segments: Arc::clone(&segments),
+        manifest: Mutex::new(manifest),
+        cache,
+        events,
+        compactions: Requests::default(),
+        closing: AtomicBool::new(false),
+        disk_full: AtomicBool::new(false),
+        debt_bytes: AtomicU64::new(0),
+        stall: Mutex::new(None),
         view: RwLock::new(Arc::new(view)),
     });
     Ok(Opened {
@@ -109,34 +126,121 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Opened> {
     })
 }
 
+/// Nothing is created in a directory that holds something else.
+fn check_is_ours(io: &dyn Io, path: &Path, create: bool) -> Result<()> {
+    let not_a_store = || Error::NotAStore {
+        path: path.to_path_buf(),
+    };
+    let names = match io.list(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound && create => {
+            return io.create_dir(path).at(path, "create");
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Err(not_a_store());
+        }
+        names => names.at(path, "list")?,
+    };
+    let ours = |name: &String| {
+        manifest::is_own_name(name) || [LOCK, LOG_DIR, TABLE_DIR].contains(&name.as_str())
+    };
+    let is_store = names.iter().any(|name| name == manifest::FILE_NAME);
+    if !is_store && (!create || !names.iter().all(ours)) {
+        return Err(not_a_store());
+    }
+    Ok(())
+}
+
+fn lock(io: &dyn Io, path: &Path) -> Result<Box<dyn Any + Send + Sync>> {
+    let file = path.join(LOCK);
+    match io.lock(&file) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Err(Error::Locked {
+            path: path.to_path_buf(),
+        }),
+        result => result.at(&file, "lock"),
+    }
+}
+
+fn open_manifest(io: &Arc<dyn Io>, path: &Path, create: bool) -> Result<Manifest> {
+    if let Some(manifest) = Manifest::open(io, path)? {
+        return Ok(manifest);
+    }
+    if !create {
+        return Err(Error::NotAStore {
+            path: path.to_path_buf(),
+        });
+    }
+    for name in [LOG_DIR, TABLE_DIR] {
+        let dir = path.join(name);
+        io.create_dir(&dir).at(&dir, "create")?;
+        if !io.list(&dir).at(&dir, "list")?.is_empty() {
+            let manifest = path.join(manifest::FILE_NAME);
+            let what = format!("missing, but {name}/ is not empty");
+            return Err(Error::corruption(&manifest, 0, what));
+        }
+    }
+    Manifest::create(io, path, Inventory::new())
+}
+
+/// Opens the tables the manifest names and removes those it does not: an unfinished flush or
+/// compaction left them.
+fn open_tables(
+    io: &Arc<dyn Io>,
+    path: &Path,
+    inventory: &Inventory,
+    cache: &Arc<BlockCache>,
+) -> Result<Version> {
+    let dir = path.join(TABLE_DIR);
+    for name in io.list(&dir).at(&dir, "list")? {
+        let number = table::reader::parse_name(&name);
+        if number.is_some_and(|number| !inventory.tables.contains_key(&number)) {
+            let orphan = dir.join(&name);
+            io.remove(&orphan).at(&orphan, "remove")?;
+        }
+    }
+    let mut tables = Vec::new();
+    for (level, info) in inventory.tables.values() {
+        let file = dir.join(table::reader::file_name(info.number));
+        let table = match Table::open(io, &dir, info.number, cache) {
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                return Err(Error::corruption(&file, 0, "the table is missing"));
+            }
+            table => table?,
+        };
+        if table.bytes != info.bytes || table.properties != info.properties {
+            return Err(Error::corruption(
+                &file,
+                0,
+                "not the table the manifest names",
+            ));
+        }
+        tables.push((*level, Arc::new(table)));
+    }
+    Ok(Version::default().with(&tables, &[]))
+}
+
 struct Replayed {
     /// Oldest first; the last is still filling.
     memtables: Vec<Memtable>,
-    records: Vec<Arc<LogRecord>>,
-    last_lsn: u64,
     epoch: u64,
     clock_ms: u64,
 }
 
 impl Replayed {
-    fn record(&mut self, record: LogRecord, flushed_lsn: u64, memtable_bytes: usize) {
-        self.last_lsn = record.lsn;
+    fn record(&mut self, record: &LogRecord, flushed_lsn: u64, memtable_bytes: usize) {
         self.clock_ms = self.clock_ms.max(record.clock_ms);
-        if record.ops.iter().any(|op| op.kind == LogOpKind::Epoch) {
-            self.epoch = self.epoch.max(record.epoch);
+        self.epoch = self.epoch.max(record.epoch);
+        if record.lsn <= flushed_lsn {
+            return;
         }
-        if record.lsn > flushed_lsn {
-            if self
-                .memtables
-                .last()
-                .is_none_or(|last| last.bytes() >= memtable_bytes)
-            {
-                self.memtables.push(Memtable::default());
-            }
-            if let Some(memtable) = self.memtables.last() {
-                memtable.insert(&record);
-            }
+        if self
+            .memtables
+            .last()
+            .is_none_or(|last| last.bytes() >= memtable_bytes)
+        {
+            self.memtables.push(Memtable::default());
         }
-        self.records.push(Arc::new(record));
+        if let Some(memtable) = self.memtables.last() {
+            memtable.insert(record);
+        }
     }
 }

@@ -45,6 +45,8 @@ pub struct Stats {
     pub full_memtables: u64,
     /// Files and bytes of each level.
     pub levels: Vec<(u64, u64)>,
+    /// Indexes and filters of the open tables.
+    pub index_bytes: u64,
     pub cache_bytes: u64,
     pub cache_hits: u64,
     pub cache_misses: u64,

@@ -1,0 +1,130 @@
+//! The flusher: full memtables become tables in L0, oldest first.
+//!
+//! A memtable is flushed only when all its records are synced: files never hold what a crash could
+//! take out of the log, so the chain of records stays whole.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::cursor::{Cursor, MemtableCursor};
+use crate::error::{Error, IoContext, Result};
+use crate::events::Events;
+use crate::manifest::{Edit, TableInfo};
+use crate::memtable::Memtable;
+use crate::range::Direction;
+use crate::shared::Shared;
+use crate::table::{Table, TableWriter};
+
+/// Without an event, tables are looked at this often.
+const IDLE: Duration = Duration::from_secs(3600);
+
+pub(crate) fn run(shared: &Shared) -> Result<()> {
+    while !shared.closing.load(Ordering::Acquire) {
+        let seen = shared.events.seen();
+        let oldest = shared.view().full.last().cloned();
+        let Some(memtable) = oldest else {
+            shared.events.wait(seen, IDLE);
+            continue;
+        };
+        shared.poison.check()?;
+        if !shared.sync_queue.is_synced(memtable.last_lsn()) {
+            shared.events.wait(seen, Events::LOOK_AGAIN);
+            continue;
+        }
+        let flushed = flush(shared, &memtable);
+        if shared.note_disk_full(&flushed) {
+            shared.events.wait(shared.events.seen(), Events::LOOK_AGAIN);
+        } else {
+            flushed?;
+        }
+    }
+    Ok(())
+}
+
+fn flush(shared: &Shared, memtable: &Arc<Memtable>) -> Result<()> {
+    let number = shared.manifest.lock().take_number();
+    let written = write(shared, number, memtable);
+    if written.is_err() {
+        // Best effort; what remains is removed at the next open.
+        let _ = shared.io.remove(&shared.table_path(number));
+    }
+    let table = written?;
+    let lsn = memtable.last_lsn();
+    let (epoch, clock_ms) = memtable.epoch_and_clock();
+    let added: Vec<_> = table.into_iter().map(|table| (0, table)).collect();
+    let edit = Edit {
+        added: added
+            .iter()
+            .map(|(level, table)| (*level, info(table)))
+            .collect(),
+        flushed_lsn: lsn,
+        epoch,
+        clock_ms,
+        ..Edit::default()
+    };
+    let installed = shared.install(edit, &added, |view| {
+        view.full.retain(|full| !Arc::ptr_eq(full, memtable));
+    });
+    if let Err(Error::DiskFull { .. }) = installed {
+        added.iter().for_each(|(_, table)| table.mark_obsolete());
+    }
+    installed?;
+    shared.segments.flushed(lsn);
+    Ok(())
+}
+
+/// `None`: nothing was worth a table. A tombstone with nothing below it is left out.
+fn write(shared: &Shared, number: u64, memtable: &Arc<Memtable>) -> Result<Option<Arc<Table>>> {
+    let version = Arc::clone(&shared.view().version);
+    let lsn = memtable.last_lsn();
+    let mut cursor = MemtableCursor::new(
+        Arc::clone(memtable),
+        lsn,
+        Direction::Forward,
+        std::ops::Bound::Unbounded,
+    );
+    let mut writer = None;
+    while let Some((key, value)) = cursor.next()? {
+        if value.tombstone && !version.may_hold(&key) {
+            continue;
+        }
+        let path = shared.table_path(number);
+        let writer = match &mut writer {
+            Some(writer) => writer,
+            none => none.insert(TableWriter::create(&*shared.io, &path, &shared.config)?),
+        };
+        writer.add(&key, &value)?;
+    }
+    let Some(writer) = writer else {
+        return Ok(None);
+    };
+    writer.finish(lsn)?;
+    shared.open_table(number).map(Some)
+}
+
+pub(crate) fn info(table: &Table) -> TableInfo {
+    TableInfo {
+        number: table.number,
+        bytes: table.bytes,
+        properties: table.properties.clone(),
+    }
+}
+
+impl Shared {
+    /// Opens a table just written, after its name is durable.
+    pub(crate) fn open_table(&self, number: u64) -> Result<Arc<Table>> {
+        let dir = self.path.join(crate::shared::TABLE_DIR);
+        self.io.sync_dir(&dir).at(&dir, "sync")?;
+        Table::open(&self.io, &dir, number, &self.cache).map(Arc::new)
+    }
+
+    /// True when the work found the disk full: writers are refused rather than kept waiting, and
+    /// the work is tried again.
+    pub(crate) fn note_disk_full<T>(&self, result: &Result<T>) -> bool {
+        let full = matches!(result, Err(Error::DiskFull { .. }));
+        self.disk_full.store(full, Ordering::Release);
+        self.events.notify();
+        full
+    }
+}

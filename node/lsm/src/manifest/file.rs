@@ -1,0 +1,212 @@
+//! The manifest file:
+//!
+//! ```text
+//! file   := magic (8 bytes)  format:u32  crc32c:u32  record*
+//! record := crc32c:u32  length:u32  edit (length bytes)
+//! ```
+//!
+//! Little endian; a crc covers what precedes (header) or follows (record) it. Every record is
+//! synced before the next is written, so a damaged record with a whole one behind it is damage; one
+//! at the end is torn, and cut off. A new manifest is written beside the old one and renamed.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::edit::{Edit, Inventory};
+use crate::error::{Error, IoContext, Result};
+use crate::io::{Io, IoFile, OpenMode};
+
+pub(crate) const FILE_NAME: &str = "MANIFEST";
+const TEMPORARY: &str = "MANIFEST.tmp";
+const MAGIC: [u8; 8] = *b"AiDb MAN";
+pub(crate) const FORMAT: u32 = 1;
+const HEADER_BYTES: usize = 16;
+const RECORD_HEADER: usize = 8;
+/// Size from which it is rewritten.
+const REWRITE_BYTES: u64 = 1 << 20;
+
+pub(crate) struct Manifest {
+    io: Arc<dyn Io>,
+    dir: PathBuf,
+    file: Arc<dyn IoFile>,
+    offset: u64,
+    rewrite_at: u64,
+    inventory: Inventory,
+}
+
+/// Whether the manifest may have left this name in a store's directory.
+pub(crate) fn is_own_name(name: &str) -> bool {
+    name == FILE_NAME || name == TEMPORARY
+}
+
+impl Manifest {
+    /// Writes the manifest of a new store, or replaces an old one.
+    pub(crate) fn create(io: &Arc<dyn Io>, dir: &Path, inventory: Inventory) -> Result<Manifest> {
+        let temporary = dir.join(TEMPORARY);
+        let mut data = MAGIC.to_vec();
+        data.extend_from_slice(&FORMAT.to_le_bytes());
+        let crc = crc32c::crc32c(&data);
+        data.extend_from_slice(&crc.to_le_bytes());
+        put_record(&mut data, &inventory.as_edit());
+        let file = io
+            .open(&temporary, OpenMode::Create)
+            .at(&temporary, "create")?;
+        file.write_at(0, &data).at(&temporary, "write")?;
+        file.sync().at(&temporary, "sync")?;
+        let path = dir.join(FILE_NAME);
+        io.rename(&temporary, &path).at(&path, "rename")?;
+        io.sync_dir(dir).at(dir, "sync")?;
+        let offset = data.len() as u64;
+        Ok(Manifest {
+            io: Arc::clone(io),
+            dir: dir.to_path_buf(),
+            file,
+            offset,
+            rewrite_at: offset + REWRITE_BYTES,
+            inventory,
+        })
+    }
+
+    /// `None` when there is no manifest.
+    pub(crate) fn open(io: &Arc<dyn Io>, dir: &Path) -> Result<Option<Manifest>> {
+        let path = dir.join(FILE_NAME);
+        let file = match io.open(&path, OpenMode::Write) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            result => result.at(&path, "open")?,
+        };
+        let mut data = vec![0; file.len().at(&path, "stat")? as usize];
+        let count = file.read_at(0, &mut data).at(&path, "read")?;
+        data.truncate(count);
+        let (inventory, end) = parse(&data, &path)?;
+        if end < data.len() {
+            file.truncate(end as u64).at(&path, "truncate")?;
+            file.sync().at(&path, "sync")?;
+        }
+        Ok(Some(Manifest {
+            io: Arc::clone(io),
+            dir: dir.to_path_buf(),
+            file,
+            offset: end as u64,
+            rewrite_at: end as u64 + REWRITE_BYTES,
+            inventory,
+        }))
+    }
+
+    pub(crate) fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.offset
+    }
+
+    /// Reads the file again and compares.
+    pub(crate) fn verify(&self) -> Result<()> {
+        let path = self.dir.join(FILE_NAME);
+        let mut data = vec![0; self.offset as usize];
+        let count = self.file.read_at(0, &mut data).at(&path, "read")?;
+        data.truncate(count);
+        let (mut inventory, end) = parse(&data, &path)?;
+        inventory.next_number = self.inventory.next_number;
+        if end as u64 != self.offset || inventory != self.inventory {
+            return Err(Error::corruption(&path, end as u64, "a record is missing"));
+        }
+        Ok(())
+    }
+
+    /// The number of a new table. Numbers of tables that no edit names are used again after a
+    /// restart, which first removes such files.
+    pub(crate) fn take_number(&mut self) -> u64 {
+        let number = self.inventory.next_number;
+        self.inventory.next_number = number + 1;
+        number
+    }
+
+    /// Makes the edit durable.
+    ///
+    /// Errors: `DiskFull`, with the edit cut off again; after any other error the manifest's end is
+    /// unknown and the store must be poisoned.
+    pub(crate) fn append(&mut self, mut edit: Edit) -> Result<()> {
+        edit.next_number = self.inventory.next_number;
+        let path = self.dir.join(FILE_NAME);
+        let mut data = Vec::new();
+        put_record(&mut data, &edit);
+        if let Err(error) = self.file.write_at(self.offset, &data).at(&path, "write") {
+            self.file.truncate(self.offset).at(&path, "truncate")?;
+            self.file.sync().at(&path, "sync")?;
+            return Err(error);
+        }
+        self.file.sync().map_err(|source| Error::Io {
+            path: path.clone(),
+            op: "sync",
+            source: Arc::new(source),
+        })?;
+        self.offset += data.len() as u64;
+        self.inventory.apply(&edit);
+        if self.offset >= self.rewrite_at {
+            match Manifest::create(&self.io, &self.dir, self.inventory.clone()) {
+                Ok(manifest) => *self = manifest,
+                Err(Error::DiskFull { .. }) => self.rewrite_at += REWRITE_BYTES,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn put_record(buffer: &mut Vec<u8>, edit: &Edit) {
+    let body = edit.encode();
+    let mut covered = (body.len() as u32).to_le_bytes().to_vec();
+    covered.extend_from_slice(&body);
+    buffer.extend_from_slice(&crc32c::crc32c(&covered).to_le_bytes());
+    buffer.extend_from_slice(&covered);
+}
+
+/// The body of the whole record at `offset`.
+fn record(data: &[u8], offset: usize) -> Option<&[u8]> {
+    let input = data.get(offset..)?;
+    let length = u32::from_le_bytes(input.get(4..RECORD_HEADER)?.try_into().ok()?) as usize;
+    let covered = input.get(4..RECORD_HEADER.checked_add(length)?)?;
+    let crc = crc32c::crc32c(covered).to_le_bytes();
+    (length > 0 && crc == input[..4]).then(|| &covered[4..])
+}
+
+/// The inventory and where its last record ends.
+fn parse(data: &[u8], path: &Path) -> Result<(Inventory, usize)> {
+    let damaged = |offset: usize, what: &str| Error::corruption(path, offset as u64, what);
+    let header = data
+        .get(..HEADER_BYTES)
+        .ok_or_else(|| damaged(0, "header"))?;
+    if header[..8] != MAGIC {
+        return Err(Error::NotAStore {
+            path: path.to_path_buf(),
+        });
+    }
+    if crc32c::crc32c(&header[..12]).to_le_bytes() != header[12..] {
+        return Err(damaged(0, "header checksum"));
+    }
+    let found = u32::from_le_bytes(header[8..12].try_into().unwrap_or_default());
+    if found != FORMAT {
+        return Err(Error::NewerFormat {
+            path: path.to_path_buf(),
+            found,
+            supported: FORMAT,
+        });
+    }
+    let mut inventory = Inventory::default();
+    let mut offset = HEADER_BYTES;
+    while let Some(body) = record(data, offset) {
+        let edit = Edit::decode(body).ok_or_else(|| damaged(offset, "edit"))?;
+        inventory.apply(&edit);
+        offset += RECORD_HEADER + body.len();
+    }
+    if offset == HEADER_BYTES {
+        // The first record was synced before the file got its name.
+        return Err(damaged(offset, "no whole record"));
+    }
+    if (offset + 1..data.len()).any(|at| record(data, at).is_some()) {
+        return Err(damaged(offset, "a damaged record before whole ones"));
+    }
+    Ok((inventory, offset))
+}

@@ -1,0 +1,50 @@
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use super::block::Block;
+
+/// Data blocks by table number and offset, bounded in bytes. The crate's policy (a variant of
+/// S3-FIFO) lets a scan pass through without displacing what is read again and again.
+pub(crate) struct BlockCache(Cache<(u64, u64), Block, ByBytes>);
+
+#[derive(Clone)]
+struct ByBytes;
+
+const BLOCK_OVERHEAD: usize = 128;
+
+impl Weighter<(u64, u64), Block> for ByBytes {
+    fn weight(&self, _: &(u64, u64), block: &Block) -> u64 {
+        (block.bytes() + BLOCK_OVERHEAD) as u64
+    }
+}
+
+impl BlockCache {
+    pub(crate) fn new(capacity: usize, block_bytes: usize) -> BlockCache {
+        let blocks = capacity / (block_bytes + BLOCK_OVERHEAD).max(1);
+        BlockCache(Cache::with_weighter(
+            blocks.max(1),
+            capacity as u64,
+            ByBytes,
+        ))
+    }
+
+    pub(crate) fn get(&self, table: u64, offset: u64) -> Option<Block> {
+        self.0.get(&(table, offset))
+    }
+
+    pub(crate) fn insert(&self, table: u64, offset: u64, block: Block) {
+        self.0.insert((table, offset), block);
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.weight()
+    }
+
+    pub(crate) fn hits(&self) -> u64 {
+        self.0.hits()
+    }
+
+    pub(crate) fn misses(&self) -> u64 {
+        self.0.misses()
+    }
+}
