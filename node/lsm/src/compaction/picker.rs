@@ -209,7 +209,11 @@ mod tests {
     #[test]
     fn l0_goes_down_whole_with_what_it_overlaps() {
         let shape = levels(&["9:a-c 8:b-d 7:a-b 6:c-d", "1:a-b 2:d-f 3:g-h"]);
-        let task = pick(&shape, &config(), 0).unwrap();
+        let roomy = Config {
+            level_base_bytes: 1000,
+            ..config()
+        };
+        let task = pick(&shape, &roomy, 0).unwrap();
         assert_eq!(task.runs, [vec![9], vec![8], vec![7], vec![6], vec![1, 2]]);
         assert_eq!((task.target, task.moves), (1, false));
     }

@@ -165,7 +165,9 @@ impl Segments {
             if let Some(spare) = self.take_obsolete(&mut state, SPARE + 1, 0) {
                 let path = self.dir.join(file_name(spare.number));
                 parking_lot::MutexGuard::unlocked(&mut state, || {
-                    self.io.remove(&path).at(&path, "remove")
+                    self.io.remove(&path).at(&path, "remove")?;
+                    // Before the next one goes: a run without a hole, whatever a crash brings back.
+                    self.io.sync_dir(&self.dir).at(&self.dir, "sync")
                 })?;
             } else if state.wanted > 0 && state.ready.is_none() {
                 let capacity = state.wanted;

@@ -44,7 +44,7 @@ impl BlockBuilder {
         varint::put(buffer, shared as u64);
         varint::put(buffer, (key.len() - shared) as u64);
         let expires = if value.expires_at_ms == 0 { 0 } else { EXPIRES };
-        buffer.push(expires | u8::from(value.tombstone) * TOMBSTONE);
+        buffer.push(expires | if value.tombstone { TOMBSTONE } else { 0 });
         buffer.extend_from_slice(&key[shared..]);
         varint::put(buffer, value.version);
         if value.expires_at_ms != 0 {
