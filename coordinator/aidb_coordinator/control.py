@@ -90,7 +90,8 @@ class Control:
             Severity.NORMAL,
             "CoordinatorStarted",
             "coordinator",
-            f"cluster {self.topology.cluster_uid}, term {self.topology.term}, topology {self.topology.version}",
+            f"cluster {self.topology.cluster_uid}, term {self.topology.term}, "
+            f"topology version {self.topology.version}",
         )
 
     @property
