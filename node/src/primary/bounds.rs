@@ -35,9 +35,16 @@ impl<'a> Bounds<'a> {
     /// `slots` ascending.
     pub fn ranges(&self, slots: &[Span]) -> Vec<Range> {
         let mut ranges: Vec<Range> = if self.open() {
-            slots.iter().filter_map(|&(first, last)| self.range(first, last)).collect()
+            slots
+                .iter()
+                .filter_map(|&(first, last)| self.range(first, last))
+                .collect()
         } else {
-            slots.iter().flat_map(|&(first, last)| first..=last).filter_map(|slot| self.range(slot, slot)).collect()
+            slots
+                .iter()
+                .flat_map(|&(first, last)| first..=last)
+                .filter_map(|slot| self.range(slot, slot))
+                .collect()
         };
         if self.reverse {
             ranges.reverse();
@@ -98,7 +105,14 @@ mod tests {
     use super::*;
 
     fn bounds<'a>(start: &'a [u8], end: &'a [u8], prefix: &'a [u8]) -> Bounds<'a> {
-        Bounds { keyspace: 0, start, end, prefix, resume_after: None, reverse: false }
+        Bounds {
+            keyspace: 0,
+            start,
+            end,
+            prefix,
+            resume_after: None,
+            reverse: false,
+        }
     }
 
     fn holds(ranges: &[Range], slot: u16, key: &[u8]) -> bool {
@@ -117,7 +131,9 @@ mod tests {
     fn without_bounds_a_run_of_slots_is_one_range() {
         let ranges = bounds(b"", b"", b"").ranges(&[(0, 9), (300, 300)]);
         assert_eq!(ranges.len(), 2);
-        assert!(holds(&ranges, 0, b"") && holds(&ranges, 9, &[0xff; 50]) && holds(&ranges, 300, b"x"));
+        assert!(
+            holds(&ranges, 0, b"") && holds(&ranges, 9, &[0xff; 50]) && holds(&ranges, 300, b"x")
+        );
         assert!(!holds(&ranges, 10, b"a") && !holds(&ranges, 299, b"a"));
     }
 
@@ -130,18 +146,38 @@ mod tests {
             assert!(!holds(&ranges, slot, b"azzz") && !holds(&ranges, slot, b"d"));
         }
         let ranges = bounds(b"b", b"", b"bx").ranges(&[(4, 4)]);
-        assert!(holds(&ranges, 4, b"bx") && holds(&ranges, 4, b"bx\xff\xff") && !holds(&ranges, 4, b"by"));
+        assert!(
+            holds(&ranges, 4, b"bx")
+                && holds(&ranges, 4, b"bx\xff\xff")
+                && !holds(&ranges, 4, b"by")
+        );
         assert!(bounds(b"c", b"", b"b").ranges(&[(4, 4)]).is_empty());
         assert!(bounds(b"c", b"b", b"").ranges(&[(4, 4)]).is_empty());
     }
 
     #[test]
     fn a_cursor_is_passed_in_both_directions() {
-        let cursor = pb::ScanCursor { slot: 7, key: "m".into() };
-        let forward = Bounds { resume_after: Some(&cursor), ..bounds(b"", b"", b"") }.ranges(&[(7, 9)]);
-        assert!(!holds(&forward, 7, b"m") && holds(&forward, 7, b"m\0") && holds(&forward, 8, b"a"));
-        let reverse = Bounds { resume_after: Some(&cursor), reverse: true, ..bounds(b"", b"", b"") }.ranges(&[(5, 7)]);
-        assert!(!holds(&reverse, 7, b"m") && holds(&reverse, 7, b"lzz") && holds(&reverse, 5, b"z"));
+        let cursor = pb::ScanCursor {
+            slot: 7,
+            key: "m".into(),
+        };
+        let forward = Bounds {
+            resume_after: Some(&cursor),
+            ..bounds(b"", b"", b"")
+        }
+        .ranges(&[(7, 9)]);
+        assert!(
+            !holds(&forward, 7, b"m") && holds(&forward, 7, b"m\0") && holds(&forward, 8, b"a")
+        );
+        let reverse = Bounds {
+            resume_after: Some(&cursor),
+            reverse: true,
+            ..bounds(b"", b"", b"")
+        }
+        .ranges(&[(5, 7)]);
+        assert!(
+            !holds(&reverse, 7, b"m") && holds(&reverse, 7, b"lzz") && holds(&reverse, 5, b"z")
+        );
     }
 
     #[test]

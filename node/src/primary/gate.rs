@@ -29,7 +29,10 @@ pub struct OwnerGate {
 
 impl OwnerGate {
     pub fn new(node: NodeCell, most_requests: usize) -> Self {
-        Self { node, memory: RequestMemory::new(most_requests) }
+        Self {
+            node,
+            memory: RequestMemory::new(most_requests),
+        }
     }
 }
 
@@ -38,14 +41,23 @@ pub fn owns(view: &View, shard: u32, epoch: u64, slot: u16) -> Result<(), ErrorC
     if view.shard(shard).is_none_or(|known| known.epoch != epoch) {
         return Err(ErrorCode::NotPrimary);
     }
-    if view.owner(slot) == Some(shard) { Ok(()) } else { Err(ErrorCode::Moved) }
+    if view.owner(slot) == Some(shard) {
+        Ok(())
+    } else {
+        Err(ErrorCode::Moved)
+    }
 }
 
 impl Gate for OwnerGate {
     fn replayed(&mut self, record: &LogRecord) {
         for op in &record.ops {
-            let version = if op.version == 0 { record.lsn } else { op.version };
-            self.memory.remember(op.request, record.lsn, version, record.clock_ms);
+            let version = if op.version == 0 {
+                record.lsn
+            } else {
+                op.version
+            };
+            self.memory
+                .remember(op.request, record.lsn, version, record.clock_ms);
         }
     }
 
@@ -61,11 +73,19 @@ impl Gate for OwnerGate {
             return refuse(ErrorCode::NoLease);
         }
         let slot = (op.tag & !RETRY) as u16;
-        if let Err(code) = owns(&node.topology.view(), node.identity.shard, node.lease.epoch(), slot) {
+        if let Err(code) = owns(
+            &node.topology.view(),
+            node.identity.shard,
+            node.lease.epoch(),
+            slot,
+        ) {
             return refuse(code);
         }
         let retry_of = (op.tag & RETRY != 0).then_some(op.first_sent_ms);
-        match self.memory.recall(op.request, retry_of, clock_ms, node.clock_bound_ms()) {
+        match self
+            .memory
+            .recall(op.request, retry_of, clock_ms, node.clock_bound_ms())
+        {
             Recall::New => Verdict::Apply,
             Recall::Done { version } => Verdict::Duplicate { version },
             Recall::Unknown => refuse(ErrorCode::UnknownOutcome),

@@ -7,13 +7,21 @@ use crate::serve::Limits;
 
 pub fn check_key(limits: &Limits, key: &[u8]) -> Result<(), pb::Error> {
     if key.is_empty() {
-        return Err(error(ErrorCode::KeyEmpty, "the key is empty: keys have at least one byte"));
+        return Err(error(
+            ErrorCode::KeyEmpty,
+            "the key is empty: keys have at least one byte",
+        ));
     }
     check_size(ErrorCode::KeyTooLarge, "key", key.len(), limits.key_bytes)
 }
 
 pub fn check_value(limits: &Limits, value: &[u8]) -> Result<(), pb::Error> {
-    check_size(ErrorCode::ValueTooLarge, "value", value.len(), limits.value_bytes)
+    check_size(
+        ErrorCode::ValueTooLarge,
+        "value",
+        value.len(),
+        limits.value_bytes,
+    )
 }
 
 /// `bytes`: of all keys and values together.
@@ -25,7 +33,10 @@ fn check_size(code: ErrorCode, what: &str, bytes: usize, most: usize) -> Result<
     if bytes <= most {
         return Ok(());
     }
-    Err(error(code, format!("the {what} has {bytes} bytes, the limit is {most}")))
+    Err(error(
+        code,
+        format!("the {what} has {bytes} bytes, the limit is {most}"),
+    ))
 }
 
 #[cfg(test)]
@@ -34,13 +45,27 @@ mod tests {
 
     #[test]
     fn each_limit_has_its_code() {
-        let limits = Limits { key_bytes: 3, value_bytes: 2, batch_bytes: 5, ..Limits::default() };
+        let limits = Limits {
+            key_bytes: 3,
+            value_bytes: 2,
+            batch_bytes: 5,
+            ..Limits::default()
+        };
         let code = |checked: Result<(), pb::Error>| checked.err().map(|error| error.code());
         assert_eq!(code(check_key(&limits, b"")), Some(ErrorCode::KeyEmpty));
         assert_eq!(code(check_key(&limits, b"abc")), None);
-        assert_eq!(code(check_key(&limits, b"abcd")), Some(ErrorCode::KeyTooLarge));
-        assert_eq!(code(check_value(&limits, b"abc")), Some(ErrorCode::ValueTooLarge));
+        assert_eq!(
+            code(check_key(&limits, b"abcd")),
+            Some(ErrorCode::KeyTooLarge)
+        );
+        assert_eq!(
+            code(check_value(&limits, b"abc")),
+            Some(ErrorCode::ValueTooLarge)
+        );
         assert_eq!(code(check_value(&limits, b"")), None);
-        assert_eq!(code(check_batch(&limits, 6)), Some(ErrorCode::BatchTooLarge));
+        assert_eq!(
+            code(check_batch(&limits, 6)),
+            Some(ErrorCode::BatchTooLarge)
+        );
     }
 }

@@ -97,7 +97,9 @@ pub fn store_path(directory: &Path) -> PathBuf {
 impl Role for Primary {
     fn routes(self: Arc<Self>, node: &Arc<Node>, routes: &mut RoutesBuilder) {
         let node = self.node.get_or_init(|| Arc::clone(node));
-        let scans = self.scans.get_or_init(|| Arc::new(Semaphore::new(node.limits.scans)));
+        let scans = self
+            .scans
+            .get_or_init(|| Arc::new(Semaphore::new(node.limits.scans)));
         let storage = StorageService {
             node: Arc::clone(node),
             primary: Arc::clone(&self),
@@ -111,14 +113,20 @@ impl Role for Primary {
                     .max_encoding_message_size(message),
             )
             .add_service(
-                ReplicationServer::new(ReplicationService { node: Arc::clone(node), primary: Arc::clone(&self) })
-                    .max_encoding_message_size(message),
+                ReplicationServer::new(ReplicationService {
+                    node: Arc::clone(node),
+                    primary: Arc::clone(&self),
+                })
+                .max_encoding_message_size(message),
             );
     }
 
     /// Each grant is a new epoch (V4): it is in the log before anything is served in it.
     fn begin(&self, _node: &Arc<Node>, grant: &Grant) -> Result<(), Status> {
-        self.store.begin_epoch(grant.epoch).map(|_| ()).map_err(status_of)
+        self.store
+            .begin_epoch(grant.epoch)
+            .map(|_| ())
+            .map_err(status_of)
     }
 
     async fn run(self: Arc<Self>, node: Arc<Node>) {
@@ -127,8 +135,12 @@ impl Role for Primary {
 
     fn report(&self) -> Report {
         let stats = self.store.stats();
-        let poisoned = stats.poisoned.map(|why| format!("the store refuses writes: {why}"));
-        let stalled = stats.stall.map(|why| format!("writes are held back: {why}"));
+        let poisoned = stats
+            .poisoned
+            .map(|why| format!("the store refuses writes: {why}"));
+        let stalled = stats
+            .stall
+            .map(|why| format!("writes are held back: {why}"));
         Report {
             healthy: poisoned.is_none(),
             reason: poisoned.or(stalled).unwrap_or_default(),
@@ -175,9 +187,13 @@ impl Role for Primary {
     }
 
     async fn checkpoint(&self, name: &str) -> Result<(String, u64), Status> {
-        let (store, path) = (self.store.clone(), self.directory.join("checkpoints").join(name));
+        let (store, path) = (
+            self.store.clone(),
+            self.directory.join("checkpoints").join(name),
+        );
         if path.exists() {
-            let message = format!("there is a checkpoint called {name} already; choose another name");
+            let message =
+                format!("there is a checkpoint called {name} already; choose another name");
             return Err(refuse(ErrorCode::InvalidArgument, message));
         }
         let taken = path.clone();
@@ -197,6 +213,9 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Status> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done.map_err(status_of),
-        Err(error) => Err(refuse(ErrorCode::Internal, format!("the work was not finished: {error}"))),
+        Err(error) => Err(refuse(
+            ErrorCode::Internal,
+            format!("the work was not finished: {error}"),
+        )),
     }
 }

@@ -46,14 +46,27 @@ impl Replication for ReplicationService {
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         match self.node.phase() {
             Phase::Serving => {}
-            Phase::Starting => return Err(refuse(ErrorCode::Starting, "this primary is starting; retry in a moment")),
-            Phase::Stopping => return Err(refuse(ErrorCode::ShuttingDown, "this primary is shutting down; retry later")),
+            Phase::Starting => {
+                return Err(refuse(
+                    ErrorCode::Starting,
+                    "this primary is starting; retry in a moment",
+                ));
+            }
+            Phase::Stopping => {
+                return Err(refuse(
+                    ErrorCode::ShuttingDown,
+                    "this primary is shutting down; retry later",
+                ));
+            }
         }
         self.node.evidence()?;
         let mut asks = request.into_inner();
         let first = asks.message().await?.and_then(|first| first.kind);
         let Some(Ask::Hello(hello)) = first else {
-            return Err(refuse(ErrorCode::InvalidArgument, "a subscription begins with Hello"));
+            return Err(refuse(
+                ErrorCode::InvalidArgument,
+                "a subscription begins with Hello",
+            ));
         };
         let (sender, receiver) = mpsc::channel(MESSAGES_AHEAD);
         let subscriber = Subscriber {
@@ -116,7 +129,11 @@ struct PendingPing {
 }
 
 impl Subscriber {
-    async fn run(mut self, hello: Hello, mut asks: Streaming<pb::SubscribeRequest>) -> Result<(), Status> {
+    async fn run(
+        mut self,
+        hello: Hello,
+        mut asks: Streaming<pb::SubscribeRequest>,
+    ) -> Result<(), Status> {
         let mut synced = self.counted.0.synced.subscribe();
         self.welcome(&hello).await?;
         loop {
@@ -147,7 +164,11 @@ impl Subscriber {
         let resumed = hello.epoch == self.epoch
             && hello.applied_lsn <= store.synced_lsn()
             && store.records_after(hello.applied_lsn, 1).is_ok();
-        self.cursor = if resumed { hello.applied_lsn } else { store.synced_lsn() };
+        self.cursor = if resumed {
+            hello.applied_lsn
+        } else {
+            store.synced_lsn()
+        };
         let welcome = pb::Welcome {
             epoch: self.epoch,
             term: self.node.lease.term(),
@@ -163,23 +184,36 @@ impl Subscriber {
         // Beyond the bound the newest is not echoed: it would be the last to be answered.
         if self.pings.len() < MOST_PINGS {
             let after_lsn = self.counted.0.store.visible_lsn();
-            self.pings.push_back(PendingPing { nonce: ping.nonce, after_lsn });
+            self.pings.push_back(PendingPing {
+                nonce: ping.nonce,
+                after_lsn,
+            });
         }
     }
 
     /// Sends what is synced now.
     async fn send_records(&mut self) -> Result<(), Status> {
         if self.node.lease.epoch() != self.epoch {
-            return Err(refuse(ErrorCode::StaleEpoch, "a new epoch has begun; subscribe again"));
+            return Err(refuse(
+                ErrorCode::StaleEpoch,
+                "a new epoch has begun; subscribe again",
+            ));
         }
         let synced = self.counted.0.store.synced_lsn();
         while self.cursor < synced {
-            let records = match self.counted.0.store.records_after(self.cursor, MESSAGE_BYTES) {
+            let records = match self
+                .counted
+                .0
+                .store
+                .records_after(self.cursor, MESSAGE_BYTES)
+            {
                 Ok(records) => records,
                 // Synced, and not in the tail yet: the wake is on its way.
                 Err(aidb_lsm::Error::Gap { asked, oldest }) if oldest <= asked => break,
                 Err(aidb_lsm::Error::Gap { asked, oldest }) => {
-                    let message = format!("too slow: the records after {asked} are gone, the oldest left continue at {oldest}");
+                    let message = format!(
+                        "too slow: the records after {asked} are gone, the oldest left continue at {oldest}"
+                    );
                     return Err(refuse(ErrorCode::Busy, message));
                 }
                 Err(other) => return Err(status_of(other)),
@@ -189,7 +223,8 @@ impl Subscriber {
             };
             self.cursor = last.lsn;
             let records = records.iter().map(|record| derived(record)).collect();
-            self.send(Tell::Records(pb::CacheRecords { records })).await?;
+            self.send(Tell::Records(pb::CacheRecords { records }))
+                .await?;
         }
         Ok(())
     }
@@ -197,7 +232,11 @@ impl Subscriber {
     /// Echoes the newest ping that may be; the older ones are answered with it.
     async fn echo(&mut self) -> Result<(), Status> {
         let mut answered = None;
-        while self.pings.front().is_some_and(|ping| ping.after_lsn <= self.cursor) {
+        while self
+            .pings
+            .front()
+            .is_some_and(|ping| ping.after_lsn <= self.cursor)
+        {
             answered = self.pings.pop_front().map(|ping| ping.nonce);
         }
         let Some(nonce) = answered else {
@@ -207,18 +246,29 @@ impl Subscriber {
             return Ok(()); // the replica's copy grows stale, as it must
         }
         let clock_ms = self.counted.0.store.clock_ms();
-        self.send(Tell::Echo(pb::Echo { nonce, committed_lsn: self.cursor, clock_ms })).await
+        self.send(Tell::Echo(pb::Echo {
+            nonce,
+            committed_lsn: self.cursor,
+            clock_ms,
+        }))
+        .await
     }
 
     async fn send(&self, kind: Tell) -> Result<(), Status> {
         let message = pb::SubscribeResponse { kind: Some(kind) };
-        self.sender.send(Ok(message)).await.map_err(|_| Status::cancelled("the replica is gone"))
+        self.sender
+            .send(Ok(message))
+            .await
+            .map_err(|_| Status::cancelled("the replica is gone"))
     }
 }
 
 /// What caches need of a log record. A record without keys (a new epoch) is sent too: the chain has to hold.
 fn derived(record: &LogRecord) -> pb::CacheRecord {
-    let written = record.ops.iter().filter(|op| matches!(op.kind, LogOpKind::Put | LogOpKind::Delete));
+    let written = record
+        .ops
+        .iter()
+        .filter(|op| matches!(op.kind, LogOpKind::Put | LogOpKind::Delete));
     pb::CacheRecord {
         lsn: record.lsn,
         previous_lsn: record.previous_lsn,

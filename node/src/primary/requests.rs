@@ -35,7 +35,9 @@ struct Aged {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recall {
     New,
-    Done { version: u64 },
+    Done {
+        version: u64,
+    },
     /// It may have been applied before the memory begins.
     Unknown,
 }
@@ -43,17 +45,33 @@ pub enum Recall {
 impl RequestMemory {
     /// Keeps at most `most` spans.
     pub fn new(most: usize) -> Self {
-        Self { clients: HashMap::new(), age: VecDeque::new(), complete_since_ms: 0, most }
+        Self {
+            clients: HashMap::new(),
+            age: VecDeque::new(),
+            complete_since_ms: 0,
+            most,
+        }
     }
 
     /// What is known of `id`; `retry_of_ms` is when a repeated request was first sent, by its client's clock, which may
     /// differ from ours by `bound_ms`. None: a first attempt.
-    pub fn recall(&self, id: RequestId, retry_of_ms: Option<u64>, clock_ms: u64, bound_ms: u64) -> Recall {
+    pub fn recall(
+        &self,
+        id: RequestId,
+        retry_of_ms: Option<u64>,
+        clock_ms: u64,
+        bound_ms: u64,
+    ) -> Recall {
         if id.client != 0
-            && let Some((_, span)) = self.clients.get(&id.client).and_then(|spans| spans.range(..=id.seq).next_back())
+            && let Some((_, span)) = self
+                .clients
+                .get(&id.client)
+                .and_then(|spans| spans.range(..=id.seq).next_back())
             && id.seq <= span.last_seq
         {
-            return Recall::Done { version: span.version };
+            return Recall::Done {
+                version: span.version,
+            };
         }
         let since = self.complete_since_ms.max(clock_ms.saturating_sub(KEEP_MS));
         match retry_of_ms {
@@ -76,8 +94,19 @@ impl RequestMemory {
             span.last_seq = id.seq;
             return;
         }
-        spans.insert(id.seq, Span { last_seq: id.seq, version });
-        self.age.push_back(Aged { clock_ms, client: id.client, first_seq: id.seq, lsn });
+        spans.insert(
+            id.seq,
+            Span {
+                last_seq: id.seq,
+                version,
+            },
+        );
+        self.age.push_back(Aged {
+            clock_ms,
+            client: id.client,
+            first_seq: id.seq,
+            lsn,
+        });
         self.trim(clock_ms);
     }
 
@@ -92,7 +121,11 @@ impl RequestMemory {
 
     fn trim(&mut self, clock_ms: u64) {
         let keep_from = clock_ms.saturating_sub(KEEP_MS);
-        while self.age.front().is_some_and(|oldest| oldest.clock_ms < keep_from) {
+        while self
+            .age
+            .front()
+            .is_some_and(|oldest| oldest.clock_ms < keep_from)
+        {
             if let Some(oldest) = self.age.pop_front() {
                 self.drop_span(&oldest);
             }
@@ -129,10 +162,19 @@ mod tests {
     fn known_ids_are_answered_and_new_ones_applied() {
         let mut memory = RequestMemory::new(100);
         memory.remember(id(5), 10, 10, NOW);
-        assert_eq!(memory.recall(id(5), Some(NOW), NOW, 500), Recall::Done { version: 10 });
+        assert_eq!(
+            memory.recall(id(5), Some(NOW), NOW, 500),
+            Recall::Done { version: 10 }
+        );
         assert_eq!(memory.recall(id(6), None, NOW, 500), Recall::New);
-        assert_eq!(memory.recall(id(6), Some(NOW - 1000), NOW, 500), Recall::New);
-        assert_eq!(memory.recall(RequestId { client: 8, seq: 5 }, None, NOW, 500), Recall::New);
+        assert_eq!(
+            memory.recall(id(6), Some(NOW - 1000), NOW, 500),
+            Recall::New
+        );
+        assert_eq!(
+            memory.recall(RequestId { client: 8, seq: 5 }, None, NOW, 500),
+            Recall::New
+        );
     }
 
     #[test]
@@ -140,9 +182,15 @@ mod tests {
         let memory = RequestMemory::new(100);
         let edge = NOW - KEEP_MS + 500;
         assert_eq!(memory.recall(id(1), Some(edge), NOW, 500), Recall::New);
-        assert_eq!(memory.recall(id(1), Some(edge - 1), NOW, 500), Recall::Unknown);
+        assert_eq!(
+            memory.recall(id(1), Some(edge - 1), NOW, 500),
+            Recall::Unknown
+        );
         let nameless = RequestId { client: 0, seq: 0 };
-        assert_eq!(memory.recall(nameless, Some(NOW), NOW, 500), Recall::Unknown);
+        assert_eq!(
+            memory.recall(nameless, Some(NOW), NOW, 500),
+            Recall::Unknown
+        );
         assert_eq!(memory.recall(nameless, None, NOW, 500), Recall::New);
     }
 
@@ -151,10 +199,19 @@ mod tests {
         let mut memory = RequestMemory::new(100);
         memory.remember(id(1), 10, 10, NOW);
         memory.remember(id(50), 11, 11, NOW + KEEP_MS);
-        assert_eq!(memory.recall(id(1), None, NOW + KEEP_MS, 500), Recall::Done { version: 10 });
+        assert_eq!(
+            memory.recall(id(1), None, NOW + KEEP_MS, 500),
+            Recall::Done { version: 10 }
+        );
         memory.remember(id(90), 12, 12, NOW + KEEP_MS + 1);
-        assert_eq!(memory.recall(id(1), None, NOW + KEEP_MS + 1, 500), Recall::New);
-        assert_eq!(memory.recall(id(1), Some(NOW), NOW + KEEP_MS + 1, 500), Recall::Unknown);
+        assert_eq!(
+            memory.recall(id(1), None, NOW + KEEP_MS + 1, 500),
+            Recall::New
+        );
+        assert_eq!(
+            memory.recall(id(1), Some(NOW), NOW + KEEP_MS + 1, 500),
+            Recall::Unknown
+        );
     }
 
     #[test]
@@ -163,9 +220,18 @@ mod tests {
         for seq in 0..3 {
             memory.remember(id(seq * 10), seq + 1, seq + 1, NOW + seq * 1000);
         }
-        assert_eq!(memory.recall(id(0), Some(NOW + 500), NOW + 3000, 500), Recall::Unknown);
-        assert_eq!(memory.recall(id(10), Some(NOW + 1000), NOW + 3000, 500), Recall::Done { version: 2 });
-        assert_eq!(memory.recall(id(11), Some(NOW + 2000), NOW + 3000, 500), Recall::New);
+        assert_eq!(
+            memory.recall(id(0), Some(NOW + 500), NOW + 3000, 500),
+            Recall::Unknown
+        );
+        assert_eq!(
+            memory.recall(id(10), Some(NOW + 1000), NOW + 3000, 500),
+            Recall::Done { version: 2 }
+        );
+        assert_eq!(
+            memory.recall(id(11), Some(NOW + 2000), NOW + 3000, 500),
+            Recall::New
+        );
     }
 
     #[test]
@@ -175,7 +241,10 @@ mod tests {
             memory.remember(id(seq), 10, 10, NOW);
         }
         assert_eq!(memory.age.len(), 1);
-        assert_eq!(memory.recall(id(199), None, NOW, 0), Recall::Done { version: 10 });
+        assert_eq!(
+            memory.recall(id(199), None, NOW, 0),
+            Recall::Done { version: 10 }
+        );
         assert_eq!(memory.recall(id(200), None, NOW, 0), Recall::New);
         assert_eq!(memory.recall(id(99), None, NOW, 0), Recall::New);
     }
@@ -187,6 +256,9 @@ mod tests {
         memory.remember(id(2), 11, 11, NOW);
         memory.forget_from(11);
         assert_eq!(memory.recall(id(2), Some(NOW), NOW, 0), Recall::New);
-        assert_eq!(memory.recall(id(1), Some(NOW), NOW, 0), Recall::Done { version: 10 });
+        assert_eq!(
+            memory.recall(id(1), Some(NOW), NOW, 0),
+            Recall::Done { version: 10 }
+        );
     }
 }

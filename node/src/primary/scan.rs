@@ -42,7 +42,10 @@ impl StorageService {
         if let Some(&(first, _)) = owned.first()
             && let Err(code) = owns(view, shard, self.node.lease.epoch(), first)
         {
-            return Err(refuse(code, "this primary has been replaced; ask for the topology"));
+            return Err(refuse(
+                code,
+                "this primary has been replaced; ask for the topology",
+            ));
         }
         let mut asked = owned_of(&request.slots, &owned);
         if asked.is_empty()
@@ -51,9 +54,15 @@ impl StorageService {
             return Err(status(moved(range.first as u16, view)));
         }
         if let Some(cursor) = &request.resume_after {
-            asked = from_slot(&asked, cursor.slot.min(u32::from(u16::MAX)) as u16, request.reverse);
+            asked = from_slot(
+                &asked,
+                cursor.slot.min(u32::from(u16::MAX)) as u16,
+                request.reverse,
+            );
         }
-        let permit = Arc::clone(&self.scans).try_acquire_owned().map_err(|_| busy("all scans are taken"))?;
+        let permit = Arc::clone(&self.scans)
+            .try_acquire_owned()
+            .map_err(|_| busy("all scans are taken"))?;
         self.node.evidence()?;
         let snapshot = self.primary.store.snapshot();
         let read: Vec<Span> = with_prefix(&asked, &request.prefix);
@@ -108,8 +117,16 @@ impl Scan {
     }
 
     fn read(&mut self) -> Result<(), End> {
-        let direction = if self.request.reverse { Direction::Reverse } else { Direction::Forward };
-        let keyspace = self.request.header.as_ref().map_or(0, |header| header.keyspace);
+        let direction = if self.request.reverse {
+            Direction::Reverse
+        } else {
+            Direction::Forward
+        };
+        let keyspace = self
+            .request
+            .header
+            .as_ref()
+            .map_or(0, |header| header.keyspace);
         let mut chunk = Vec::new();
         let mut bytes = 0;
         let mut count = 0;
@@ -146,20 +163,39 @@ impl Scan {
     fn entry(&self, key: &[u8], entry: Entry) -> pb::Entry {
         pb::Entry {
             key: Bytes::copy_from_slice(key),
-            value: if self.request.keys_only { Bytes::new() } else { entry.value },
+            value: if self.request.keys_only {
+                Bytes::new()
+            } else {
+                entry.value
+            },
             version: entry.version,
             expires_at_unix_ms: entry.expires_at_ms,
         }
     }
 
-    fn send(&self, entries: Vec<pb::Entry>, covered: Vec<pb::SlotRange>, done: bool) -> Result<(), End> {
+    fn send(
+        &self,
+        entries: Vec<pb::Entry>,
+        covered: Vec<pb::SlotRange>,
+        done: bool,
+    ) -> Result<(), End> {
         if self.node.phase() == Phase::Stopping {
             let message = "this node leaves the cluster; go on after the last entry elsewhere";
             return Err(End::Failed(refuse(ErrorCode::ShuttingDown, message)));
         }
-        self.admitted.in_time().and_then(|()| self.node.evidence()).map_err(End::Failed)?;
-        let message = pb::ScanResponse { header: Some(self.header.clone()), entries, covered, done };
-        self.sender.blocking_send(Ok(message)).map_err(|_| End::Abandoned)
+        self.admitted
+            .in_time()
+            .and_then(|()| self.node.evidence())
+            .map_err(End::Failed)?;
+        let message = pb::ScanResponse {
+            header: Some(self.header.clone()),
+            entries,
+            covered,
+            done,
+        };
+        self.sender
+            .blocking_send(Ok(message))
+            .map_err(|_| End::Abandoned)
     }
 }
 

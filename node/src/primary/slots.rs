@@ -23,8 +23,14 @@ pub fn owned_of(asked: &[pb::SlotRange], owned: &[Span]) -> Vec<Span> {
     let mut result: Vec<Span> = Vec::new();
     for (first, last) in wanted {
         // What an earlier range of `asked` took already is not taken again.
-        let first = result.last().map_or(first, |taken| first.max(taken.1.saturating_add(1)));
-        result.extend(owned.iter().filter_map(|span| intersect(*span, (first, last))));
+        let first = result
+            .last()
+            .map_or(first, |taken| first.max(taken.1.saturating_add(1)));
+        result.extend(
+            owned
+                .iter()
+                .filter_map(|span| intersect(*span, (first, last))),
+        );
     }
     result
 }
@@ -33,14 +39,20 @@ pub fn owned_of(asked: &[pb::SlotRange], owned: &[Span]) -> Vec<Span> {
 pub fn with_prefix(slots: &[Span], prefix: &[u8]) -> Vec<Span> {
     match slot_of_prefix(prefix) {
         None => slots.to_vec(),
-        Some(slot) => slots.iter().filter_map(|span| intersect(*span, (slot, slot))).collect(),
+        Some(slot) => slots
+            .iter()
+            .filter_map(|span| intersect(*span, (slot, slot)))
+            .collect(),
     }
 }
 
 /// The part of `slots` at or after `slot` in scan order.
 pub fn from_slot(slots: &[Span], slot: u16, reverse: bool) -> Vec<Span> {
     let rest = if reverse { (0, slot) } else { (slot, u16::MAX) };
-    slots.iter().filter_map(|span| intersect(*span, rest)).collect()
+    slots
+        .iter()
+        .filter_map(|span| intersect(*span, rest))
+        .collect()
 }
 
 fn intersect(a: Span, b: Span) -> Option<Span> {
@@ -56,7 +68,11 @@ pub struct Coverage {
 
 impl Coverage {
     pub fn new(slots: &[Span], reverse: bool) -> Self {
-        let pending = if reverse { slots.iter().rev().copied().collect() } else { slots.iter().copied().collect() };
+        let pending = if reverse {
+            slots.iter().rev().copied().collect()
+        } else {
+            slots.iter().copied().collect()
+        };
         Self { pending, reverse }
     }
 
@@ -64,8 +80,16 @@ impl Coverage {
     pub fn reached(&mut self, slot: u16) -> Vec<pb::SlotRange> {
         let mut finished = Vec::new();
         while let Some((first, last)) = self.pending.pop_front() {
-            let whole = if self.reverse { first > slot } else { last < slot };
-            let none = if self.reverse { last <= slot } else { first >= slot };
+            let whole = if self.reverse {
+                first > slot
+            } else {
+                last < slot
+            };
+            let none = if self.reverse {
+                last <= slot
+            } else {
+                first >= slot
+            };
             if whole {
                 finished.push(range(first, last));
             } else if none {
@@ -86,12 +110,18 @@ impl Coverage {
 
     /// The scan is at its end.
     pub fn rest(&mut self) -> Vec<pb::SlotRange> {
-        self.pending.drain(..).map(|(first, last)| range(first, last)).collect()
+        self.pending
+            .drain(..)
+            .map(|(first, last)| range(first, last))
+            .collect()
     }
 }
 
 fn range(first: u16, last: u16) -> pb::SlotRange {
-    pb::SlotRange { first: first.into(), last: last.into() }
+    pb::SlotRange {
+        first: first.into(),
+        last: last.into(),
+    }
 }
 
 #[cfg(test)]
@@ -105,7 +135,16 @@ mod tests {
         let asked = [range(25, 40), range(5, 22), range(8, 21), range(9, 3)];
         assert_eq!(owned_of(&asked, &owned), [(5, 9), (20, 22), (25, 29)]);
         assert_eq!(owned_of(&[range(10, 19)], &owned), []);
-        assert_eq!(owned_of(&[pb::SlotRange { first: 28, last: u32::MAX }], &owned), [(28, 29)]);
+        assert_eq!(
+            owned_of(
+                &[pb::SlotRange {
+                    first: 28,
+                    last: u32::MAX
+                }],
+                &owned
+            ),
+            [(28, 29)]
+        );
     }
 
     #[test]

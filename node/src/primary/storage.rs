@@ -56,10 +56,18 @@ impl StorageService {
     fn readable(&self, view: &View, key: &Bytes) -> Result<(), pb::Error> {
         check_key(&self.node.limits, key)?;
         let slot = slot_of(key);
-        match owns(view, self.node.identity.shard, self.node.lease.epoch(), slot) {
+        match owns(
+            view,
+            self.node.identity.shard,
+            self.node.lease.epoch(),
+            slot,
+        ) {
             Ok(()) => Ok(()),
             Err(ErrorCode::Moved) => Err(moved(slot, view)),
-            Err(code) => Err(error(code, "this primary has been replaced; ask for the topology")),
+            Err(code) => Err(error(
+                code,
+                "this primary has been replaced; ask for the topology",
+            )),
         }
     }
 
@@ -86,21 +94,35 @@ impl StorageService {
             None => receiver.await,
             Some(left) => match tokio::time::timeout(left, receiver).await {
                 Ok(answered) => answered,
-                Err(_) => return Err(unknown("the deadline passed while the write was being synced")),
+                Err(_) => {
+                    return Err(unknown(
+                        "the deadline passed while the write was being synced",
+                    ));
+                }
             },
         };
         let committed = match committed {
             Ok(Ok(committed)) => committed,
             Ok(Err(failed)) => return Err(status_of_commit(failed)),
-            Err(_) => return Err(unknown("the store was closed while the write was being synced")),
+            Err(_) => {
+                return Err(unknown(
+                    "the store was closed while the write was being synced",
+                ));
+            }
         };
-        let sequenced = |outcome: &Outcome| matches!(outcome, Outcome::Applied { .. } | Outcome::Duplicate { .. });
-        let shows = |outcome: &Outcome| sequenced(outcome) || matches!(outcome, Outcome::ConditionFailed { .. });
+        let sequenced = |outcome: &Outcome| {
+            matches!(outcome, Outcome::Applied { .. } | Outcome::Duplicate { .. })
+        };
+        let shows = |outcome: &Outcome| {
+            sequenced(outcome) || matches!(outcome, Outcome::ConditionFailed { .. })
+        };
         if committed.outcomes.iter().any(shows)
             && let Err(lapsed) = self.node.evidence()
         {
             if committed.outcomes.iter().any(sequenced) {
-                return Err(unknown("the evidence of ownership ended while the write was being synced"));
+                return Err(unknown(
+                    "the evidence of ownership ended while the write was being synced",
+                ));
             }
             return Err(lapsed);
         }
@@ -118,12 +140,23 @@ impl StorageService {
         let asked = asked.unwrap_or(&default);
         check_durability(asked)?;
         let view = self.node.view_for(Some(asked), &admitted).await?;
-        let op = self.context(asked, &admitted).op(0, &write).map_err(status)?;
-        let batch = Batch { ops: vec![op], atomic: false, sync: None };
+        let op = self
+            .context(asked, &admitted)
+            .op(0, &write)
+            .map_err(status)?;
+        let batch = Batch {
+            ops: vec![op],
+            atomic: false,
+            sync: None,
+        };
         let committed = self.commit(batch, &admitted).await?;
         let lsn = committed.lsn;
         let view = self.newest(view);
-        let outcome = committed.outcomes.into_iter().next().unwrap_or(Outcome::NotApplied);
+        let outcome = committed
+            .outcomes
+            .into_iter()
+            .next()
+            .unwrap_or(Outcome::NotApplied);
         let version = answer(outcome, write.key, &view).map_err(status)?;
         Ok((header(&self.node, &view, lsn.max(version)), version))
     }
@@ -131,7 +164,11 @@ impl StorageService {
     /// The gate judged by a view at least as new as `view`; routes in the answer come from the newest.
     fn newest(&self, view: Arc<View>) -> Arc<View> {
         let newest = self.node.topology.view();
-        if newest.version() > view.version() { newest } else { view }
+        if newest.version() > view.version() {
+            newest
+        } else {
+            view
+        }
     }
 }
 
@@ -144,13 +181,25 @@ fn unknown(why: &str) -> Status {
 
 #[tonic::async_trait]
 impl Storage for StorageService {
-    async fn get(&self, request: Request<pb::GetRequest>) -> Result<Response<pb::GetResponse>, Status> {
-        let admitted = self.node.admit(&request, request.get_ref().header.as_ref(), 0)?;
+    async fn get(
+        &self,
+        request: Request<pb::GetRequest>,
+    ) -> Result<Response<pb::GetResponse>, Status> {
+        let admitted = self
+            .node
+            .admit(&request, request.get_ref().header.as_ref(), 0)?;
         let request = request.into_inner();
-        let view = self.node.view_for(request.header.as_ref(), &admitted).await?;
+        let view = self
+            .node
+            .view_for(request.header.as_ref(), &admitted)
+            .await?;
         self.readable(&view, &request.key).map_err(status)?;
         let keyspace = request.header.map_or(0, |header| header.keyspace);
-        let read = self.primary.store.get(&physical_key(keyspace, &request.key)).map_err(status_of)?;
+        let read = self
+            .primary
+            .store
+            .get(&physical_key(keyspace, &request.key))
+            .map_err(status_of)?;
         self.node.evidence()?;
         let found = result_of(read.entry);
         Ok(Response::new(pb::GetResponse {
@@ -162,9 +211,14 @@ impl Storage for StorageService {
         }))
     }
 
-    async fn put(&self, request: Request<pb::PutRequest>) -> Result<Response<pb::PutResponse>, Status> {
+    async fn put(
+        &self,
+        request: Request<pb::PutRequest>,
+    ) -> Result<Response<pb::PutResponse>, Status> {
         let bytes = request.get_ref().key.len() + request.get_ref().value.len();
-        let admitted = self.node.admit(&request, request.get_ref().header.as_ref(), bytes)?;
+        let admitted = self
+            .node
+            .admit(&request, request.get_ref().header.as_ref(), bytes)?;
         let request = request.into_inner();
         let write = Write {
             key: &request.key,
@@ -173,12 +227,22 @@ impl Storage for StorageService {
             condition: request.condition.as_ref(),
             request_seq: 0,
         };
-        let (header, version) = self.write_one(request.header.as_ref(), admitted, write).await?;
-        Ok(Response::new(pb::PutResponse { header: Some(header), version }))
+        let (header, version) = self
+            .write_one(request.header.as_ref(), admitted, write)
+            .await?;
+        Ok(Response::new(pb::PutResponse {
+            header: Some(header),
+            version,
+        }))
     }
 
-    async fn delete(&self, request: Request<pb::DeleteRequest>) -> Result<Response<pb::DeleteResponse>, Status> {
-        let admitted = self.node.admit(&request, request.get_ref().header.as_ref(), 0)?;
+    async fn delete(
+        &self,
+        request: Request<pb::DeleteRequest>,
+    ) -> Result<Response<pb::DeleteResponse>, Status> {
+        let admitted = self
+            .node
+            .admit(&request, request.get_ref().header.as_ref(), 0)?;
         let request = request.into_inner();
         let write = Write {
             key: &request.key,
@@ -187,16 +251,29 @@ impl Storage for StorageService {
             condition: request.condition.as_ref(),
             request_seq: 0,
         };
-        let (header, version) = self.write_one(request.header.as_ref(), admitted, write).await?;
-        Ok(Response::new(pb::DeleteResponse { header: Some(header), version }))
+        let (header, version) = self
+            .write_one(request.header.as_ref(), admitted, write)
+            .await?;
+        Ok(Response::new(pb::DeleteResponse {
+            header: Some(header),
+            version,
+        }))
     }
 
-    async fn batch_get(&self, request: Request<pb::BatchGetRequest>) -> Result<Response<pb::BatchGetResponse>, Status> {
+    async fn batch_get(
+        &self,
+        request: Request<pb::BatchGetRequest>,
+    ) -> Result<Response<pb::BatchGetResponse>, Status> {
         let bytes = request.get_ref().keys.iter().map(Bytes::len).sum();
-        let admitted = self.node.admit(&request, request.get_ref().header.as_ref(), bytes)?;
+        let admitted = self
+            .node
+            .admit(&request, request.get_ref().header.as_ref(), bytes)?;
         let request = request.into_inner();
         check_batch(&self.node.limits, bytes).map_err(status)?;
-        let view = self.node.view_for(request.header.as_ref(), &admitted).await?;
+        let view = self
+            .node
+            .view_for(request.header.as_ref(), &admitted)
+            .await?;
         let keyspace = request.header.map_or(0, |header| header.keyspace);
         let mut results = vec![pb::GetResult::default(); request.keys.len()];
         let mut asked = Vec::with_capacity(request.keys.len());
@@ -217,18 +294,34 @@ impl Storage for StorageService {
         for (index, entry) in positions.into_iter().zip(entries) {
             let size = entry.as_ref().map_or(0, |entry| entry.value.len()) + ITEM_OVERHEAD;
             if size > room {
-                results[index].error = Some(error(ErrorCode::Busy, "the answer is full; ask for this key again"));
+                results[index].error = Some(error(
+                    ErrorCode::Busy,
+                    "the answer is full; ask for this key again",
+                ));
                 continue;
             }
             room -= size;
             results[index] = result_of(entry);
         }
-        Ok(Response::new(pb::BatchGetResponse { header: Some(header(&self.node, &view, lsn)), results }))
+        Ok(Response::new(pb::BatchGetResponse {
+            header: Some(header(&self.node, &view, lsn)),
+            results,
+        }))
     }
 
-    async fn batch_put(&self, request: Request<pb::BatchPutRequest>) -> Result<Response<pb::BatchPutResponse>, Status> {
-        let bytes = request.get_ref().ops.iter().map(|op| op.key.len() + op.value.len()).sum();
-        let admitted = self.node.admit(&request, request.get_ref().header.as_ref(), bytes)?;
+    async fn batch_put(
+        &self,
+        request: Request<pb::BatchPutRequest>,
+    ) -> Result<Response<pb::BatchPutResponse>, Status> {
+        let bytes = request
+            .get_ref()
+            .ops
+            .iter()
+            .map(|op| op.key.len() + op.value.len())
+            .sum();
+        let admitted = self
+            .node
+            .admit(&request, request.get_ref().header.as_ref(), bytes)?;
         let request = request.into_inner();
         let asked = request.header.clone().unwrap_or_default();
         check_batch(&self.node.limits, bytes).map_err(status)?;
@@ -251,7 +344,10 @@ impl Storage for StorageService {
             lsn = committed.lsn;
             if request.atomic {
                 let failed = committed.outcomes.iter().position(|outcome| {
-                    !matches!(outcome, Outcome::Applied { .. } | Outcome::Duplicate { .. } | Outcome::NotApplied)
+                    !matches!(
+                        outcome,
+                        Outcome::Applied { .. } | Outcome::Duplicate { .. } | Outcome::NotApplied
+                    )
                 });
                 if let Some(index) = failed {
                     let outcome = committed.outcomes[index].clone();
@@ -261,34 +357,63 @@ impl Storage for StorageService {
             }
             for (index, outcome) in plan.positions.into_iter().zip(committed.outcomes) {
                 results[index] = match answer(outcome, &request.ops[index].key, &view) {
-                    Ok(version) => pb::WriteResult { version, error: None },
-                    Err(refused) => pb::WriteResult { version: 0, error: Some(refused) },
+                    Ok(version) => pb::WriteResult {
+                        version,
+                        error: None,
+                    },
+                    Err(refused) => pb::WriteResult {
+                        version: 0,
+                        error: Some(refused),
+                    },
                 };
                 lsn = lsn.max(results[index].version);
             }
         }
-        Ok(Response::new(pb::BatchPutResponse { header: Some(header(&self.node, &view, lsn)), results }))
+        Ok(Response::new(pb::BatchPutResponse {
+            header: Some(header(&self.node, &view, lsn)),
+            results,
+        }))
     }
 
     type ScanStream = ResponseStream<pb::ScanResponse>;
 
-    async fn scan(&self, request: Request<pb::ScanRequest>) -> Result<Response<Self::ScanStream>, Status> {
-        let admitted = self.node.admit(&request, request.get_ref().header.as_ref(), 0)?;
+    async fn scan(
+        &self,
+        request: Request<pb::ScanRequest>,
+    ) -> Result<Response<Self::ScanStream>, Status> {
+        let admitted = self
+            .node
+            .admit(&request, request.get_ref().header.as_ref(), 0)?;
         let request = request.into_inner();
-        let view = self.node.view_for(request.header.as_ref(), &admitted).await?;
+        let view = self
+            .node
+            .view_for(request.header.as_ref(), &admitted)
+            .await?;
         self.start_scan(request, admitted, &view).map(Response::new)
     }
 
-    async fn health_check(&self, _: Request<pb::HealthCheckRequest>) -> Result<Response<pb::HealthCheckResponse>, Status> {
+    async fn health_check(
+        &self,
+        _: Request<pb::HealthCheckRequest>,
+    ) -> Result<Response<pb::HealthCheckResponse>, Status> {
         let view = self.node.topology.view();
         let header = header(&self.node, &view, self.primary.store.visible_lsn());
-        Ok(Response::new(pb::HealthCheckResponse { header: Some(header), ..self.node.health() }))
+        Ok(Response::new(pb::HealthCheckResponse {
+            header: Some(header),
+            ..self.node.health()
+        }))
     }
 
-    async fn get_stats(&self, _: Request<pb::GetStatsRequest>) -> Result<Response<pb::GetStatsResponse>, Status> {
+    async fn get_stats(
+        &self,
+        _: Request<pb::GetStatsRequest>,
+    ) -> Result<Response<pb::GetStatsResponse>, Status> {
         let view = self.node.topology.view();
         let header = header(&self.node, &view, self.primary.store.visible_lsn());
-        Ok(Response::new(pb::GetStatsResponse { header: Some(header), ..self.node.stats() }))
+        Ok(Response::new(pb::GetStatsResponse {
+            header: Some(header),
+            ..self.node.stats()
+        }))
     }
 
     type PipelineStream = ResponseStream<pb::PipelineResponse>;
@@ -297,12 +422,18 @@ impl Storage for StorageService {
         &self,
         _: Request<tonic::Streaming<pb::PipelineRequest>>,
     ) -> Result<Response<Self::PipelineStream>, Status> {
-        Err(refuse(ErrorCode::Unsupported, "Pipeline is reserved: use BatchGet and BatchPut"))
+        Err(refuse(
+            ErrorCode::Unsupported,
+            "Pipeline is reserved: use BatchGet and BatchPut",
+        ))
     }
 
     type WatchStream = ResponseStream<pb::WatchResponse>;
 
-    async fn watch(&self, _: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+    async fn watch(
+        &self,
+        _: Request<pb::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
         Err(refuse(ErrorCode::Unsupported, "Watch is reserved"))
     }
 }

@@ -51,7 +51,10 @@ impl Context<'_> {
         let kind = match write.value {
             Some(value) => {
                 check_value(self.limits, value)?;
-                OpKind::Put { value: value.clone(), expires_at_ms: self.expires_at(write.ttl_ms)? }
+                OpKind::Put {
+                    value: value.clone(),
+                    expires_at_ms: self.expires_at(write.ttl_ms)?,
+                }
             }
             None => OpKind::Delete,
         };
@@ -65,7 +68,10 @@ impl Context<'_> {
             key: physical_key_in(slot, self.header.keyspace, write.key),
             kind,
             condition: condition(write.condition),
-            request: RequestId { client: id.client, seq },
+            request: RequestId {
+                client: id.client,
+                seq,
+            },
             first_sent_ms: self.header.first_sent_unix_ms,
             deadline_ms: self.deadline_ms,
             tag: tag(slot, self.header.attempt > 0),
@@ -76,9 +82,15 @@ impl Context<'_> {
         if ttl_ms == 0 {
             return Ok(0);
         }
-        self.clock_ms.checked_add(ttl_ms).filter(|at| *at < 1 << 62).ok_or_else(|| {
-            error(ErrorCode::InvalidArgument, format!("a time to live of {ttl_ms} ms is beyond all calendars"))
-        })
+        self.clock_ms
+            .checked_add(ttl_ms)
+            .filter(|at| *at < 1 << 62)
+            .ok_or_else(|| {
+                error(
+                    ErrorCode::InvalidArgument,
+                    format!("a time to live of {ttl_ms} ms is beyond all calendars"),
+                )
+            })
     }
 }
 
@@ -101,9 +113,16 @@ pub struct Plan {
 
 impl Plan {
     /// Items stand or fall by themselves: a bad one is refused alone.
-    pub fn independent<'a>(context: &Context<'_>, writes: impl ExactSizeIterator<Item = Write<'a>>) -> Self {
+    pub fn independent<'a>(
+        context: &Context<'_>,
+        writes: impl ExactSizeIterator<Item = Write<'a>>,
+    ) -> Self {
         let mut plan = Self {
-            batch: Batch { ops: Vec::with_capacity(writes.len()), atomic: false, sync: None },
+            batch: Batch {
+                ops: Vec::with_capacity(writes.len()),
+                atomic: false,
+                sync: None,
+            },
             positions: Vec::with_capacity(writes.len()),
             refused: Vec::new(),
         };
@@ -129,7 +148,12 @@ impl Plan {
             refused.message = format!("write {index} of the batch: {}", refused.message);
             return Err(refused);
         }
-        if let Some(pair) = plan.batch.ops.windows(2).find(|pair| pair[0].tag != pair[1].tag) {
+        if let Some(pair) = plan
+            .batch
+            .ops
+            .windows(2)
+            .find(|pair| pair[0].tag != pair[1].tag)
+        {
             let message = format!(
                 "an atomic batch has to stay in one slot, but its keys are in slots {} and {} and maybe more: \
                  give them one hash tag, as in {{user7}}:name",
@@ -154,13 +178,19 @@ pub fn answer(outcome: Outcome, key: &Bytes, view: &View) -> Result<u64, pb::Err
         Outcome::Applied { version } | Outcome::Duplicate { version } => Ok(version),
         Outcome::ConditionFailed { current } => Err(condition_failed(key, current)),
         Outcome::Refused(code) => Err(refused(code, key, view)),
-        Outcome::NotApplied => Err(error(ErrorCode::ConditionFailed, "another write of the batch was refused")),
+        Outcome::NotApplied => Err(error(
+            ErrorCode::ConditionFailed,
+            "another write of the batch was refused",
+        )),
     }
 }
 
 fn condition_failed(key: &Bytes, current: Option<Entry>) -> pb::Error {
     let message = match &current {
-        Some(entry) => format!("the condition does not hold: the key has version {}", entry.version),
+        Some(entry) => format!(
+            "the condition does not hold: the key has version {}",
+            entry.version
+        ),
         None => "the condition does not hold: there is no such key".into(),
     };
     pb::Error {
@@ -184,9 +214,16 @@ fn refused(code: u32, key: &Bytes, view: &View) -> pb::Error {
                            it may or may not have been applied; read the key to find out";
             error(code, message)
         }
-        ErrorCode::DeadlineExceeded => error(code, "the deadline passed before the write was begun"),
-        ErrorCode::NoLease => error(code, "the evidence of ownership is too old; retry in a moment"),
-        ErrorCode::NotPrimary => error(code, "this primary has been replaced; ask for the topology"),
+        ErrorCode::DeadlineExceeded => {
+            error(code, "the deadline passed before the write was begun")
+        }
+        ErrorCode::NoLease => error(
+            code,
+            "the evidence of ownership is too old; retry in a moment",
+        ),
+        ErrorCode::NotPrimary => {
+            error(code, "this primary has been replaced; ask for the topology")
+        }
         _ => error(code, "the write was refused"),
     }
 }
@@ -202,5 +239,8 @@ pub fn moved(slot: u16, view: &View) -> pb::Error {
         since_lsn: 0,
     });
     let place = shard.map_or("at no shard".into(), |shard| format!("at shard {shard}"));
-    pb::Error { moved: route, ..error(ErrorCode::Moved, format!("slot {slot} is {place}")) }
+    pb::Error {
+        moved: route,
+        ..error(ErrorCode::Moved, format!("slot {slot} is {place}"))
+    }
 }

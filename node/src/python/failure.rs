@@ -3,8 +3,8 @@
 use aidb_client::error::reported;
 use aidb_client::pb::{self, ErrorCode};
 use aidb_lsm::{Entry, Error};
-use pyo3::prelude::*;
 use pyo3::IntoPyObjectExt;
+use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use tonic::{Code, Status};
 
@@ -48,10 +48,14 @@ pub fn of_engine(error: Error) -> PyErr {
 pub fn of_status(status: &Status) -> PyErr {
     match reported(status) {
         Some(error) => of_request(&error),
-        None if status.code() == Code::Unimplemented => {
-            failure(ErrorCode::Unsupported, &format!("this address serves no coordinator: {}", status.message()))
-        }
-        None => failure(ErrorCode::ShardUnavailable, &format!("the coordinator does not answer: {}", status.message())),
+        None if status.code() == Code::Unimplemented => failure(
+            ErrorCode::Unsupported,
+            &format!("this address serves no coordinator: {}", status.message()),
+        ),
+        None => failure(
+            ErrorCode::ShardUnavailable,
+            &format!("the coordinator does not answer: {}", status.message()),
+        ),
     }
 }
 
@@ -65,7 +69,9 @@ fn call(function: &str, arguments: impl for<'py> IntoPyObject<'py, Target = PyTu
         let made = (|| {
             let arguments = arguments.into_bound_py_any(py)?;
             let arguments = arguments.cast::<PyTuple>().map_err(PyErr::from)?;
-            py.import("aidb_node.failure")?.getattr(function)?.call1(arguments)
+            py.import("aidb_node.failure")?
+                .getattr(function)?
+                .call1(arguments)
         })();
         match made {
             Ok(exception) => PyErr::from_value(exception),

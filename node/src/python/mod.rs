@@ -9,7 +9,6 @@ mod store;
 
 use pyo3::prelude::*;
 
-
 #[pymodule(gil_used = false)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<server::Server>()?;
@@ -18,5 +17,12 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<store::Store>()?;
     module.add_class::<scan::Scan>()?;
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
-    module.add("BUILD_PROFILE", if cfg!(debug_assertions) { "debug" } else { "release" })
+    module.add(
+        "BUILD_PROFILE",
+        if cfg!(debug_assertions) {
+            "debug"
+        } else {
+            "release"
+        },
+    )
 }

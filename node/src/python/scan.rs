@@ -30,7 +30,11 @@ impl Scan {
     ) -> PyResult<Self> {
         let mut range = Range {
             start: Bound::Included(start.to_vec()),
-            end: if end.is_empty() { Bound::Unbounded } else { Bound::Excluded(end.to_vec()) },
+            end: if end.is_empty() {
+                Bound::Unbounded
+            } else {
+                Bound::Excluded(end.to_vec())
+            },
         };
         let mut empty = !end.is_empty() && start >= end;
         if let Some(after) = after {
@@ -46,8 +50,15 @@ impl Scan {
                 Direction::Forward | Direction::Reverse => {}
             }
         }
-        let entries = if empty { None } else { Some(snapshot.scan(range, direction).map_err(of_engine)?) };
-        Ok(Self { entries: Mutex::new(entries), keys_only })
+        let entries = if empty {
+            None
+        } else {
+            Some(snapshot.scan(range, direction).map_err(of_engine)?)
+        };
+        Ok(Self {
+            entries: Mutex::new(entries),
+            keys_only,
+        })
     }
 }
 
@@ -56,7 +67,10 @@ impl Scan {
     /// The next entries, at most `count` of at most about `bytes` together; an empty list is the end.
     fn take(&self, py: Python<'_>, count: usize, bytes: usize) -> PyResult<Vec<Item>> {
         let taken = py.detach(|| {
-            let mut held = self.entries.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let mut held = self
+                .entries
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
             let mut taken = Vec::new();
             let mut size = 0;
             if let Some(entries) = held.as_mut() {
@@ -73,13 +87,19 @@ impl Scan {
         });
         let item = |(key, entry): (bytes::Bytes, aidb_lsm::Entry)| {
             let value: &[u8] = if self.keys_only { b"" } else { &entry.value };
-            let (key, value) = (PyBytes::new(py, &key).unbind(), PyBytes::new(py, value).unbind());
+            let (key, value) = (
+                PyBytes::new(py, &key).unbind(),
+                PyBytes::new(py, value).unbind(),
+            );
             (key, value, entry.version, entry.expires_at_ms)
         };
         Ok(taken.map_err(of_engine)?.into_iter().map(item).collect())
     }
 
     fn close(&self) {
-        *self.entries.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
+        *self
+            .entries
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
     }
 }

@@ -69,13 +69,21 @@ impl Server {
         cache_bytes: usize,
         memtable_bytes: usize,
     ) -> PyResult<Self> {
-        let options = PrimaryOptions { directory: data, sync: sync_mode(sync)?, cache_bytes, memtable_bytes };
+        let options = PrimaryOptions {
+            directory: data,
+            sync: sync_mode(sync)?,
+            cache_bytes,
+            memtable_bytes,
+        };
         py.detach(|| {
             let primary = Arc::new(Primary::open(&options).map_err(of_engine)?);
             let options = common.options(pb::Role::Primary, shard, disk_id);
             let role: Arc<dyn Role> = Arc::<Primary>::clone(&primary);
             let host = Host::start(&options, role).map_err(|error| of_start(&error))?;
-            Ok(Self { host, primary: Some(primary) })
+            Ok(Self {
+                host,
+                primary: Some(primary),
+            })
         })
     }
 
@@ -87,7 +95,9 @@ impl Server {
 
     /// Last epoch on the disk and the end of its log; (0, 0) for roles without a disk.
     fn disk_position(&self) -> (u64, u64) {
-        self.primary.as_ref().map_or((0, 0), |primary| (primary.store.epoch(), primary.store.synced_lsn()))
+        self.primary.as_ref().map_or((0, 0), |primary| {
+            (primary.store.epoch(), primary.store.synced_lsn())
+        })
     }
 
     /// Asks the coordinator once. Raises `AidbError`.
@@ -101,19 +111,28 @@ impl Server {
         last_lsn: u64,
         timeout: f64,
     ) -> PyResult<Grant> {
-        let start = Registration { cluster_uid, disk_epoch, pending_epoch, last_lsn };
+        let start = Registration {
+            cluster_uid,
+            disk_epoch,
+            pending_epoch,
+            last_lsn,
+        };
         let granted = py.detach(|| self.host.register(&start, seconds(timeout)));
-        granted.map(|granted| Grant { granted }).map_err(|status| of_status(&status))
+        granted
+            .map(|granted| Grant { granted })
+            .map_err(|status| of_status(&status))
     }
 
     /// Serves by the grant.
     fn begin(&self, py: Python<'_>, grant: &Grant) -> PyResult<()> {
-        py.detach(|| self.host.begin(grant.granted.clone())).map_err(|status| of_status(&status))
+        py.detach(|| self.host.begin(grant.granted.clone()))
+            .map_err(|status| of_status(&status))
     }
 
     /// The next event, None when there is none within `timeout` seconds.
     fn wait(&self, py: Python<'_>, timeout: f64) -> Option<Event> {
-        py.detach(|| self.host.wait(seconds(timeout))).map(Event::from)
+        py.detach(|| self.host.wait(seconds(timeout)))
+            .map(Event::from)
     }
 
     /// A few counters, for logs and tests.
@@ -164,22 +183,39 @@ impl Grant {
     }
 }
 
-/// What the native side has to say: `kind` is "register_again", "drain" or "failed".
+/// What the native side has to say: `kind` is "register_again", "drain", "notice" or "failed".
 #[pyclass(frozen, get_all, module = "aidb_node._native")]
 pub struct Event {
     kind: &'static str,
     /// Of a drain, in seconds; 0 = the configured one.
     grace: f64,
-    /// Of a failure.
-    reason: String,
+    /// Of a notice or a failure.
+    text: String,
 }
 
 impl From<serve::Event> for Event {
     fn from(event: serve::Event) -> Self {
         match event {
-            serve::Event::RegisterAgain => Self { kind: "register_again", grace: 0.0, reason: String::new() },
-            serve::Event::Drain { grace } => Self { kind: "drain", grace: grace.as_secs_f64(), reason: String::new() },
-            serve::Event::Failed { reason } => Self { kind: "failed", grace: 0.0, reason },
+            serve::Event::RegisterAgain => Self {
+                kind: "register_again",
+                grace: 0.0,
+                text: String::new(),
+            },
+            serve::Event::Drain { grace } => Self {
+                kind: "drain",
+                grace: grace.as_secs_f64(),
+                text: String::new(),
+            },
+            serve::Event::Notice { message } => Self {
+                kind: "notice",
+                grace: 0.0,
+                text: message,
+            },
+            serve::Event::Failed { reason } => Self {
+                kind: "failed",
+                grace: 0.0,
+                text: reason,
+            },
         }
     }
 }

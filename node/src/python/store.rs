@@ -7,7 +7,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use aidb_client::pb::ErrorCode;
-use aidb_lsm::{self as lsm, Batch, Condition, Direction, Op, OpKind, Options, Outcome, RequestId, SyncMode};
+use aidb_lsm::{
+    self as lsm, Batch, Condition, Direction, Op, OpKind, Options, Outcome, RequestId, SyncMode,
+};
 use bytes::Bytes;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -48,12 +50,29 @@ impl Store {
         let compression = match compression {
             "none" => lsm::Compression::None,
             "lz4" => lsm::Compression::Lz4,
-            _ => return Err(failure(ErrorCode::InvalidArgument, "compression is \"none\" or \"lz4\"")),
+            _ => {
+                return Err(failure(
+                    ErrorCode::InvalidArgument,
+                    "compression is \"none\" or \"lz4\"",
+                ));
+            }
         };
         let sync = sync_mode(sync)?;
-        let options = move || Options { create, sync, cache_bytes, memtable_bytes, compression, ..Options::default() };
-        let store = py.detach(|| lsm::Store::open(&path, options())).map_err(of_engine)?;
-        Ok(Self { store: Mutex::new(Some(store)), limits: Limits::default() })
+        let options = move || Options {
+            create,
+            sync,
+            cache_bytes,
+            memtable_bytes,
+            compression,
+            ..Options::default()
+        };
+        let store = py
+            .detach(|| lsm::Store::open(&path, options()))
+            .map_err(of_engine)?;
+        Ok(Self {
+            store: Mutex::new(Some(store)),
+            limits: Limits::default(),
+        })
     }
 
     fn get(&self, py: Python<'_>, key: &[u8]) -> PyResult<Option<Py<PyBytes>>> {
@@ -66,19 +85,35 @@ impl Store {
         Ok(read.map(|entry| found(py, &entry)))
     }
 
-    fn get_many(&self, py: Python<'_>, keys: Vec<PyBackedBytes>) -> PyResult<Vec<Option<Py<PyBytes>>>> {
+    fn get_many(
+        &self,
+        py: Python<'_>,
+        keys: Vec<PyBackedBytes>,
+    ) -> PyResult<Vec<Option<Py<PyBytes>>>> {
         let entries = self.read_many(py, &keys)?;
         let value = |entry: lsm::Entry| PyBytes::new(py, &entry.value).unbind();
         Ok(entries.into_iter().map(|entry| entry.map(value)).collect())
     }
 
-    fn get_entries(&self, py: Python<'_>, keys: Vec<PyBackedBytes>) -> PyResult<Vec<Option<FoundEntry>>> {
+    fn get_entries(
+        &self,
+        py: Python<'_>,
+        keys: Vec<PyBackedBytes>,
+    ) -> PyResult<Vec<Option<FoundEntry>>> {
         let entries = self.read_many(py, &keys)?;
-        Ok(entries.into_iter().map(|entry| entry.map(|entry| found(py, &entry))).collect())
+        Ok(entries
+            .into_iter()
+            .map(|entry| entry.map(|entry| found(py, &entry)))
+            .collect())
     }
 
     /// Puts many keys, each by itself: the fast path of loads. Returns the version of all of them.
-    fn put_all(&self, py: Python<'_>, items: Vec<(PyBackedBytes, PyBackedBytes)>, ttl_ms: u64) -> PyResult<u64> {
+    fn put_all(
+        &self,
+        py: Python<'_>,
+        items: Vec<(PyBackedBytes, PyBackedBytes)>,
+        ttl_ms: u64,
+    ) -> PyResult<u64> {
         let store = self.open()?;
         let expires_at_ms = expiry(&store, ttl_ms)?;
         let mut ops = Vec::with_capacity(items.len());
@@ -101,7 +136,11 @@ impl Store {
     }
 
     /// Independent writes: a version or an exception for each.
-    fn write_many(&self, py: Python<'_>, writes: Vec<Write>) -> PyResult<Vec<(u64, Option<Py<PyAny>>)>> {
+    fn write_many(
+        &self,
+        py: Python<'_>,
+        writes: Vec<Write>,
+    ) -> PyResult<Vec<(u64, Option<Py<PyAny>>)>> {
         let store = self.open()?;
         let mut answers: Vec<(u64, Option<Py<PyAny>>)> = Vec::with_capacity(writes.len());
         let mut ops = Vec::with_capacity(writes.len());
@@ -132,9 +171,13 @@ impl Store {
     /// All or nothing; the one version of all.
     fn write_atomic(&self, py: Python<'_>, writes: Vec<Write>) -> PyResult<u64> {
         let store = self.open()?;
-        let ops = writes.iter().map(|write| self.op_of(&store, write)).collect::<PyResult<Vec<Op>>>()?;
+        let ops = writes
+            .iter()
+            .map(|write| self.op_of(&store, write))
+            .collect::<PyResult<Vec<Op>>>()?;
         let committed = self.commit(py, &store, ops, true)?;
-        let failed = |outcome: &Outcome| !matches!(outcome, Outcome::Applied { .. } | Outcome::NotApplied);
+        let failed =
+            |outcome: &Outcome| !matches!(outcome, Outcome::Applied { .. } | Outcome::NotApplied);
         match committed.outcomes.iter().find(|outcome| failed(outcome)) {
             Some(outcome) => version_of(outcome.clone()),
             None => Ok(committed.lsn),
@@ -143,9 +186,20 @@ impl Store {
 
     /// Entries in [start, end), in key order or its reverse; an empty `end` is open. `after` (given, and not empty) is
     /// passed in the scan's direction.
-    fn scan(&self, start: &[u8], end: &[u8], after: Option<&[u8]>, reverse: bool, keys_only: bool) -> PyResult<Scan> {
+    fn scan(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        after: Option<&[u8]>,
+        reverse: bool,
+        keys_only: bool,
+    ) -> PyResult<Scan> {
         let store = self.open()?;
-        let direction = if reverse { Direction::Reverse } else { Direction::Forward };
+        let direction = if reverse {
+            Direction::Reverse
+        } else {
+            Direction::Forward
+        };
         Scan::new(&store.snapshot(), start, end, after, direction, keys_only)
     }
 
@@ -156,8 +210,22 @@ impl Store {
         dict.set_item("keys", stats.keys)?;
         dict.set_item("bytes", stats.disk_bytes)?;
         dict.set_item("memtable_bytes", stats.memtable_bytes)?;
-        dict.set_item("level_files", stats.levels.iter().map(|level| level.0).collect::<Vec<u64>>())?;
-        dict.set_item("level_bytes", stats.levels.iter().map(|level| level.1).collect::<Vec<u64>>())?;
+        dict.set_item(
+            "level_files",
+            stats
+                .levels
+                .iter()
+                .map(|level| level.0)
+                .collect::<Vec<u64>>(),
+        )?;
+        dict.set_item(
+            "level_bytes",
+            stats
+                .levels
+                .iter()
+                .map(|level| level.1)
+                .collect::<Vec<u64>>(),
+        )?;
         dict.set_item("cache_hits", stats.cache_hits)?;
         dict.set_item("cache_misses", stats.cache_misses)?;
         dict.set_item("stalled", stats.stall.unwrap_or_default())?;
@@ -181,12 +249,18 @@ impl Store {
     /// A copy by hard links in the new directory `path`; the LSN that it shows.
     fn checkpoint(&self, py: Python<'_>, path: PathBuf) -> PyResult<u64> {
         let store = self.open()?;
-        py.detach(|| store.checkpoint(&path)).map(|taken| taken.lsn).map_err(of_engine)
+        py.detach(|| store.checkpoint(&path))
+            .map(|taken| taken.lsn)
+            .map_err(of_engine)
     }
 
     /// Idempotent.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let taken = self.store.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        let taken = self
+            .store
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .take();
         match taken {
             Some(store) => py.detach(|| store.close()).map_err(of_engine),
             None => Ok(()),
@@ -196,21 +270,33 @@ impl Store {
 
 impl Store {
     fn open(&self) -> PyResult<lsm::Store> {
-        let store = self.store.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let store = self
+            .store
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         store.clone().ok_or_else(|| of_engine(lsm::Error::Closed))
     }
 
     fn read(&self, key: &[u8]) -> PyResult<Option<lsm::Entry>> {
         check_key(&self.limits, key).map_err(|error| of_request(&error))?;
-        self.open()?.get(key).map(|read| read.entry).map_err(of_engine)
+        self.open()?
+            .get(key)
+            .map(|read| read.entry)
+            .map_err(of_engine)
     }
 
-    fn read_many(&self, py: Python<'_>, keys: &[PyBackedBytes]) -> PyResult<Vec<Option<lsm::Entry>>> {
+    fn read_many(
+        &self,
+        py: Python<'_>,
+        keys: &[PyBackedBytes],
+    ) -> PyResult<Vec<Option<lsm::Entry>>> {
         for key in keys {
             check_key(&self.limits, key).map_err(|error| of_request(&error))?;
         }
         let store = self.open()?;
-        py.detach(|| store.get_many(keys)).map(|(_, entries)| entries).map_err(of_engine)
+        py.detach(|| store.get_many(keys))
+            .map(|(_, entries)| entries)
+            .map_err(of_engine)
     }
 
     fn op_of(&self, store: &lsm::Store, write: &Write) -> PyResult<Op> {
@@ -220,17 +306,31 @@ impl Store {
             "absent" => Condition::IfAbsent,
             "exists" => Condition::IfExists,
             "version" => Condition::IfVersion(*version),
-            other => return Err(failure(ErrorCode::InvalidArgument, &format!("there is no condition {other:?}"))),
+            other => {
+                return Err(failure(
+                    ErrorCode::InvalidArgument,
+                    &format!("there is no condition {other:?}"),
+                ));
+            }
         };
         self.op(key, value.as_ref(), expiry(store, *ttl_ms)?, condition)
     }
 
-    fn op(&self, key: &[u8], value: Option<&PyBackedBytes>, expires_at_ms: u64, condition: Condition) -> PyResult<Op> {
+    fn op(
+        &self,
+        key: &[u8],
+        value: Option<&PyBackedBytes>,
+        expires_at_ms: u64,
+        condition: Condition,
+    ) -> PyResult<Op> {
         check_key(&self.limits, key).map_err(|error| of_request(&error))?;
         let kind = match value {
             Some(value) => {
                 check_value(&self.limits, value).map_err(|error| of_request(&error))?;
-                OpKind::Put { value: Bytes::copy_from_slice(value), expires_at_ms }
+                OpKind::Put {
+                    value: Bytes::copy_from_slice(value),
+                    expires_at_ms,
+                }
             }
             None => OpKind::Delete,
         };
@@ -245,10 +345,26 @@ impl Store {
         })
     }
 
-    fn commit(&self, py: Python<'_>, store: &lsm::Store, ops: Vec<Op>, atomic: bool) -> PyResult<lsm::Committed> {
-        let bytes = ops.iter().map(|op| op.key.len() + value_len(&op.kind)).sum();
+    fn commit(
+        &self,
+        py: Python<'_>,
+        store: &lsm::Store,
+        ops: Vec<Op>,
+        atomic: bool,
+    ) -> PyResult<lsm::Committed> {
+        let bytes = ops
+            .iter()
+            .map(|op| op.key.len() + value_len(&op.kind))
+            .sum();
         check_batch(&self.limits, bytes).map_err(|error| of_request(&error))?;
-        py.detach(|| store.write(Batch { ops, atomic, sync: None })).map_err(of_engine)
+        py.detach(|| {
+            store.write(Batch {
+                ops,
+                atomic,
+                sync: None,
+            })
+        })
+        .map_err(of_engine)
     }
 }
 
@@ -263,20 +379,34 @@ fn version_of(outcome: Outcome) -> PyResult<u64> {
     match outcome {
         Outcome::Applied { version } | Outcome::Duplicate { version } => Ok(version),
         Outcome::ConditionFailed { current } => Err(condition_failed(current.as_ref())),
-        Outcome::Refused(_) | Outcome::NotApplied => Err(failure(ErrorCode::Internal, "the write was refused")),
+        Outcome::Refused(_) | Outcome::NotApplied => {
+            Err(failure(ErrorCode::Internal, "the write was refused"))
+        }
     }
 }
 
 fn found(py: Python<'_>, entry: &lsm::Entry) -> FoundEntry {
-    (PyBytes::new(py, &entry.value).unbind(), entry.version, entry.expires_at_ms)
+    (
+        PyBytes::new(py, &entry.value).unbind(),
+        entry.version,
+        entry.expires_at_ms,
+    )
 }
 
 fn expiry(store: &lsm::Store, ttl_ms: u64) -> PyResult<u64> {
     if ttl_ms == 0 {
         return Ok(0);
     }
-    let at = store.clock_ms().checked_add(ttl_ms).filter(|at| *at < 1 << 62);
-    at.ok_or_else(|| failure(ErrorCode::InvalidArgument, "the time to live is beyond all calendars"))
+    let at = store
+        .clock_ms()
+        .checked_add(ttl_ms)
+        .filter(|at| *at < 1 << 62);
+    at.ok_or_else(|| {
+        failure(
+            ErrorCode::InvalidArgument,
+            "the time to live is beyond all calendars",
+        )
+    })
 }
 
 /// "group", "none", or "interval" (the same as a sync each 100 ms).
@@ -285,6 +415,9 @@ pub fn sync_mode(name: &str) -> PyResult<SyncMode> {
         "group" => Ok(SyncMode::Group),
         "interval" => Ok(SyncMode::Interval(Duration::from_millis(100))),
         "none" => Ok(SyncMode::None),
-        _ => Err(failure(ErrorCode::InvalidArgument, "sync is \"group\", \"interval\" or \"none\"")),
+        _ => Err(failure(
+            ErrorCode::InvalidArgument,
+            "sync is \"group\", \"interval\" or \"none\"",
+        )),
     }
 }

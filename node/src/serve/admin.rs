@@ -20,14 +20,22 @@ pub struct NodeService {
 
 #[tonic::async_trait]
 impl NodeApi for NodeService {
-    async fn get_node_info(&self, _: Request<pb::GetNodeInfoRequest>) -> Result<Response<pb::NodeInfo>, Status> {
+    async fn get_node_info(
+        &self,
+        _: Request<pb::GetNodeInfoRequest>,
+    ) -> Result<Response<pb::NodeInfo>, Status> {
         let node = &self.node;
         let view = node.topology.view();
         Ok(Response::new(pb::NodeInfo {
             name: node.identity.name.clone(),
             role: node.role_name().into(),
             version: env!("CARGO_PKG_VERSION").into(),
-            build_profile: if cfg!(debug_assertions) { "debug" } else { "release" }.into(),
+            build_profile: if cfg!(debug_assertions) {
+                "debug"
+            } else {
+                "release"
+            }
+            .into(),
             cluster_uid: view.cluster_uid().into(),
             shard: node.identity.shard,
             epoch: node.lease.epoch(),
@@ -41,22 +49,34 @@ impl NodeApi for NodeService {
         }))
     }
 
-    async fn drain(&self, request: Request<pb::DrainRequest>) -> Result<Response<pb::DrainResponse>, Status> {
+    async fn drain(
+        &self,
+        request: Request<pb::DrainRequest>,
+    ) -> Result<Response<pb::DrainResponse>, Status> {
         let grace = Duration::from_millis(request.get_ref().grace_ms.into());
         self.node.tell(Event::Drain { grace });
         Ok(Response::new(pb::DrainResponse {}))
     }
 
-    async fn flush(&self, _: Request<pb::FlushRequest>) -> Result<Response<pb::FlushResponse>, Status> {
+    async fn flush(
+        &self,
+        _: Request<pb::FlushRequest>,
+    ) -> Result<Response<pb::FlushResponse>, Status> {
         let synced_lsn = self.role.flush().await?;
         Ok(Response::new(pb::FlushResponse { synced_lsn }))
     }
 
-    async fn checkpoint(&self, request: Request<pb::CheckpointRequest>) -> Result<Response<pb::CheckpointResponse>, Status> {
+    async fn checkpoint(
+        &self,
+        request: Request<pb::CheckpointRequest>,
+    ) -> Result<Response<pb::CheckpointResponse>, Status> {
         let name = &request.get_ref().name;
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if name.is_empty() || name.len() > 200 || name.starts_with('.') || !name.chars().all(plain) {
-            let message = format!("{name:?} names no checkpoint: letters, digits, '-', '_' and '.', not first a '.'");
+        if name.is_empty() || name.len() > 200 || name.starts_with('.') || !name.chars().all(plain)
+        {
+            let message = format!(
+                "{name:?} names no checkpoint: letters, digits, '-', '_' and '.', not first a '.'"
+            );
             return Err(refuse(ErrorCode::InvalidArgument, message));
         }
         let (path, lsn) = self.role.checkpoint(name).await?;

@@ -77,18 +77,30 @@ impl Admission {
         let in_flight = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
         let held = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let deadline_ms = deadline(header, metadata, wall_ms());
-        let admitted = Admitted { admission: Arc::clone(self), bytes, deadline_ms };
+        let admitted = Admitted {
+            admission: Arc::clone(self),
+            bytes,
+            deadline_ms,
+        };
         match self.phase() {
             Phase::Starting => {
-                return Err(refuse(ErrorCode::Starting, "this node is starting; retry in a moment"));
+                return Err(refuse(
+                    ErrorCode::Starting,
+                    "this node is starting; retry in a moment",
+                ));
             }
             Phase::Stopping => {
-                return Err(refuse(ErrorCode::ShuttingDown, "this node leaves the cluster; retry elsewhere or later"));
+                return Err(refuse(
+                    ErrorCode::ShuttingDown,
+                    "this node leaves the cluster; retry elsewhere or later",
+                ));
             }
             Phase::Serving => {}
         }
         if in_flight > self.max_in_flight || (held > self.max_bytes && held > bytes) {
-            return Err(busy(format!("{in_flight} requests with {held} bytes are in flight here")));
+            return Err(busy(format!(
+                "{in_flight} requests with {held} bytes are in flight here"
+            )));
         }
         admitted.in_time()?;
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -133,20 +145,26 @@ impl Admitted {
     /// Refuses when the deadline has passed.
     pub fn in_time(&self) -> Result<(), Status> {
         if self.deadline_ms != 0 && wall_ms() >= self.deadline_ms {
-            return Err(refuse(ErrorCode::DeadlineExceeded, "the deadline passed before the request was begun"));
+            return Err(refuse(
+                ErrorCode::DeadlineExceeded,
+                "the deadline passed before the request was begun",
+            ));
         }
         Ok(())
     }
 
     /// What is left, None = no deadline.
     pub fn remaining(&self) -> Option<Duration> {
-        (self.deadline_ms != 0).then(|| Duration::from_millis(self.deadline_ms.saturating_sub(wall_ms())))
+        (self.deadline_ms != 0)
+            .then(|| Duration::from_millis(self.deadline_ms.saturating_sub(wall_ms())))
     }
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.admission.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.admission
+            .bytes
+            .fetch_sub(self.bytes, Ordering::Relaxed);
         if self.admission.in_flight.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.admission.left.notify_waiters();
         }
@@ -156,7 +174,9 @@ impl Drop for Admitted {
 /// The earlier of the header's absolute deadline and the transport's timeout; 0 = none.
 fn deadline(header: Option<&pb::RequestHeader>, metadata: &MetadataMap, now_ms: u64) -> u64 {
     let absolute = header.map_or(0, |header| header.deadline_unix_ms);
-    let timeout = metadata.get("grpc-timeout").and_then(|value| timeout_ms(value.to_str().ok()?));
+    let timeout = metadata
+        .get("grpc-timeout")
+        .and_then(|value| timeout_ms(value.to_str().ok()?));
     match (absolute, timeout) {
         (absolute, None) => absolute,
         (0, Some(timeout)) => now_ms.saturating_add(timeout),
@@ -193,13 +213,18 @@ mod tests {
     }
 
     fn code(refused: Result<Admitted, Status>) -> Option<ErrorCode> {
-        refused.err().map(|status| aidb_client::error::code_of(&status))
+        refused
+            .err()
+            .map(|status| aidb_client::error::code_of(&status))
     }
 
     #[test]
     fn the_earlier_deadline_counts() {
         let mut metadata = MetadataMap::new();
-        let header = pb::RequestHeader { deadline_unix_ms: 1500, ..Default::default() };
+        let header = pb::RequestHeader {
+            deadline_unix_ms: 1500,
+            ..Default::default()
+        };
         assert_eq!(deadline(Some(&header), &metadata, 1000), 1500);
         metadata.insert("grpc-timeout", "200m".parse().unwrap());
         assert_eq!(deadline(Some(&header), &metadata, 1000), 1200);
@@ -215,12 +240,18 @@ mod tests {
     fn phases_decide_and_never_go_back() {
         let admission = Arc::new(Admission::new(10, 1000));
         let metadata = MetadataMap::new();
-        assert_eq!(code(admission.admit(None, &metadata, 0)), Some(ErrorCode::Starting));
+        assert_eq!(
+            code(admission.admit(None, &metadata, 0)),
+            Some(ErrorCode::Starting)
+        );
         admission.enter(Phase::Serving);
         assert_eq!(code(admission.admit(None, &metadata, 0)), None);
         admission.enter(Phase::Stopping);
         admission.enter(Phase::Serving);
-        assert_eq!(code(admission.admit(None, &metadata, 0)), Some(ErrorCode::ShuttingDown));
+        assert_eq!(
+            code(admission.admit(None, &metadata, 0)),
+            Some(ErrorCode::ShuttingDown)
+        );
     }
 
     #[test]
@@ -228,16 +259,31 @@ mod tests {
         let admission = open(2);
         let metadata = MetadataMap::new();
         let first = admission.admit(None, &metadata, 5000).ok();
-        assert!(first.is_some(), "one request alone may be larger than the limit");
-        assert_eq!(code(admission.admit(None, &metadata, 10)), Some(ErrorCode::Busy));
+        assert!(
+            first.is_some(),
+            "one request alone may be larger than the limit"
+        );
+        assert_eq!(
+            code(admission.admit(None, &metadata, 10)),
+            Some(ErrorCode::Busy)
+        );
         drop(first);
-        let _held = (admission.admit(None, &metadata, 0).ok(), admission.admit(None, &metadata, 0).ok());
-        assert_eq!(code(admission.admit(None, &metadata, 0)), Some(ErrorCode::Busy));
+        let _held = (
+            admission.admit(None, &metadata, 0).ok(),
+            admission.admit(None, &metadata, 0).ok(),
+        );
+        assert_eq!(
+            code(admission.admit(None, &metadata, 0)),
+            Some(ErrorCode::Busy)
+        );
     }
 
     #[test]
     fn a_passed_deadline_is_refused() {
-        let header = pb::RequestHeader { deadline_unix_ms: 1, ..Default::default() };
+        let header = pb::RequestHeader {
+            deadline_unix_ms: 1,
+            ..Default::default()
+        };
         let refused = open(1).admit(Some(&header), &MetadataMap::new(), 0);
         assert_eq!(code(refused), Some(ErrorCode::DeadlineExceeded));
     }

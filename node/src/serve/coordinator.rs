@@ -30,19 +30,31 @@ impl Coordinator {
     /// Connects at the first call, and again whenever the connection is lost. Call it on a runtime.
     pub fn connect(address: &str) -> Result<Self, Status> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
-            .map_err(|error| refuse(ErrorCode::InvalidArgument, format!("coordinator {address} is no address: {error}")))?
+            .map_err(|error| {
+                refuse(
+                    ErrorCode::InvalidArgument,
+                    format!("coordinator {address} is no address: {error}"),
+                )
+            })?
             .connect_timeout(Duration::from_secs(2))
             .http2_keep_alive_interval(Duration::from_secs(5))
             .keep_alive_timeout(Duration::from_secs(5))
             .tcp_nodelay(true);
-        Ok(Self { channel: endpoint.connect_lazy() })
+        Ok(Self {
+            channel: endpoint.connect_lazy(),
+        })
     }
 
     fn client(&self) -> CoordinationClient<Channel> {
         CoordinationClient::new(self.channel.clone()).max_decoding_message_size(16 << 20)
     }
 
-    pub async fn register(&self, node: &Node, start: &Registration, timeout: Duration) -> Result<Grant, Status> {
+    pub async fn register(
+        &self,
+        node: &Node,
+        start: &Registration,
+        timeout: Duration,
+    ) -> Result<Grant, Status> {
         let sent_ns = boottime_ns();
         let sent_ms = wall_ms();
         let mut request = tonic::Request::new(pb::RegisterRequest {
@@ -73,7 +85,11 @@ impl Coordinator {
         })
     }
 
-    pub async fn heartbeat(&self, beat: pb::HeartbeatRequest, timeout: Duration) -> Result<pb::HeartbeatResponse, Status> {
+    pub async fn heartbeat(
+        &self,
+        beat: pb::HeartbeatRequest,
+        timeout: Duration,
+    ) -> Result<pb::HeartbeatResponse, Status> {
         let mut request = tonic::Request::new(beat);
         request.set_timeout(timeout);
         Ok(self.client().heartbeat(request).await?.into_inner())

@@ -20,10 +20,17 @@ pub struct DiscoveryService {
 
 fn known(view: &View, asked: &pb::GetTopologyRequest) -> Result<pb::ClusterView, Status> {
     if view.version() == 0 {
-        return Err(refuse(ErrorCode::Starting, "this node has not registered yet; retry in a moment"));
+        return Err(refuse(
+            ErrorCode::Starting,
+            "this node has not registered yet; retry in a moment",
+        ));
     }
     if !asked.cluster_uid.is_empty() && asked.cluster_uid != view.cluster_uid() {
-        let message = format!("this is cluster {}, not {}: check the address", view.cluster_uid(), asked.cluster_uid);
+        let message = format!(
+            "this is cluster {}, not {}: check the address",
+            view.cluster_uid(),
+            asked.cluster_uid
+        );
         return Err(refuse(ErrorCode::WrongCluster, message));
     }
     Ok(view.cluster.clone())
@@ -31,7 +38,10 @@ fn known(view: &View, asked: &pb::GetTopologyRequest) -> Result<pb::ClusterView,
 
 #[tonic::async_trait]
 impl Discovery for DiscoveryService {
-    async fn get_topology(&self, request: Request<pb::GetTopologyRequest>) -> Result<Response<pb::ClusterView>, Status> {
+    async fn get_topology(
+        &self,
+        request: Request<pb::GetTopologyRequest>,
+    ) -> Result<Response<pb::ClusterView>, Status> {
         known(&self.node.topology.view(), request.get_ref()).map(Response::new)
     }
 

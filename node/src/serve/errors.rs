@@ -4,9 +4,13 @@ use std::io;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("cannot listen on {listen}: {source}; give another --listen, or port 0 to pick a free one")]
+    #[error(
+        "cannot listen on {listen}: {source}; give another --listen, or port 0 to pick a free one"
+    )]
     Listen { listen: String, source: io::Error },
-    #[error("cannot listen on {listen}: the port is in use; stop the program that holds it, or give another --listen")]
+    #[error(
+        "cannot listen on {listen}: the port is in use; stop the program that holds it, or give another --listen"
+    )]
     PortBusy { listen: String },
     #[error("{listen} is no address: give HOST:PORT")]
     BadAddress { listen: String },

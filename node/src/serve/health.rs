@@ -14,7 +14,11 @@ pub struct Health {
 
 impl Health {
     pub async fn set(&self, serving: bool) {
-        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        let status = if serving {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
         for service in ["", STORAGE_SERVICE] {
             self.reporter.set_service_status(service, status).await;
         }

@@ -16,6 +16,9 @@ use super::lease::Renewal;
 use super::node::{Node, call_timeout};
 use super::role::Grant;
 
+/// Failures in a row before they are told.
+const NOTICED: u32 = 3;
+
 /// Beats until the node stops, or until the coordinator asks for a new registration.
 pub async fn run(node: Arc<Node>, coordinator: Coordinator, grant: Grant, health: Health) {
     let timeout = call_timeout(grant.lease);
@@ -29,13 +32,27 @@ pub async fn run(node: Arc<Node>, coordinator: Coordinator, grant: Grant, health
         };
         match answer {
             Ok(answer) => {
+                if failures >= NOTICED {
+                    node.tell(Event::Notice {
+                        message: format!("the coordinator answers again after {failures} failures"),
+                    });
+                }
                 failures = 0;
                 node.compare_clocks(sent_ms, answer.wall_clock_ms);
                 if !take(&node, &grant, answer, sent_ns) {
                     return;
                 }
             }
-            Err(_) => failures += 1,
+            Err(failed) => {
+                failures += 1;
+                if failures == NOTICED {
+                    let message = format!(
+                        "the coordinator does not answer heartbeats: {}",
+                        failed.message()
+                    );
+                    node.tell(Event::Notice { message });
+                }
+            }
         }
         health.set(node.serving().0).await;
         tokio::select! {
@@ -74,7 +91,11 @@ fn beat(node: &Node, grant: &Grant, sent_ms: u64) -> pb::HeartbeatRequest {
     let view = node.topology.view();
     let report = node.report();
     let (_, reason) = node.serving();
-    let state = if report.healthy { pb::MemberState::MemberHealthy } else { pb::MemberState::MemberFailed };
+    let state = if report.healthy {
+        pb::MemberState::MemberHealthy
+    } else {
+        pb::MemberState::MemberFailed
+    };
     pb::HeartbeatRequest {
         name: node.identity.name.clone(),
         process_id: node.identity.process_id.clone(),
@@ -115,6 +136,9 @@ mod tests {
         for failures in 1..100 {
             assert!(pause(Duration::from_millis(500), lease, failures) <= lease / 10);
         }
-        assert_eq!(pause(Duration::from_millis(500), lease, 0), Duration::from_millis(500));
+        assert_eq!(
+            pause(Duration::from_millis(500), lease, 0),
+            Duration::from_millis(500)
+        );
     }
 }

@@ -7,7 +7,7 @@
 //! servers; join the threads; let the role flush and release. Each step is bounded by what is left of the grace.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -43,6 +43,8 @@ pub enum Event {
     RegisterAgain,
     /// An administrator asks for the end; zero = the configured grace.
     Drain { grace: Duration },
+    /// For the log.
+    Notice { message: String },
     /// The program cannot go on.
     Failed { reason: String },
 }
@@ -84,8 +86,9 @@ impl Host {
         let handle = control.handle().clone();
         let coordinator = {
             let _on_runtime = handle.enter();
-            Coordinator::connect(&options.coordinator)
-                .map_err(|_| StartError::BadAddress { listen: options.coordinator.clone() })?
+            Coordinator::connect(&options.coordinator).map_err(|_| StartError::BadAddress {
+                listen: options.coordinator.clone(),
+            })?
         };
         node.attach(&role);
         let mut running = Running::default();
@@ -97,7 +100,11 @@ impl Host {
                 health: health.clone(),
                 abort: abort.subscribe(),
             };
-            running.threads.push(spawn(format!("serve-{index}"), move || thread.run(runtime, listener))?);
+            running
+                .threads
+                .push(spawn(format!("serve-{index}"), move || {
+                    thread.run(runtime, listener)
+                })?);
         }
         let background = {
             let (node, role, health) = (Arc::clone(&node), Arc::clone(&role), health.clone());
@@ -137,7 +144,11 @@ impl Host {
     /// One registration with the coordinator; the caller decides about another.
     pub fn register(&self, start: &Registration, timeout: Duration) -> Result<Grant, Status> {
         self.on_control(timeout, {
-            let (node, coordinator, start) = (Arc::clone(&self.node), self.coordinator.clone(), start.clone());
+            let (node, coordinator, start) = (
+                Arc::clone(&self.node),
+                self.coordinator.clone(),
+                start.clone(),
+            );
             async move { coordinator.register(&node, &start, timeout).await }
         })
     }
@@ -169,11 +180,11 @@ impl Host {
 
     /// The next event; None when there was none in `timeout`.
     pub fn wait(&self, timeout: Duration) -> Option<Event> {
-        let events = self.events.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        match events.recv_timeout(timeout) {
-            Ok(event) => Some(event),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        let events = self
+            .events
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        events.recv_timeout(timeout).ok()
     }
 
     pub fn stats(&self) -> pb::GetStatsResponse {
@@ -199,10 +210,14 @@ impl Host {
         });
         if let Some(beating) = running.heartbeat.take() {
             beating.abort();
-            let patience = call_timeout(Duration::from_secs(4)).min(left().max(Duration::from_millis(200)));
+            let patience =
+                call_timeout(Duration::from_secs(4)).min(left().max(Duration::from_millis(200)));
             let (node, coordinator) = (Arc::clone(&self.node), self.coordinator.clone());
             // A coordinator that is down learns of the end by the missing heartbeats.
-            let _ = self.on_control(patience, async move { coordinator.leave(&node, patience).await });
+            let _ = self.on_control(
+                patience,
+                async move { coordinator.leave(&node, patience).await },
+            );
         }
         self.node.stop();
         let patience = left().max(Duration::from_millis(500));
@@ -220,7 +235,9 @@ impl Host {
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.running
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Runs `work` on the control thread and waits for it.
@@ -263,7 +280,8 @@ impl Serving {
     }
 
     async fn serve(mut self, listener: TcpListener) -> Result<(), String> {
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
+        let listener =
+            tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let routes = self.routes()?;
         let stopping = {
@@ -293,7 +311,9 @@ impl Serving {
         routes
             .add_service(self.health.service())
             .add_service(reflection_v1)
-            .add_service(DiscoveryServer::new(DiscoveryService { node: Arc::clone(&self.node) }))
+            .add_service(DiscoveryServer::new(DiscoveryService {
+                node: Arc::clone(&self.node),
+            }))
             .add_service(NodeServer::new(NodeService {
                 node: Arc::clone(&self.node),
                 role: Arc::clone(&self.role),
@@ -311,9 +331,16 @@ async fn node_end(node: Arc<Node>, mut abort: watch::Receiver<bool>) {
 }
 
 fn runtime() -> Result<Runtime, StartError> {
-    Builder::new_current_thread().enable_all().max_blocking_threads(64).build().map_err(StartError::Thread)
+    Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(64)
+        .build()
+        .map_err(StartError::Thread)
 }
 
 fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
-    thread::Builder::new().name(name).spawn(work).map_err(StartError::Thread)
+    thread::Builder::new()
+        .name(name)
+        .spawn(work)
+        .map_err(StartError::Thread)
 }

@@ -33,28 +33,41 @@ pub struct Renewal {
 impl Lease {
     /// A new epoch was granted: what was held for an older one counts no longer.
     pub fn begin(&self, renewal: Renewal) {
-        let mut held = self.held.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut held = self
+            .held
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         held.epoch = renewal.epoch;
         held.term = held.term.max(renewal.term);
-        self.newest_sent_ns.store(renewal.sent_ns, Ordering::Release);
-        self.valid_until_ns.store(renewal.valid_until_ns(), Ordering::Release);
+        self.newest_sent_ns
+            .store(renewal.sent_ns, Ordering::Release);
+        self.valid_until_ns
+            .store(renewal.valid_until_ns(), Ordering::Release);
     }
 
     /// Takes a renewal; false when it is of another epoch or of a lower term than seen (D2) and was ignored.
     pub fn renew(&self, renewal: Renewal) -> bool {
-        let mut held = self.held.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut held = self
+            .held
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         if renewal.term < held.term || renewal.epoch != held.epoch {
             return false;
         }
         held.term = renewal.term;
-        self.newest_sent_ns.fetch_max(renewal.sent_ns, Ordering::AcqRel);
-        self.valid_until_ns.fetch_max(renewal.valid_until_ns(), Ordering::AcqRel);
+        self.newest_sent_ns
+            .fetch_max(renewal.sent_ns, Ordering::AcqRel);
+        self.valid_until_ns
+            .fetch_max(renewal.valid_until_ns(), Ordering::AcqRel);
         true
     }
 
     /// Remembers a term; false when it is lower than one seen.
     pub fn saw_term(&self, term: u64) -> bool {
-        let mut held = self.held.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut held = self
+            .held
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         let current = term >= held.term;
         held.term = held.term.max(term);
         current
@@ -70,16 +83,25 @@ impl Lease {
     }
 
     pub fn epoch(&self) -> u64 {
-        self.held.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).epoch
+        self.held
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .epoch
     }
 
     pub fn term(&self) -> u64 {
-        self.held.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).term
+        self.held
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .term
     }
 
     /// Nothing is held any more: the process has to register anew.
     pub fn lose(&self) {
-        let _held = self.held.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let _held = self
+            .held
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         self.valid_until_ns.store(0, Ordering::Release);
     }
 }
@@ -98,7 +120,12 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn renewal(epoch: u64, term: u64, sent_ms: u64) -> Renewal {
-        Renewal { epoch, term, sent_ns: sent_ms * MS, lease_ms: 1000 }
+        Renewal {
+            epoch,
+            term,
+            sent_ns: sent_ms * MS,
+            lease_ms: 1000,
+        }
     }
 
     #[test]

@@ -16,8 +16,13 @@ const BACKLOG: i32 = 1024;
 /// `count` listeners on `listen`; port 0 picks one free port for all.
 pub fn listen(listen: &str, count: usize) -> Result<Vec<TcpListener>, StartError> {
     let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::AddrInUse => StartError::PortBusy { listen: listen.into() },
-        _ => StartError::Listen { listen: listen.into(), source },
+        io::ErrorKind::AddrInUse => StartError::PortBusy {
+            listen: listen.into(),
+        },
+        _ => StartError::Listen {
+            listen: listen.into(),
+            source,
+        },
     };
     let address = resolve(listen)?;
     let first = bind(address, false).map_err(failed)?;
@@ -30,12 +35,22 @@ pub fn listen(listen: &str, count: usize) -> Result<Vec<TcpListener>, StartError
 }
 
 fn resolve(listen: &str) -> Result<SocketAddr, StartError> {
-    let bad = || StartError::BadAddress { listen: listen.into() };
-    listen.to_socket_addrs().map_err(|_| bad())?.next().ok_or_else(bad)
+    let bad = || StartError::BadAddress {
+        listen: listen.into(),
+    };
+    listen
+        .to_socket_addrs()
+        .map_err(|_| bad())?
+        .next()
+        .ok_or_else(bad)
 }
 
 fn bind(address: SocketAddr, joins: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     if joins {
@@ -54,7 +69,10 @@ mod tests {
     #[test]
     fn all_listeners_share_one_free_port() {
         let listeners = listen("127.0.0.1:0", 3).unwrap();
-        let ports: Vec<u16> = listeners.iter().map(|l| l.local_addr().unwrap().port()).collect();
+        let ports: Vec<u16> = listeners
+            .iter()
+            .map(|l| l.local_addr().unwrap().port())
+            .collect();
         assert_ne!(ports[0], 0);
         assert!(ports.iter().all(|port| *port == ports[0]));
     }
@@ -63,11 +81,17 @@ mod tests {
     fn a_held_port_is_refused_even_though_it_is_shared_between_threads() {
         let held = listen("127.0.0.1:0", 2).unwrap();
         let address = held[0].local_addr().unwrap().to_string();
-        assert!(matches!(listen(&address, 2), Err(StartError::PortBusy { .. })));
+        assert!(matches!(
+            listen(&address, 2),
+            Err(StartError::PortBusy { .. })
+        ));
     }
 
     #[test]
     fn nonsense_is_no_address() {
-        assert!(matches!(listen("nowhere", 1), Err(StartError::BadAddress { .. })));
+        assert!(matches!(
+            listen("nowhere", 1),
+            Err(StartError::BadAddress { .. })
+        ));
     }
 }

@@ -22,8 +22,8 @@ mod topology;
 
 pub use admission::{Admitted, Phase, busy};
 pub use clock::{boottime_ns, wall_ms};
-pub use errors::StartError;
 pub use coordinator::Registration;
+pub use errors::StartError;
 pub use host::{Event, Host};
 pub use lease::Lease;
 pub use node::Node;

@@ -66,29 +66,46 @@ impl Node {
 
     /// Takes what a grant says of the cluster.
     pub(super) fn begin(&self, grant: &Grant) {
-        self.clock_bound_ms.store(grant.clock_bound.as_millis() as u64, Ordering::Relaxed);
+        self.clock_bound_ms
+            .store(grant.clock_bound.as_millis() as u64, Ordering::Relaxed);
         let skew = clock_difference(grant.sent_ms, wall_ms(), grant.coordinator_ms);
-        self.skewed.store(skew > self.clock_bound_ms(), Ordering::Release);
+        self.skewed
+            .store(skew > self.clock_bound_ms(), Ordering::Release);
         self.topology.offer(grant.view.clone());
     }
 
     pub(super) fn report(&self) -> Report {
-        self.role.get().and_then(Weak::upgrade).map(|role| role.report()).unwrap_or_default()
+        self.role
+            .get()
+            .and_then(Weak::upgrade)
+            .map(|role| role.report())
+            .unwrap_or_default()
     }
 
     /// First thing in every handler of Storage.
-    pub fn admit<T>(&self, request: &Request<T>, header: Option<&pb::RequestHeader>, bytes: usize) -> Result<Admitted, Status> {
+    pub fn admit<T>(
+        &self,
+        request: &Request<T>,
+        header: Option<&pb::RequestHeader>,
+        bytes: usize,
+    ) -> Result<Admitted, Status> {
         self.admission.admit(header, request.metadata(), bytes)
     }
 
     /// The view to answer by: at least as new as what the client routed by (M10).
-    pub async fn view_for(&self, header: Option<&pb::RequestHeader>, admitted: &Admitted) -> Result<Arc<View>, Status> {
+    pub async fn view_for(
+        &self,
+        header: Option<&pb::RequestHeader>,
+        admitted: &Admitted,
+    ) -> Result<Arc<View>, Status> {
         let view = self.topology.view();
         let wanted = header.map_or(0, |header| header.topology_version);
         if view.version() >= wanted {
             return Ok(view);
         }
-        let wait = admitted.remaining().map_or(self.limits.refresh, |left| left.min(self.limits.refresh));
+        let wait = admitted
+            .remaining()
+            .map_or(self.limits.refresh, |left| left.min(self.limits.refresh));
         self.beat.notify_one();
         if self.topology.at_least(wanted, wait).await {
             return Ok(self.topology.view());
@@ -96,7 +113,9 @@ impl Node {
         let have = self.topology.view().version();
         Err(refuse(
             ErrorCode::TopologyStale,
-            format!("this node knows topology version {have} and could not learn {wanted} in time; retry"),
+            format!(
+                "this node knows topology version {have} and could not learn {wanted} in time; retry"
+            ),
         ))
     }
 
@@ -104,7 +123,9 @@ impl Node {
     pub fn evidence(&self) -> Result<(), Status> {
         if self.skewed.load(Ordering::Acquire) {
             let bound = self.clock_bound_ms();
-            let message = format!("this node's clock differs from the coordinator's by more than {bound} ms; fix its time");
+            let message = format!(
+                "this node's clock differs from the coordinator's by more than {bound} ms; fix its time"
+            );
             return Err(refuse(ErrorCode::ClockSkew, message));
         }
         let now = boottime_ns();
@@ -112,7 +133,10 @@ impl Node {
             return Ok(());
         }
         let age = self.lease.age_ms(now);
-        Err(refuse(ErrorCode::NoLease, format!("the newest evidence of ownership is {age} ms old; retry in a moment")))
+        Err(refuse(
+            ErrorCode::NoLease,
+            format!("the newest evidence of ownership is {age} ms old; retry in a moment"),
+        ))
     }
 
     pub fn clock_bound_ms(&self) -> u64 {
@@ -139,7 +163,12 @@ impl Node {
         let _ = self.events.send(event);
     }
 
-    pub fn response_header(&self, view: &View, lsn: u64, served_by: pb::ServedBy) -> pb::ResponseHeader {
+    pub fn response_header(
+        &self,
+        view: &View,
+        lsn: u64,
+        served_by: pb::ServedBy,
+    ) -> pb::ResponseHeader {
         pb::ResponseHeader {
             lsn,
             shard: self.identity.shard,
@@ -151,7 +180,12 @@ impl Node {
 
     /// `GetStats`: the role's figures and the process's.
     pub fn stats(&self) -> pb::GetStatsResponse {
-        let of_role = self.role.get().and_then(Weak::upgrade).map(|role| role.stats()).unwrap_or_default();
+        let of_role = self
+            .role
+            .get()
+            .and_then(Weak::upgrade)
+            .map(|role| role.stats())
+            .unwrap_or_default();
         pb::GetStatsResponse {
             name: self.identity.name.clone(),
             role: self.role_name().into(),
@@ -220,7 +254,8 @@ impl Node {
     /// Compares clocks by one exchange: beyond the bound even when all of the way took no time at all (C7).
     pub(super) fn compare_clocks(&self, sent_ms: u64, theirs_ms: u64) {
         let skew = clock_difference(sent_ms, wall_ms(), theirs_ms);
-        self.skewed.store(skew > self.clock_bound_ms(), Ordering::Release);
+        self.skewed
+            .store(skew > self.clock_bound_ms(), Ordering::Release);
     }
 }
 
@@ -232,7 +267,8 @@ fn clock_difference(sent: u64, received: u64, theirs: u64) -> u64 {
     if theirs == 0 {
         return 0;
     }
-    sent.saturating_sub(theirs).max(theirs.saturating_sub(received))
+    sent.saturating_sub(theirs)
+        .max(theirs.saturating_sub(received))
 }
 
 /// How long one call to the coordinator may take.

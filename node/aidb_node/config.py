@@ -1,0 +1,83 @@
+"""What a program is started with."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+Role = Literal["primary", "replica", "router"]
+SYNC_MODES = ("group", "interval", "none")
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_SIZE = re.compile(r"(\d{1,15})\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Sizes in bytes, times in seconds. `data` and `sync` are of primaries only."""
+
+    role: Role
+    name: str
+    coordinator: str
+    listen: str
+    shard: int = 0
+    data: Path = Path()
+    sync: str = "group"
+    cache_bytes: int = 64 << 20
+    memtable_bytes: int = 32 << 20
+    threads: int = 2
+    zone: str = ""
+    node: str = ""
+    grace_seconds: float = 10.0
+
+
+def parse(arguments: Sequence[str] | None = None) -> Settings:
+    """Settings from a command line; exits with 2 and a message when it is wrong."""
+    options = vars(_parser().parse_args(arguments))
+    return Settings(**options)
+
+
+def size(text: str) -> int:
+    """Bytes from "64MiB", "64m" or "1024"; units are powers of two."""
+    matched = _SIZE.fullmatch(text.strip())
+    if matched is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: give bytes, or a number with k, m or g")
+    return int(matched.group(1)) * _UNITS[matched.group(2).lower()]
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+    return int(text)
+
+
+def _shard(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 0xFFFF:
+        raise argparse.ArgumentTypeError(f"{text!r} is no shard: give a number from 0 to 65534")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="aidb-node", description="One node of an AiDb cluster.")
+    roles = parser.add_subparsers(dest="role", required=True, metavar="|".join(get_args(Role)))
+    for role in get_args(Role):
+        add = roles.add_parser(role, help=f"run a {role}").add_argument
+        add("--coordinator", required=True, metavar="HOST:PORT")
+        add("--name", required=True, help="stable name in the cluster, e.g. shard-0-primary")
+        add("--listen", required=True, metavar="HOST:PORT", help="port 0 picks a free one")
+        add("--threads", type=_positive, default=2, help="serving threads (2)")
+        add("--zone", default="")
+        add("--node", default=socket.gethostname(), help="the machine (its host name)")
+        add("--grace-seconds", type=float, default=10.0, help="for requests in flight at the end (10)")
+        if role != "router":
+            add("--shard", type=_shard, required=True)
+            add("--cache-bytes", type=size, default=64 << 20, help="64MiB")
+        if role == "primary":
+            add("--data", type=Path, required=True, metavar="DIR")
+            add("--sync", choices=SYNC_MODES, default="group", help="before a write is acknowledged (group)")
+            add("--memtable-bytes", type=size, default=32 << 20, help="32MiB")
+    return parser

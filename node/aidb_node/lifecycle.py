@@ -1,0 +1,199 @@
+"""A program from its start to its end. What to decide is in `registration` and `identity`; here it is carried out."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import threading
+import uuid
+from types import FrameType
+
+from aidb import errors
+from aidb_node import identity, registration
+from aidb_node._native import Common, Grant, Server
+from aidb_node.config import Settings
+from aidb_node.failure import StartRefused
+from aidb_node.logs import Log
+
+OK, FAILED, REFUSED = 0, 1, 2
+
+# The native side is asked this often, in seconds, so that signals are seen.
+_WAKE = 0.1
+_REGISTER_TIMEOUT = 5.0
+# Failures to reach the coordinator are logged at the first and then at each of so many attempts.
+_LOG_EACH = 10
+
+
+class Stop:
+    """Set by SIGTERM, SIGINT or an administrator; a second signal ends the grace."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.at_once = False
+
+    def install(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._signalled)
+
+    def _signalled(self, _number: int, _frame: FrameType | None) -> None:
+        self.at_once = self.asked.is_set()
+        self.asked.set()
+
+
+def run(settings: Settings) -> int:
+    """Runs the program until its end; the exit code."""
+    log = Log(f"aidb-node/{settings.name}")
+    stop = Stop()
+    stop.install()
+    try:
+        program = _Program(settings, log, stop)
+    except (StartRefused, errors.AidbError) as error:
+        log.error("cannot start", reason=error)
+        return REFUSED
+    try:
+        return program.serve()
+    finally:
+        program.close()
+
+
+class _Program:
+    def __init__(self, settings: Settings, log: Log, stop: Stop) -> None:
+        self._settings = settings
+        self._log = log
+        self._stop = stop
+        self._grace = settings.grace_seconds
+        self._identity: identity.Identity | None = None
+        self._cluster_uid = ""
+        if settings.role == "primary":
+            self._identity = identity.claim(settings.data, settings.shard)
+            self._cluster_uid = self._identity.cluster_uid
+        self._server = _server(settings, self._identity)
+        log.info("bound", role=settings.role, address=self._server.address)
+
+    def serve(self) -> int:
+        """Joins, announces that it serves, and follows events until the end."""
+        refused = self._join()
+        if refused:
+            self._log.error("cannot join the cluster", reason=refused)
+            return REFUSED
+        if not self._stop.asked.is_set():
+            self._announce()
+        while not self._stop.asked.is_set():
+            event = self._server.wait(_WAKE)
+            if event is None:
+                continue
+            if event.kind == "register_again":
+                self._log.warning("the coordinator does not know this process; registering anew")
+                refused = self._join()
+                if refused:
+                    self._log.error("cannot join the cluster again", reason=refused)
+                    return FAILED
+            elif event.kind == "drain":
+                self._log.info("drain asked for")
+                self._grace = event.grace or self._grace
+                self._stop.asked.set()
+            elif event.kind == "notice":
+                self._log.warning(event.text)
+            else:
+                self._log.error("the server failed", reason=event.text)
+                return FAILED
+        return OK
+
+    def close(self) -> None:
+        """Stops within the grace."""
+        grace = 0.0 if self._stop.at_once else self._grace
+        self._log.info("stopping", grace_seconds=grace)
+        drained = self._server.stop(grace)
+        self._log.info("stopped", drained=drained)
+
+    def _join(self) -> str:
+        """Registers, however long that takes, and serves by the grant. What the coordinator refused, or nothing."""
+        attempt = 0
+        while not self._stop.asked.is_set():
+            try:
+                return self._register()
+            except errors.AidbError as error:
+                decision = registration.after_failure(error, attempt)
+                if isinstance(decision, registration.GiveUp):
+                    return decision.message
+                if attempt % _LOG_EACH == 0:
+                    self._log.warning("not registered yet", attempt=attempt + 1, reason=error)
+                attempt += 1
+                self._stop.asked.wait(decision.pause * random.uniform(0.5, 1.0))
+        return ""
+
+    def _register(self) -> str:
+        """One attempt (D10): the epoch to ask for is on the disk before it is asked for. Raises AidbError."""
+        request = registration.Request(cluster_uid=self._cluster_uid)
+        if self._identity is not None:
+            request = registration.request_of(self._identity, *self._server.disk_position())
+            self._store_identity(self._identity.cluster_uid, request.pending_epoch)
+        grant = self._server.register(
+            cluster_uid=request.cluster_uid,
+            disk_epoch=request.disk_epoch,
+            pending_epoch=request.pending_epoch,
+            last_lsn=request.last_lsn,
+            timeout=_REGISTER_TIMEOUT,
+        )
+        problem = registration.check_grant(request, grant.cluster_uid, grant.epoch)
+        if problem:
+            return problem
+        self._begin(grant, request)
+        return ""
+
+    def _begin(self, grant: Grant, request: registration.Request) -> None:
+        self._cluster_uid = grant.cluster_uid
+        if self._identity is not None:
+            self._store_identity(grant.cluster_uid, request.pending_epoch)
+        self._server.begin(grant)
+        self._log.info("registered", epoch=grant.epoch, term=grant.term, cluster=grant.cluster_uid)
+
+    def _store_identity(self, cluster_uid: str, pending_epoch: int) -> None:
+        if self._identity is None:
+            return
+        try:
+            self._identity = identity.update(
+                self._settings.data, self._identity, cluster_uid=cluster_uid, pending_epoch=pending_epoch
+            )
+        except OSError as error:
+            raise errors.DiskFull(
+                f"cannot write {self._settings.data / identity.FILE}: {error.strerror or error}"
+            ) from error
+
+    def _announce(self) -> None:
+        """The one line on stdout that starters wait for."""
+        ready = {
+            "ready": True,
+            "role": self._settings.role,
+            "name": self._settings.name,
+            "address": self._server.address,
+            "pid": os.getpid(),
+        }
+        print(json.dumps(ready), flush=True)
+
+
+def _server(settings: Settings, disk: identity.Identity | None) -> Server:
+    common = Common(
+        name=settings.name,
+        listen=settings.listen,
+        coordinator=settings.coordinator,
+        threads=settings.threads,
+        zone=settings.zone,
+        node=settings.node,
+        process_id=uuid.uuid4().hex,
+    )
+    if disk is not None:
+        return Server.primary(
+            common,
+            shard=settings.shard,
+            data=str(settings.data),
+            disk_id=disk.disk_id,
+            sync=settings.sync,
+            cache_bytes=settings.cache_bytes,
+            memtable_bytes=settings.memtable_bytes,
+        )
+    if settings.role == "replica":
+        return Server.replica(common, shard=settings.shard, cache_bytes=settings.cache_bytes)
+    return Server.router(common)
