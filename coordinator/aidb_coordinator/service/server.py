@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import socket
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -134,14 +135,22 @@ def _new_server() -> grpc.aio.Server:
 
 
 def _bind(server: grpc.aio.Server, listen: str) -> str:
-    host, _, _ = listen.rpartition(":")
+    host, _, port = listen.rpartition(":")
     try:
-        port = server.add_insecure_port(listen)
-    except RuntimeError as error:
-        raise AddressInUse(
-            f"cannot listen on {listen}: is the port in use, and the host one of this machine?"
-        ) from error
-    return f"{host}:{port}"
+        if not 0 <= int(port) < 65_536:
+            raise ValueError(f"there is no port {port}")
+        # gRPC does not say why it cannot bind, so a socket of our own asks first.
+        family, _, _, _, address = socket.getaddrinfo(
+            host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, socket.SOCK_STREAM) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+        return f"{host}:{server.add_insecure_port(listen)}"
+    except (OSError, RuntimeError, ValueError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        message = f"cannot listen on {listen}: {reason}; name a free HOST:PORT of this machine"
+        raise AddressInUse(message) from error
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
