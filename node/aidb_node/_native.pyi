@@ -1,23 +1,13 @@
 """The native module: servers hosted in this process, and the embedded store. Nothing that waits holds the GIL."""
 
 from collections.abc import Sequence
-from typing import Literal, TypedDict
+from typing import Literal
 
 from aidb.errors import AidbError
+from aidb_node.config import Common
 
 VERSION: str
 BUILD_PROFILE: Literal["debug", "release"]
-
-class Common(TypedDict):
-    """What every program is told."""
-
-    name: str
-    listen: str
-    coordinator: str
-    threads: int
-    zone: str
-    node: str
-    process_id: str
 
 class Grant:
     """What the coordinator granted."""

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypedDict, get_args
 
 Role = Literal["primary", "replica", "router"]
 SYNC_MODES = ("group", "interval", "none")
@@ -33,6 +33,18 @@ class Settings:
     zone: str = ""
     node: str = ""
     grace_seconds: float = 10.0
+
+
+class Common(TypedDict):
+    """What the native side is told of every program. `process_id` is random per process."""
+
+    name: str
+    listen: str
+    coordinator: str
+    threads: int
+    zone: str
+    node: str
+    process_id: str
 
 
 def parse(arguments: Sequence[str] | None = None) -> Settings:

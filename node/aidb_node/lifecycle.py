@@ -12,8 +12,8 @@ from types import FrameType
 
 from aidb import errors
 from aidb_node import identity, registration
-from aidb_node._native import Common, Grant, Server
-from aidb_node.config import Settings
+from aidb_node._native import Grant, Server
+from aidb_node.config import Common, Settings
 from aidb_node.failure import StartRefused
 from aidb_node.logs import Log
 
