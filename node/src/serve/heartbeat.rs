@@ -91,10 +91,11 @@ fn beat(node: &Node, grant: &Grant, sent_ms: u64) -> pb::HeartbeatRequest {
     let view = node.topology.view();
     let report = node.report();
     let (_, reason) = node.serving();
-    let state = if report.healthy {
-        pb::MemberState::MemberHealthy
-    } else {
-        pb::MemberState::MemberFailed
+    let state = match (report.healthy, node.identity.role) {
+        (true, _) => pb::MemberState::MemberHealthy,
+        // Without its stream a replica still forwards: the coordinator admits it later, and drops none for that.
+        (false, pb::Role::Replica) => pb::MemberState::MemberStarting,
+        (false, _) => pb::MemberState::MemberFailed,
     };
     pb::HeartbeatRequest {
         name: node.identity.name.clone(),
