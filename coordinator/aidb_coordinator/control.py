@@ -84,6 +84,9 @@ class Control:
         self.leases = Leases(settings.lease_ms / 1000, store.leads_until())
         self.roster = Roster(settings.health_rules, version=stored.topology.term << 32)
         self.roster.follow(stored.topology.members, self.started)
+        for name in events.left() & self.topology.members.keys():
+            # After a clean stop of the whole cluster nobody is missing: no alert when it starts again.
+            self.roster.left(name, self.started)
         self._failed = events.open_failures()
         self._stale_term_told: set[str] = set()
         events.add(
@@ -137,13 +140,14 @@ class Control:
             return Renewal.REGISTER_AGAIN
         if seen.process_id not in ("", report.process.id):
             return Renewal.REGISTER_AGAIN
-        if seen.left:
+        if seen.left and seen.process_id == report.process.id:
             # On its way before the member left, or a drain: leaving is final for this process.
             return Renewal.NOT_NOW
         now = self.clock.monotonic()
         renewal = self._renew(member, report, now)
         if renewal is Renewal.REGISTER_AGAIN:
             return renewal
+        seen.left = False
         seen.process_id, seen.pid = report.process.id, report.process.pid or seen.pid
         seen.keys, seen.bytes = report.keys, report.bytes
         seen.applied_lsn, seen.staleness_ms = report.applied_lsn, report.staleness_ms

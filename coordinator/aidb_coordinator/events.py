@@ -51,10 +51,18 @@ class EventLog:
     somebody takes what is `unwritten` and calls `write`, from one thread at a time.
     """
 
-    def __init__(self, path: Path, wall_ms: Callable[[], int], capacity: int = CAPACITY) -> None:
+    def __init__(
+        self,
+        path: Path,
+        wall_ms: Callable[[], int],
+        capacity: int = CAPACITY,
+        added: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`added` is called after each `add`: there is something to write."""
         self._path = path
         self._wall_ms = wall_ms
         self._capacity = capacity
+        self._added = added
         self._events: deque[Event] = deque(_read(path), maxlen=capacity)
         self._unwritten: deque[Event] = deque(maxlen=capacity)
         self._lines = len(self._events)
@@ -65,6 +73,7 @@ class EventLog:
         self._next += 1
         self._events.append(event)
         self._unwritten.append(event)
+        self._added()
         log.log(_LEVELS[severity], "%s subject=%s seq=%d %s", reason, subject, event.seq, message)
 
     def after(self, seq: int, limit: int) -> list[Event]:
@@ -80,6 +89,11 @@ class EventLog:
             elif event.reason.endswith("Recovered"):
                 failed.discard(event.subject)
         return failed
+
+    def left(self) -> set[str]:
+        """Subjects of which the last that was heard is that they stopped cleanly."""
+        last = {event.subject: event.reason for event in self._events}
+        return {subject for subject, reason in last.items() if reason.endswith("Left")}
 
     def unwritten(self) -> list[Event]:
         """Takes the events that `write` has not been given yet."""

@@ -65,11 +65,15 @@ class Cluster:
         self.wall = 1_700_000_000_000
         self.listening: set[str] = set()
         self._directory = directory
-        self.restart()
+        self._start()
 
     def restart(self) -> None:
         """The coordinator dies and starts again: memory is lost, the term is new."""
         stored = self.store.stored
+        self.events.write(self.events.unwritten())
+        self._start()
+
+    def _start(self) -> None:
         self.store.stored = Stored(replace(stored.topology, term=stored.topology.term + 1), stored.revision)
         self.events = EventLog(self._directory / "events.jsonl", lambda: self.wall)
         self.control = Control(
@@ -265,6 +269,33 @@ async def test_leaving_is_final_for_the_process_and_only_its_own(cluster: Cluste
     assert cluster.state(primary()) is MemberState.LEFT
     assert "PrimaryFailed" not in cluster.reasons()
     assert await cluster.register(primary(), "q", ("disk-a", 1, 5)) == 2
+
+
+async def test_a_clean_stop_of_the_whole_cluster_raises_no_alert_at_the_next_start(cluster: Cluster) -> None:
+    await cluster.register(primary())
+    await cluster.register(replica(), "r")
+    cluster.control.leave(primary().name, "p")
+    cluster.control.leave(replica().name, "r")
+    cluster.restart()
+    cluster.control.probed(primary().name, "", Probe.REFUSED)
+    cluster.now += 100
+    cluster.control.tick()
+    assert cluster.state(primary()) is cluster.state(replica()) is MemberState.LEFT
+    assert not [reason for reason in cluster.reasons() if reason.endswith("Failed")]
+    assert await cluster.register(primary(), "q", ("disk-a", 1, 5)) == 2
+    cluster.beat(primary(), "q", epoch=2)
+    assert cluster.state(primary()) is MemberState.HEALTHY
+
+
+async def test_a_heartbeat_counts_more_than_an_old_line_that_its_member_left(cluster: Cluster) -> None:
+    await cluster.register(primary())
+    cluster.control.leave(primary().name, "p")
+    cluster.events.write(cluster.events.unwritten())
+    await cluster.register(primary(), "q", ("disk-a", 1, 5))
+    cluster.events.unwritten()  # the coordinator dies before this line is written
+    cluster.restart()
+    assert cluster.beat(primary(), "q", epoch=2) is Renewal.RENEWED
+    assert cluster.state(primary()) is MemberState.HEALTHY
 
 
 async def test_only_the_stopped_can_be_forgotten(cluster: Cluster) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import logging
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -43,6 +44,8 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stack = contextlib.AsyncExitStack()
+        self._events_added = asyncio.Event()
+        self._event_writer = ThreadPoolExecutor(1, "events")
         self.address = ""
 
     async def start(self) -> None:
@@ -56,16 +59,17 @@ class Server:
             # Bound before the term is raised: a start that cannot serve leaves no trace.
             self.address = _bind(server, self._settings.listen)
             stored = await asyncio.to_thread(begin_term, store, self._settings)
-            events = EventLog(self._settings.data / EVENTS, Clock().wall_ms)
+            events = EventLog(self._settings.data / EVENTS, Clock().wall_ms, added=self._events_added.set)
             ask = functools.partial(probe, timeout=self._settings.probe_timeout_ms / 1000)
             self._control = Control(store, stored, events, self._settings, ask)
             self._prober = Prober(self._control)
+            stack.callback(self._event_writer.shutdown)
             stack.push_async_callback(self._write_events)
             stack.push_async_callback(self._control.document.close)
             self._add_services(server)
             await server.start()
             stack.push_async_callback(self._close_server, server)
-            for run in (self._ticks(), self._probes()):
+            for run in (self._ticks(), self._probes(), self._write_events_as_they_come()):
                 stack.push_async_callback(_cancel, asyncio.create_task(run))
             self._stack = stack.pop_all()
 
@@ -98,7 +102,6 @@ class Server:
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
         while True:
             self._control.tick()
-            await self._write_events()
             await asyncio.sleep(TICK_SECONDS)
 
     async def _probes(self) -> None:
@@ -110,12 +113,19 @@ class Server:
         finally:
             await self._prober.close()
 
+    async def _write_events_as_they_come(self) -> None:
+        while True:
+            await self._events_added.wait()
+            self._events_added.clear()
+            await self._write_events()
+
     async def _write_events(self) -> None:
         batch = self._control.events.unwritten()
         if not batch:
             return
         try:
-            await asyncio.to_thread(self._control.events.write, batch)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._event_writer, self._control.events.write, batch)
         except OSError as error:
             log.error("%d events were not written to %s: %s", len(batch), EVENTS, error.strerror)
 
