@@ -69,11 +69,11 @@ class Cluster:
 
     def restart(self) -> None:
         """The coordinator dies and starts again: memory is lost, the term is new."""
-        stored = self.store.stored
         self.events.write(self.events.unwritten())
         self._start()
 
     def _start(self) -> None:
+        stored = self.store.stored
         self.store.stored = Stored(replace(stored.topology, term=stored.topology.term + 1), stored.revision)
         self.events = EventLog(self._directory / "events.jsonl", lambda: self.wall)
         self.control = Control(
@@ -203,7 +203,6 @@ async def test_a_failed_primary_raises_one_alert_over_restarts_until_it_recovers
     cluster.now += 3.0
     cluster.control.tick()
     cluster.control.probed(primary().name, "p", Probe.REFUSED)
-    cluster.events.write(cluster.events.unwritten())
     cluster.restart()
     cluster.control.probed(primary().name, "", Probe.REFUSED)
     assert cluster.reasons().count("PrimaryFailed") == 1
