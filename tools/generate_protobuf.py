@@ -25,7 +25,10 @@ def generate(output: Path) -> None:
         arguments = [
             "protoc",
             f"--proto_path={PROTO_ROOT}",
-            *(f"--plugin=protoc-gen-{plugin}={scripts / f'protoc-gen-{plugin}'}" for plugin in ("mypy", "mypy_grpc")),
+            *(
+                f"--plugin=protoc-gen-{plugin}={scripts / f'protoc-gen-{plugin}'}"
+                for plugin in ("mypy", "mypy_grpc")
+            ),
             *(f"--{kind}_out={scratch}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")),
             *map(str, sources),
         ]
