@@ -1,8 +1,6 @@
-"""Who is healthy: a pure function from what was seen of a member to its state, and from members to their
-shard's state.
+"""Who is healthy: pure functions from what was seen of a member to its state, and on to its shard's.
 
-    heartbeats, probes -> Observation -> judge() -> MEMBER_*        members of a shard -> shard_state() ->
-    SHARD_*
+    heartbeats, probes -> Observation -> judge() -> Verdict; verdicts of a shard -> shard_state()
 
 - A refused connection is proof: nobody listens, the member is failed at once. Silence needs thresholds.
 - A member that was not heard of since the coordinator started is UNKNOWN, which is readable: a restart of

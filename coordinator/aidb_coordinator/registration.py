@@ -5,8 +5,7 @@ published one.
 Before a primary asks, it writes the epoch it will ask for (`pending_epoch`) to its disk. So when the answer
 was lost, or the process died before it stored the grant, the published epoch equals the disk's pending one:
 that epoch was granted to this disk and never served, and is granted again. The lock on the data directory
-makes sure that one process speaks for a disk; hence a live predecessor is no reason to refuse a primary,
-only other disks are.
+makes sure that one process speaks for a disk; `control` keeps copies of a live primary's disk out.
 Rejected: granting published + 1 in that case as well. The disk's epoch would fall behind by each lost
 answer, and a disk that merely is behind could not be told from one whose shard was taken over.
 """

@@ -20,9 +20,7 @@ _SLOT_DISTANCE = 2**64 // SLOT_COUNT
 
 
 class Ring:
-    """Each shard has `virtual_nodes` points; a slot prefers the shards of the points that follow it,
-    clockwise.
-    """
+    """Each shard has `virtual_nodes` points; a slot prefers the shards whose points follow it, clockwise."""
 
     def __init__(self, shards: Iterable[int], virtual_nodes: int = VIRTUAL_NODES) -> None:
         self.shards = frozenset(shards)

@@ -1,6 +1,4 @@
-"""The members' health over time: observations in, verdicts and their changes out. No I/O, no clock of its
-own.
-"""
+"""The members' health over time: observations in, verdicts and their changes out. No I/O, no own clock."""
 
 from __future__ import annotations
 

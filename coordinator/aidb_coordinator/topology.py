@@ -3,8 +3,7 @@
 Immutable values and pure transitions; `codec` turns them into protobuf and JSON, `store` keeps them.
 Invariants:
 - `version` rises by one with every transition that changes ownership, an epoch or an address, and with
-  nothing else: health, leases and progress live beside the document, and a new `term` alone does not raise
-  it.
+  nothing else: health, leases and progress live beside the document; a new `term` alone does not raise it.
 - the epoch of a shard never falls (V4, D10).
 - a name belongs to one member.
 A transition that changes nothing returns the very same object, so `new is old` means that there is nothing
@@ -24,10 +23,8 @@ from aidb.slots import SLOT_COUNT
 
 FORMAT = 1
 NOBODY = 0xFFFF
-MAX_SHARDS = NOBODY
 FEATURE_LEVEL = 1
-# Cuts kept per shard (C5), newest epochs last. Older tokens than these cannot be judged; each is some 12
-# bytes.
+# Cuts kept per shard (C5), newest epochs last, some 12 bytes each. Tokens older than these cannot be judged.
 MAX_CUTS = 32
 
 

@@ -1,8 +1,8 @@
 """The topology in a directory, for one coordinator on one machine.
 
     LOCK                     flock held for life: the leadership
-    topology.json            {"magic": "aidb-topology", "format": 1, "revision": n, "sha256": "...",
-    "topology": {...}} topology.previous.json   the state before it, for people
+    topology.json            {"magic": "aidb-topology", "format": 1, "revision", "sha256", "topology"}
+    topology.previous.json   the state before it, for people
     topology.json.new        a write that did not end
 
 sha256 is over the revision and the canonical JSON of `topology` (sorted keys, no spaces). A write goes: new
