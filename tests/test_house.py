@@ -40,7 +40,7 @@ def test_generated_code_is_fresh(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "code", [code for code in common_pb2.ErrorCode.keys() if code != "ERROR_UNSPECIFIED"]
+    "code", [code for code in map(str, common_pb2.ErrorCode.keys()) if code != "ERROR_UNSPECIFIED"]
 )
 def test_every_error_code_has_its_page(code: str) -> None:
     page = (ROOT / "docs" / "errors" / f"{code}.md").read_text()
@@ -64,7 +64,7 @@ def test_versions_agree() -> None:
 
 
 def test_nothing_of_one_machine_is_committed() -> None:
-    """Registry hosts other than the public index that Cargo names in its lock file, and paths of a work place."""
+    """Registry hosts (Cargo.lock names the public index, and may) and paths of one machine."""
     wrong = re.compile(
         rb"https?://(pypi|files\.pythonhosted|registry\.npmjs|proxy\.golang)|(^|[\s\"'=(])/(work|farm)/"
     )

@@ -18,7 +18,10 @@ SERVICES = {"storage", "replication", "cluster", "node"}
 
 
 def generate(output: Path) -> None:
-    """Writes `<name>_pb2*.py*` of every contract into `output`. Raises RuntimeError when a contract does not compile."""
+    """Writes `<name>_pb2*.py*` of every contract into `output`.
+
+    Raises RuntimeError when a contract does not compile.
+    """
     sources = sorted((PROTO_ROOT / "aidb" / "v1").glob("*.proto"))
     scripts = Path(sysconfig.get_path("scripts"))
     with tempfile.TemporaryDirectory() as scratch:
