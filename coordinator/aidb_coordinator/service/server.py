@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_service  # type: ignore[attr-defined]
+from grpc_health.v1.health import aio as health_service
 from grpc_reflection.v1alpha import reflection
 
 from aidb.v1 import cluster_pb2 as pb
