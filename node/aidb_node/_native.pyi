@@ -1,4 +1,4 @@
-"""The native module: servers hosted in this process, and the embedded store. Nothing that waits holds the GIL."""
+"""The native module: servers hosted in this process, and the embedded store. What waits holds no GIL."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -48,7 +48,10 @@ class Server:
         cache_bytes: int,
         memtable_bytes: int,
     ) -> Server:
-        """Opens the store below `data`, which locks it, and binds. Raises OpenRefused, StartRefused, NodeError."""
+        """Opens the store below `data`, which locks it, and binds.
+
+        Raises OpenRefused, StartRefused, NodeError.
+        """
 
     @staticmethod
     def replica(common: Common, *, shard: int, cache_bytes: int) -> Server:
@@ -76,7 +79,7 @@ class Server:
 
     def stats(self) -> dict[str, int]: ...
     def stop(self, grace: float) -> bool:
-        """Ends the program; True when every request inside was answered within `grace` seconds. Idempotent."""
+        """Ends the program; True when all requests inside were answered in `grace` seconds. Idempotent."""
 
 # (key, value or None to delete, ttl in ms or 0, "" | "absent" | "exists" | "version", version)
 _Write = tuple[bytes, bytes | None, int, str, int]
@@ -86,8 +89,8 @@ _Found = tuple[bytes, int, int]
 class Scan:
     """Entries of one snapshot, in order."""
 
-    def take(self, count: int, bytes: int) -> list[tuple[bytes, bytes, int, int]]:
-        """The next (key, value, version, expiry), at most `count` of about `bytes` together; empty at the end."""
+    def take(self, count: int, size: int) -> list[tuple[bytes, bytes, int, int]]:
+        """The next (key, value, version, expiry), at most `count` of about `size` bytes; empty at the end."""
 
     def close(self) -> None: ...
 
@@ -114,9 +117,7 @@ class Store:
     def write_one(self, write: _Write) -> int: ...
     def write_many(self, writes: Sequence[_Write]) -> list[tuple[int, AidbError | None]]: ...
     def write_atomic(self, writes: Sequence[_Write]) -> int: ...
-    def scan(
-        self, start: bytes, end: bytes, after: bytes | None, reverse: bool, keys_only: bool
-    ) -> Scan: ...
+    def scan(self, start: bytes, end: bytes, after: bytes | None, reverse: bool, keys_only: bool) -> Scan: ...
     def stats(self) -> dict[str, object]: ...
     def flush(self) -> None: ...
     def compact(self) -> None: ...

@@ -1,7 +1,7 @@
 """`aidb.open(path)`: the engine in this process, with the cluster client's methods on raw keys.
 
-What differs from a cluster: scans go in key order, atomic batches take any keys, every read is strong, and a call takes as
-long as the disk does: `timeout` and `consistency` are accepted and change nothing.
+What differs from a cluster: scans go in key order, atomic batches take any keys, every read is strong, and a
+call takes as long as the disk does: `timeout`, `consistency` and `ordered` are accepted and change nothing.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def open(
 
     Args:
         create: make it when it is missing.
-        sync: "group" acknowledges a write when it is on disk; "interval" and "none" before that: a crash of the machine,
-            not of the process, may lose up to a tenth of a second, or a second.
+        sync: "group" acknowledges a write when it is on disk; "interval" and "none" before that: a crash of
+            the machine, not of the process, may lose up to a tenth of a second, or a second.
         cache_bytes: for blocks read from disk.
         memtable_bytes: for the newest writes; two may be in memory.
         compression: of blocks on disk, "none" or "lz4".
@@ -230,7 +230,7 @@ class Store:
         self._native.compact()
 
     def checkpoint(self, path: str | os.PathLike[str]) -> int:
-        """A copy in the new directory `path`, by hard links; it opens as a store of its own. Returns its LSN."""
+        """A copy in the new directory `path`, by hard links; it opens as a store of its own. Its LSN."""
         return self._native.checkpoint(os.fspath(path))
 
     def close(self) -> None:
@@ -332,7 +332,9 @@ def _entry(key: bytes, found: tuple[bytes, int, int] | None) -> Entry | None:
 
 def _check_durability(durability: Durability | None) -> None:
     if durability not in (None, "async"):
-        raise Unsupported(f"an embedded store has one copy on one disk: durability {durability!r} needs a cluster")
+        raise Unsupported(
+            f"an embedded store has one copy on one disk: durability {durability!r} needs a cluster"
+        )
 
 
 def _counted(items: Iterable[Item]) -> Iterator[list[Item]]:

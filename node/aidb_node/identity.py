@@ -2,10 +2,10 @@
 
     {"format": 1, "cluster_uid": "...", "disk_id": "...", "shard": 0, "pending_epoch": 3}
 
-`disk_id` is drawn once and never changes. `cluster_uid` is empty until the first grant. `pending_epoch` is what will be
-asked for, on disk before it is (D10): a grant whose answer was lost is recognised by it. The file is created by a link,
-which fails when it exists: of two programs that start on one fresh directory both go on with the same identity, and the
-store's lock then lets one of them through.
+`disk_id` is drawn once and never changes. `cluster_uid` is empty until the first grant. `pending_epoch` is
+what will be asked for, on disk before it is (D10): a grant whose answer was lost is recognised by it. The
+file is created by a link, which fails when it exists: of two programs that start on one fresh directory
+both go on with the same identity, and the store's lock then lets one of them through.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def claim(directory: Path, shard: int) -> Identity:
     """The identity of `directory`, made when it is missing or empty.
 
     Raises:
-        StartRefused: it holds something else, belongs to another shard, is of a newer format, or cannot be written.
+        StartRefused: it holds something else or another shard, is of a newer format, or cannot be written.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A program from its start to its end. What to decide is in `registration` and `identity`; here it is carried out."""
+"""A program from its start to its end. `registration` decides; here it is carried out."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class _Program:
         self._log.info("stopped", drained=drained)
 
     def _join(self) -> str:
-        """Registers, however long that takes, and serves by the grant. What the coordinator refused, or nothing."""
+        """Registers, however long that takes, and serves by the grant. Why it was refused, or nothing."""
         attempt = 0
         while not self._stop.asked.is_set():
             try:

@@ -62,9 +62,12 @@ def after_failure(error: errors.AidbError, attempt: int) -> Retry | GiveUp:
 
 
 def check_grant(request: Request, cluster_uid: str, epoch: int) -> str:
-    """What is wrong with a grant, or nothing. Guards the disk against a coordinator that was reset or mixed up."""
+    """What is wrong with a grant, or nothing: the coordinator may have been reset or mixed up."""
     if request.cluster_uid and cluster_uid != request.cluster_uid:
-        return f"this disk belongs to cluster {request.cluster_uid}, the coordinator to {cluster_uid}: check --coordinator"
+        return (
+            f"this disk belongs to cluster {request.cluster_uid}, the coordinator to {cluster_uid}: "
+            "check --coordinator"
+        )
     if request.pending_epoch and epoch <= request.disk_epoch:
         return (
             f"the coordinator granted epoch {epoch}, but this disk has seen {request.disk_epoch}: "

@@ -1,7 +1,8 @@
 //! Scans: one snapshot from start to end, sent in chunks.
 //!
 //! The reading runs on a blocking thread and waits for the receiver: at most `CHUNKS_AHEAD` chunks are in memory for a
-//! slow client. Evidence of ownership is checked before each chunk (D1).
+//! slow client. Evidence of ownership is checked before each chunk (D1). A scan may be resumed anywhere, so the end of the
+//! node does not wait for it: it ends with SHUTTING_DOWN instead.
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use aidb_client::key::parts;
 use aidb_client::pb::{self, ErrorCode};
 use aidb_lsm::{Direction, Entry, Range, Snapshot};
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -21,7 +23,7 @@ use super::slots::{Coverage, Span, from_slot, owned_of, with_prefix};
 use super::storage::{ResponseStream, StorageService};
 use super::token::header;
 use super::write::moved;
-use crate::serve::{Admitted, Node, Phase, View, busy};
+use crate::serve::{Deadline, Node, Phase, View, busy};
 
 const CHUNKS_AHEAD: usize = 2;
 const CHUNK_BYTES: usize = 256 << 10;
@@ -34,7 +36,7 @@ impl StorageService {
     pub fn start_scan(
         &self,
         request: pb::ScanRequest,
-        admitted: Admitted,
+        deadline: Deadline,
         view: &View,
     ) -> Result<ResponseStream<pb::ScanResponse>, Status> {
         let shard = self.node.identity.shard;
@@ -78,7 +80,8 @@ impl StorageService {
             node: Arc::clone(&self.node),
             request,
             snapshot,
-            admitted,
+            deadline,
+            runtime: Handle::current(),
             sender,
             _permit: permit,
         };
@@ -95,7 +98,8 @@ struct Scan {
     snapshot: Snapshot,
     header: pb::ResponseHeader,
     chunk_bytes: usize,
-    admitted: Admitted,
+    deadline: Deadline,
+    runtime: Handle,
     sender: mpsc::Sender<Result<pb::ScanResponse, Status>>,
     _permit: OwnedSemaphorePermit,
 }
@@ -111,8 +115,8 @@ enum End {
 impl Scan {
     fn run(mut self) {
         if let Err(End::Failed(failed)) = self.read() {
-            // A client that is gone needs no answer.
-            let _ = self.sender.blocking_send(Err(failed));
+            // A client that does not read sees the stream end before `done`.
+            let _ = self.sender.try_send(Err(failed));
         }
     }
 
@@ -179,11 +183,14 @@ impl Scan {
         covered: Vec<pb::SlotRange>,
         done: bool,
     ) -> Result<(), End> {
-        if self.node.phase() == Phase::Stopping {
+        let leaving = || {
             let message = "this node leaves the cluster; go on after the last entry elsewhere";
-            return Err(End::Failed(refuse(ErrorCode::ShuttingDown, message)));
+            End::Failed(refuse(ErrorCode::ShuttingDown, message))
+        };
+        if self.node.phase() == Phase::Stopping {
+            return Err(leaving());
         }
-        self.admitted
+        self.deadline
             .in_time()
             .and_then(|()| self.node.evidence())
             .map_err(End::Failed)?;
@@ -193,9 +200,12 @@ impl Scan {
             covered,
             done,
         };
-        self.sender
-            .blocking_send(Ok(message))
-            .map_err(|_| End::Abandoned)
+        self.runtime.block_on(async {
+            tokio::select! {
+                sent = self.sender.send(Ok(message)) => sent.map_err(|_| End::Abandoned),
+                () = self.node.stopping() => Err(leaving()),
+            }
+        })
     }
 }
 

@@ -75,7 +75,7 @@ impl StorageService {
         Context {
             limits: &self.node.limits,
             header,
-            deadline_ms: admitted.deadline_ms,
+            deadline_ms: admitted.deadline.at_ms,
             clock_ms: self.primary.store.clock_ms(),
         }
     }
@@ -90,7 +90,7 @@ impl StorageService {
                 let _ = sender.send(committed);
             }),
         );
-        let committed = match admitted.remaining() {
+        let committed = match admitted.deadline.remaining() {
             None => receiver.await,
             Some(left) => match tokio::time::timeout(left, receiver).await {
                 Ok(answered) => answered,
@@ -389,7 +389,8 @@ impl Storage for StorageService {
             .node
             .view_for(request.header.as_ref(), &admitted)
             .await?;
-        self.start_scan(request, admitted, &view).map(Response::new)
+        self.start_scan(request, admitted.deadline, &view)
+            .map(Response::new)
     }
 
     async fn health_check(

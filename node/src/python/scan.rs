@@ -64,22 +64,22 @@ impl Scan {
 
 #[pymethods]
 impl Scan {
-    /// The next entries, at most `count` of at most about `bytes` together; an empty list is the end.
-    fn take(&self, py: Python<'_>, count: usize, bytes: usize) -> PyResult<Vec<Item>> {
+    /// The next entries, at most `count` of at most about `size` bytes; an empty list is the end.
+    fn take(&self, py: Python<'_>, count: usize, size: usize) -> PyResult<Vec<Item>> {
         let taken = py.detach(|| {
             let mut held = self
                 .entries
                 .lock()
                 .unwrap_or_else(|poisoned| poisoned.into_inner());
             let mut taken = Vec::new();
-            let mut size = 0;
+            let mut taken_size = 0;
             if let Some(entries) = held.as_mut() {
-                while taken.len() < count && size < bytes {
+                while taken.len() < count && taken_size < size {
                     let Some(entry) = entries.next().transpose()? else {
                         *held = None;
                         break;
                     };
-                    size += entry.0.len() + entry.1.value.len();
+                    taken_size += entry.0.len() + entry.1.value.len();
                     taken.push(entry);
                 }
             }

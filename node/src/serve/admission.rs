@@ -76,11 +76,13 @@ impl Admission {
     ) -> Result<Admitted, Status> {
         let in_flight = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
         let held = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let deadline_ms = deadline(header, metadata, wall_ms());
+        let deadline = Deadline {
+            at_ms: deadline(header, metadata, wall_ms()),
+        };
         let admitted = Admitted {
             admission: Arc::clone(self),
             bytes,
-            deadline_ms,
+            deadline,
         };
         match self.phase() {
             Phase::Starting => {
@@ -102,7 +104,7 @@ impl Admission {
                 "{in_flight} requests with {held} bytes are in flight here"
             )));
         }
-        admitted.in_time()?;
+        deadline.in_time()?;
         self.requests.fetch_add(1, Ordering::Relaxed);
         Ok(admitted)
     }
@@ -137,26 +139,30 @@ pub fn busy(why: impl AsRef<str>) -> Status {
 pub struct Admitted {
     admission: Arc<Admission>,
     bytes: usize,
-    /// Wall clock; 0 = none.
-    pub deadline_ms: u64,
+    pub deadline: Deadline,
 }
 
-impl Admitted {
-    /// Refuses when the deadline has passed.
-    pub fn in_time(&self) -> Result<(), Status> {
-        if self.deadline_ms != 0 && wall_ms() >= self.deadline_ms {
+/// By the wall clock; 0 = none.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    pub at_ms: u64,
+}
+
+impl Deadline {
+    /// Refuses when it has passed.
+    pub fn in_time(self) -> Result<(), Status> {
+        if self.at_ms != 0 && wall_ms() >= self.at_ms {
             return Err(refuse(
                 ErrorCode::DeadlineExceeded,
-                "the deadline passed before the request was begun",
+                "the deadline has passed; nothing was done",
             ));
         }
         Ok(())
     }
 
     /// What is left, None = no deadline.
-    pub fn remaining(&self) -> Option<Duration> {
-        (self.deadline_ms != 0)
-            .then(|| Duration::from_millis(self.deadline_ms.saturating_sub(wall_ms())))
+    pub fn remaining(self) -> Option<Duration> {
+        (self.at_ms != 0).then(|| Duration::from_millis(self.at_ms.saturating_sub(wall_ms())))
     }
 }
 

@@ -220,7 +220,8 @@ impl Host {
             );
         }
         self.node.stop();
-        let patience = left().max(Duration::from_millis(500));
+        // Only streams are left, and they end by themselves: except to a client that does not read.
+        let patience = left().clamp(Duration::from_millis(200), Duration::from_secs(1));
         let threads = std::mem::take(&mut running.threads);
         let until = Instant::now() + patience;
         while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < until {
@@ -303,14 +304,20 @@ impl Serving {
     }
 
     fn routes(&self) -> Result<tonic::service::Routes, String> {
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-        let reflection_v1 = reflection.build_v1().map_err(|error| error.to_string())?;
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let reflection_v1 = reflection().build_v1().map_err(|error| error.to_string())?;
+        let reflection_v1alpha = reflection()
+            .build_v1alpha()
+            .map_err(|error| error.to_string())?;
         let mut routes = RoutesBuilder::default();
         routes
             .add_service(self.health.service())
             .add_service(reflection_v1)
+            .add_service(reflection_v1alpha)
             .add_service(DiscoveryServer::new(DiscoveryService {
                 node: Arc::clone(&self.node),
             }))

@@ -20,7 +20,7 @@ mod process;
 mod role;
 mod topology;
 
-pub use admission::{Admitted, Phase, busy};
+pub use admission::{Admitted, Deadline, Phase, busy};
 pub use clock::{boottime_ns, wall_ms};
 pub use coordinator::Registration;
 pub use errors::StartError;

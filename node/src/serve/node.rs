@@ -104,6 +104,7 @@ impl Node {
             return Ok(view);
         }
         let wait = admitted
+            .deadline
             .remaining()
             .map_or(self.limits.refresh, |left| left.min(self.limits.refresh));
         self.beat.notify_one();
