@@ -22,10 +22,11 @@ pub fn status_of(error: Error) -> Status {
     refuse(code, error.to_string())
 }
 
-/// Of a commit: where the engine cannot say that nothing was done, the outcome is unknown (V6).
+/// Of a commit: where the engine cannot say that nothing was done, the outcome is unknown (V6). A store that turns
+/// poisoned answers so whether or not the record had reached the disk.
 pub fn status_of_commit(error: Error) -> Status {
     match error {
-        Error::Io { .. } => refuse(
+        Error::Io { .. } | Error::Poisoned(_) => refuse(
             ErrorCode::UnknownOutcome,
             format!("the write may or may not be on disk: {error}; read the key to find out"),
         ),

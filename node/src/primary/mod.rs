@@ -17,7 +17,7 @@ mod token;
 mod write;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use aidb_client::error::refuse;
@@ -51,6 +51,8 @@ pub struct Primary {
     directory: PathBuf,
     node: NodeCell,
     subscribers: AtomicU32,
+    /// Once a commit was answered so: later ones are refused before they are queued, as certainly not done.
+    poisoned: AtomicBool,
     scans: OnceLock<Arc<Semaphore>>,
     /// Changes when more records are synced.
     synced: watch::Sender<()>,
@@ -82,6 +84,7 @@ impl Primary {
             directory: options.directory.clone(),
             node,
             subscribers: AtomicU32::new(0),
+            poisoned: AtomicBool::new(false),
             scans: OnceLock::new(),
             synced,
             _on_synced: on_synced,

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use aidb_client::error::{error, refuse, status};
 use aidb_client::key::physical_key;
@@ -83,6 +84,10 @@ impl StorageService {
     /// Commits `batch` and waits for its answer, which may be shown only under evidence (D1). What was sequenced is
     /// answered ok or unknown, never as if it had not been (q6).
     async fn commit(&self, batch: Batch, admitted: &Admitted) -> Result<Committed, Status> {
+        if self.primary.poisoned.load(Ordering::Acquire) {
+            let message = "the store refuses writes after a failed write or sync; its log says why; restart this primary";
+            return Err(refuse(ErrorCode::Poisoned, message));
+        }
         let (sender, receiver) = oneshot::channel();
         self.primary.store.submit(
             batch,
@@ -103,7 +108,11 @@ impl StorageService {
         };
         let committed = match committed {
             Ok(Ok(committed)) => committed,
-            Ok(Err(failed)) => return Err(status_of_commit(failed)),
+            Ok(Err(failed)) => {
+                let poisoned = self.primary.store.stats().poisoned.is_some();
+                self.primary.poisoned.fetch_or(poisoned, Ordering::AcqRel);
+                return Err(status_of_commit(failed));
+            }
             Err(_) => {
                 return Err(unknown(
                     "the store was closed while the write was being synced",
