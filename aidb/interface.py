@@ -306,10 +306,9 @@ class KeyValue(Protocol):
         """Entries whose key has ``prefix`` and lies in [start, end); empty bounds are open.
 
         Embedded: in key order. Cluster: in (slot, key) order unless ``ordered``, which merges all slots into
-            key order
-        by reading everything in the range before the first entry is returned (in passes of 64 MiB of memory).
-        Concurrent writes may or may not be seen; an entry that is there for the whole scan is returned
-        exactly once.
+        key order by reading everything in the range before the first entry is returned (in passes of 64 MiB
+        of memory). Concurrent writes may or may not be seen; an entry that is there for the whole scan is
+        returned exactly once.
 
         Args:
             after: go on strictly after this key in the scan's own order: the last key seen by an earlier scan

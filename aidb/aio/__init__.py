@@ -1,0 +1,50 @@
+"""AiDb for asyncio: `connect` gives an `AsyncClient`, the methods of `aidb.KeyValue` as coroutines.
+
+    async with aidb.aio.connect("127.0.0.1:7400") as db:
+        await db.put(b"greeting", b"hello")
+        async for entry in db.scan(prefix=b"g"):
+            ...
+
+Every call may be cancelled: its request is cancelled too. A cancelled write may or may not be done.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aidb.interface import Consistency, Seconds
+from aidb.options import Pool, ReadBalance, Retry
+
+if TYPE_CHECKING:
+    from aidb.aio.client import AsyncClient
+
+__all__ = ["connect"]
+
+
+def connect(
+    address: str | None = None,
+    *,
+    timeout: Seconds = 10.0,
+    consistency: Consistency = "session",
+    retry: Retry | None = None,
+    pool: Pool | None = None,
+    balance: ReadBalance = "rendezvous",
+    keyspace: int = 0,
+    token: bytes = b"",
+) -> AsyncClient:
+    """A client to be awaited or entered: ``db = await connect()`` or ``async with connect() as db``.
+
+    Parameters and errors are those of `aidb.connect`; they show when it is awaited or entered.
+    """
+    from aidb.aio.client import AsyncClient
+
+    return AsyncClient(
+        address,
+        timeout=timeout,
+        consistency=consistency,
+        retry=retry,
+        pool=pool,
+        balance=balance,
+        keyspace=keyspace,
+        token=token,
+    )

@@ -1,0 +1,212 @@
+"""Performs what operations ask for, with blocking gRPC calls."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import grpc
+
+from aidb.attempts import Pause
+from aidb.channels import failure_of, storage_options
+from aidb.commands import Call, CallAll, Command, Emit, Next, Open, Operation
+from aidb.errors import Closed
+from aidb.failure import Failure, too_late
+from aidb.pool import ChannelPool, Lease
+from aidb.routing import Routing
+from aidb.sources import Sources, unreachable
+from aidb.v1 import storage_pb2_grpc
+from aidb.watch import Watcher
+
+T = TypeVar("T")
+
+
+class Connection:
+    """A channel with its stub."""
+
+    def __init__(self, address: str, options: list[tuple[str, int]]) -> None:
+        self.channel = grpc.insecure_channel(address, options=options)
+        self.stub = storage_pb2_grpc.StorageStub(self.channel)
+
+
+class Driver:
+    """The connections of a client and its watcher. Thread-safe."""
+
+    def __init__(self, routing: Routing, seeds: Sequence[str]) -> None:
+        self._routing = routing
+        self._sources = Sources(seeds, routing.retry, routing.rng)
+        options = storage_options(routing.pool)
+        pool = ChannelPool(lambda address: Connection(address, options), routing.pool.channels)
+        self._pool = pool
+
+        def adopted() -> None:
+            for connection in pool.retain(routing.addresses()):
+                connection.channel.close()
+
+        self._watcher = Watcher(routing, self._sources, adopted)
+        self._pid = os.getpid()
+        self._closed = False
+
+    def connect(self, timeout: float) -> None:
+        """Start; returns when there is a topology.
+
+        Raises:
+            ClusterUnreachable: there is none within ``timeout`` seconds, or all connections were refused for
+                3 s.
+        """
+        self._watcher.start()
+        if not self._watcher.wait_first(timeout):
+            self.close()
+            raise unreachable(self._sources)
+
+    def close(self) -> None:
+        """Stop the watcher and close all connections, with the calls on them. Idempotent."""
+        if self._closed or os.getpid() != self._pid:
+            return  # in a forked child the connections belong to the parent
+        self._closed = True
+        self._watcher.close()
+        for connection in self._pool.close():
+            connection.channel.close()
+
+    def run(self, operation: Operation[T]) -> T:
+        """Perform ``operation`` to its end; returns its result or raises its error."""
+        try:
+            command = next(operation)
+            while True:
+                command = operation.send(self.perform(command))
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+
+    def perform(self, command: Command) -> Any:
+        """Do what an operation asks for; returns the answer.
+
+        Raises:
+            Closed: the client is closed, or this is a forked child.
+        """
+        if os.getpid() != self._pid:
+            raise Closed("this client was connected before a fork; connect again in the child")
+        match command:
+            case Call():
+                return self._call(command)
+            case CallAll():
+                return self._call_all(command.calls)
+            case Pause():
+                return self._pause(command)
+            case Open():
+                return ScanStream(self._pool, self._lease(command.address), command)
+            case Next():
+                assert isinstance(command.stream, ScanStream)
+                return command.stream.next()
+            case Emit():
+                raise AssertionError("only scans emit")
+
+    def _call(self, call: Call) -> Any:
+        timeout = call.timeout(self._routing.clock())
+        if timeout <= 0:
+            return too_late(call.address)
+        lease = self._lease(call.address)
+        try:
+            return getattr(lease.channel.stub, call.method)(call.request, timeout=timeout)
+        except grpc.RpcError as error:
+            return failure_of(error, call.address, call.shard)
+        finally:
+            release(self._pool, lease)
+
+    def _call_all(self, calls: Sequence[Call]) -> list[Any]:
+        if len(calls) == 1:
+            return [self._call(calls[0])]
+        answers: list[Any] = []
+        under_way: deque[_Sent | Failure] = deque()
+        unsent = deque(calls)
+        try:
+            while unsent or under_way:
+                while unsent and len(under_way) < self._routing.pool.workers:
+                    under_way.append(self._send(unsent.popleft()))
+                first = under_way[0]
+                answers.append(first if isinstance(first, Failure) else self._result(first))
+                under_way.popleft()
+            return answers
+        finally:
+            for sent in under_way:
+                if not isinstance(sent, Failure):
+                    sent.future.cancel()
+                    release(self._pool, sent.lease)
+
+    def _send(self, call: Call) -> _Sent | Failure:
+        timeout = call.timeout(self._routing.clock())
+        if timeout <= 0:
+            return too_late(call.address)
+        lease = self._lease(call.address)
+        method = getattr(lease.channel.stub, call.method)
+        return _Sent(call, lease, method.future(call.request, timeout=timeout))
+
+    def _result(self, sent: _Sent) -> Any:
+        try:
+            answer = sent.future.result()
+        except grpc.RpcError as error:
+            answer = failure_of(error, sent.call.address, sent.call.shard)
+        except grpc.FutureCancelledError:
+            raise Closed("this client is closed") from None
+        release(self._pool, sent.lease)
+        return answer
+
+    def _pause(self, pause: Pause) -> None:
+        view = self._routing.view
+        if pause.refresh:
+            self._watcher.poke()
+            if pause.seconds:
+                self._watcher.wait_newer(view, pause.seconds)
+        elif pause.seconds:
+            self._watcher.sleep(pause.seconds)
+
+    def _lease(self, address: str) -> Lease[Connection]:
+        lease = self._pool.acquire(address)
+        if lease is None:
+            raise Closed("this client is closed")
+        return lease
+
+
+class _Sent:
+    """A call under way."""
+
+    __slots__ = ("call", "future", "lease")
+
+    def __init__(self, call: Call, lease: Lease[Connection], future: Any) -> None:
+        self.call = call
+        self.lease = lease
+        self.future = future
+
+
+class ScanStream:
+    """An open scan at one server."""
+
+    def __init__(self, pool: ChannelPool[Connection], lease: Lease[Connection], command: Open) -> None:
+        self._pool = pool
+        self._lease: Lease[Connection] | None = lease
+        self._command = command
+        self._call = lease.channel.stub.Scan(command.request, timeout=command.timeout)
+
+    def next(self) -> Any:
+        """The next message, None at the end, or why there is none."""
+        try:
+            return next(self._call)
+        except StopIteration:
+            return None
+        except grpc.RpcError as error:
+            return failure_of(error, self._command.address, self._command.shard)
+
+    def cancel(self) -> None:
+        """End it; idempotent."""
+        if self._lease is not None:
+            self._call.cancel()
+            release(self._pool, self._lease)
+            self._lease = None
+
+
+def release(pool: ChannelPool[Connection], lease: Lease[Connection]) -> None:
+    """Give back a connection."""
+    retired = pool.release(lease)
+    if retired is not None:
+        retired.channel.close()

@@ -1,0 +1,182 @@
+"""`local.json`: what a local cluster consists of. Written once; ports and shards stay for the directory's
+life.
+
+{"format": 1, "cluster_uid": "...", "shards": 3, "replicas": 2, "sync": "group", "ephemeral": false,
+ "ports": {"coordinator": 7400, "router-0": 7401, "shard-0-primary": 7402, ...}}
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from aidb.local.layout import Layout, write_atomically
+from aidb.local.ports import free_ports
+from aidb.local.refusal import Refused
+
+FORMAT = 1
+DEFAULT_PORT = 7400
+MAX_SHARDS = 64
+MAX_REPLICAS = 16
+SYNCS = ("group", "interval", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user asks for; None = what is there, or the default for a new directory. ``port`` 0 = free
+    ports.
+    """
+
+    shards: int | None = None
+    replicas: int | None = None
+    port: int | None = None
+    sync: str | None = None
+    ephemeral: bool = False
+
+    def __post_init__(self) -> None:
+        _check_range("--shards", self.shards, 1, MAX_SHARDS)
+        _check_range("--replicas", self.replicas, 0, MAX_REPLICAS)
+        _check_range("--port", self.port, 0, 65_535)
+        if self.sync is not None and self.sync not in SYNCS:
+            raise Refused(f"--sync {self.sync} is none of {', '.join(SYNCS)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """See the module. ``ports`` has every program by name, in start order."""
+
+    cluster_uid: str
+    shards: int
+    replicas: int
+    sync: str
+    ephemeral: bool
+    ports: dict[str, int]
+
+    @property
+    def coordinator(self) -> str:
+        """Its address."""
+        return self.address("coordinator")
+
+    def address(self, name: str) -> str:
+        return f"127.0.0.1:{self.ports[name]}"
+
+    @classmethod
+    def new(cls, wish: Wish) -> Description:
+        """A description of a cluster that is not there yet.
+
+        Raises:
+            Refused: the ports go beyond 65535.
+        """
+        shards = 3 if wish.shards is None else wish.shards
+        replicas = 2 if wish.replicas is None else wish.replicas
+        names = member_names(shards, replicas)
+        base = DEFAULT_PORT if wish.port is None else wish.port
+        if base == 0:
+            ports = free_ports(len(names))
+        else:
+            ports = list(range(base, base + len(names)))
+            if ports[-1] > 65_535:
+                raise Refused(
+                    f"--port {base} leaves no room for {len(names)} ports below 65536: "
+                    f"choose at most {65_536 - len(names)}"
+                )
+        return cls(
+            cluster_uid=uuid.uuid4().hex,
+            shards=shards,
+            replicas=replicas,
+            sync=wish.sync or SYNCS[0],
+            ephemeral=wish.ephemeral,
+            ports=dict(zip(names, ports, strict=True)),
+        )
+
+    def check(self, wish: Wish, data: Path) -> None:
+        """Refuse a wish that this cluster, which exists, does not fulfil.
+
+        Raises:
+            Refused: names the option.
+        """
+        base = self.ports["coordinator"]
+        for option, wanted, present in (
+            ("--shards", wish.shards, self.shards),
+            ("--replicas", wish.replicas, self.replicas),
+            ("--port", wish.port or None, base),
+            ("--sync", wish.sync, self.sync),
+        ):
+            if wanted is not None and wanted != present:
+                raise Refused(
+                    f"the cluster in {data} was made with {option} {present}, not {wanted}: leave {option} out, "
+                    "or make another cluster with --data DIR"
+                )
+
+
+def member_names(shards: int, replicas: int) -> list[str]:
+    """Every program's name, in the order of the ports."""
+    return [
+        "coordinator",
+        "router-0",
+        *(f"shard-{shard}-primary" for shard in range(shards)),
+        *(f"shard-{shard}-replica-{number}" for shard in range(shards) for number in range(replicas)),
+    ]
+
+
+def load(layout: Layout) -> Description | None:
+    """The description in ``layout``, None when the directory holds none.
+
+    Raises:
+        Refused: it is newer than this version, damaged, or the directory is something else.
+    """
+    root = layout.root
+    try:
+        content = layout.description.read_bytes()
+    except FileNotFoundError:
+        strangers = _strangers(root)
+        if strangers:
+            raise Refused(
+                f"{root} is no AiDb data directory: it holds {strangers}; choose an empty one with --data"
+            ) from None
+        return None
+    except OSError as error:
+        raise Refused(f"cannot read {layout.description}: {error.strerror}") from error
+    try:
+        found: dict[str, Any] = json.loads(content)
+        version = found.pop("format")
+        if version == FORMAT:
+            description = Description(**found)
+            if list(description.ports) == member_names(description.shards, description.replicas):
+                return description
+    except (ValueError, TypeError, KeyError, AttributeError):
+        version = None
+    if isinstance(version, int) and version > FORMAT:
+        raise Refused(
+            f"{root} was written by a newer AiDb (format {version}, this one knows {FORMAT}): upgrade aidb"
+        )
+    raise Refused(f"{layout.description} is damaged: restore it, or choose another directory with --data")
+
+
+def save(layout: Layout, description: Description) -> None:
+    """Write a new description durably.
+
+    Raises:
+        OSError: no space, no right.
+    """
+    content = json.dumps({"format": FORMAT, **asdict(description)}, indent=2) + "\n"
+    write_atomically(layout.description, content.encode(), durable=True)
+
+
+def _strangers(root: Path) -> str:
+    """Up to three names in ``root`` that make it a directory of something else."""
+    try:
+        names = sorted(entry.name for entry in root.iterdir() if entry.name != "lost+found")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise Refused(f"cannot read the data directory {root}: {error.strerror}") from error
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _check_range(option: str, value: int | None, low: int, high: int) -> None:
+    if value is not None and not low <= value <= high:
+        raise Refused(f"{option} {value} is out of range: {low} to {high}")

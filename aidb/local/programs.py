@@ -1,0 +1,49 @@
+"""The programs of a local cluster and how each is started."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from aidb.local.description import Description
+from aidb.local.layout import Layout
+
+# Stopped one group after the other: whoever is asked less by the others goes first.
+STOP_ORDER = ("router", "replica", "primary", "coordinator")
+# -P keeps the working directory off the module path.
+_PYTHON = (sys.executable, "-P", "-m")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """``needs`` is a port somebody must listen on before this program is started."""
+
+    name: str
+    role: str
+    command: tuple[str, ...]
+    needs: int | None = None
+
+
+def programs(description: Description, layout: Layout) -> list[Program]:
+    """All programs in start order."""
+    return [_program(name, description, layout) for name in description.ports]
+
+
+def role_of(name: str) -> str:
+    """Of ``coordinator``, ``router-0``, ``shard-1-primary``, ``shard-1-replica-0``."""
+    return next(role for role in STOP_ORDER if role in name)
+
+
+def _program(name: str, description: Description, layout: Layout) -> Program:
+    role = role_of(name)
+    listen = ("--listen", description.address(name))
+    data = ("--data", str(layout.directory(name)))
+    if role == "coordinator":
+        shards = ("--shards", str(description.shards), "--cluster-uid", description.cluster_uid)
+        return Program(name, role, (*_PYTHON, "aidb_coordinator", *data, *listen, *shards))
+    command = [*_PYTHON, "aidb_node", role, "--coordinator", description.coordinator, "--name", name, *listen]
+    if role != "router":
+        command += ["--shard", name.split("-")[1]]
+    if role == "primary":
+        command += [*data, "--sync", description.sync]
+    return Program(name, role, tuple(command), needs=description.ports["coordinator"])

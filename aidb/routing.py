@@ -1,0 +1,153 @@
+"""What all calls of a client share: the view, the session's token, ejections, the retry budget. No I/O.
+
+Moved slots are kept beside the view (M10): the route in the error holds for that slot at once, until a view
+at least as new arrives.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import secrets
+import threading
+import time
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aidb.balance import Ejections, rendezvous_order, rotation
+from aidb.errors import AidbError, ErrorCode
+from aidb.options import Pool, ReadBalance, Retry
+from aidb.retry import RetryBudget
+from aidb.slots import SLOT_COUNT
+from aidb.token import SessionToken
+from aidb.topology import NOBODY, Member, View
+from aidb.v1 import common_pb2
+
+EMPTY_VIEW = View("", 0, 0, array("H", [NOBODY]) * SLOT_COUNT, {}, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a slot is: its shard, and the members to ask, best first. Empty: nobody serves it as far as is
+    known.
+    """
+
+    shard: int
+    members: list[Member]
+
+
+class Routing:
+    """Shared state of a client. Thread-safe: views are immutable and swapped whole; the rest has its own
+    locks.
+    """
+
+    def __init__(
+        self,
+        *,
+        retry: Retry | None = None,
+        pool: Pool | None = None,
+        balance: ReadBalance = "rendezvous",
+        keyspace: int = 0,
+        token: bytes = b"",
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.retry = retry or Retry()
+        self.pool = pool or Pool()
+        self.keyspace = keyspace
+        self.token = SessionToken(token)
+        self.clock = clock
+        self.wall_clock = wall_clock
+        self.rng = rng or random.Random()
+        self.ejections = Ejections(self.rng)
+        self.budget = RetryBudget(self.retry, clock())
+        self.client_id = secrets.randbits(64) or 1
+        self._balance = balance
+        self._turns = itertools.count()
+        self._next_seq = 1
+        self._lock = threading.Lock()
+        self._view = EMPTY_VIEW
+        self._moved: dict[int, common_pb2.Route] = {}
+        self.topology_version = 0  # the newest heard of, in a view or a MOVED answer (M10)
+
+    @property
+    def view(self) -> View:
+        """The newest view."""
+        return self._view
+
+    def adopt(self, view: View) -> bool:
+        """Route by ``view`` from now on; False when it is not newer, or of another cluster."""
+        with self._lock:
+            known = self._view.cluster_uid
+            if known and view.cluster_uid != known or not view.newer_than(self._view):
+                return False
+            self._view = view
+            self.topology_version = max(self.topology_version, view.version)
+            self._moved = {
+                slot: route for slot, route in self._moved.items() if route.topology_version > view.version
+            }
+        self.ejections.retain(frozenset(member.name for member in view.members()))
+        return True
+
+    def learn(self, route: common_pb2.Route) -> None:
+        """Believe a MOVED answer about its slot, unless the view is at least as new."""
+        with self._lock:
+            if route.slot < SLOT_COUNT and (
+                route.topology_version > self._view.version
+                or self._view.owners[route.slot] != route.shard
+                and route.topology_version == self._view.version
+            ):
+                self._moved = {**self._moved, route.slot: route}
+                self.topology_version = max(self.topology_version, route.topology_version)
+
+    def addresses(self) -> frozenset[str]:
+        """Every address that calls may go to."""
+        moved = self._moved
+        return self._view.addresses | {route.address for route in moved.values()}
+
+    def take_seqs(self, count: int) -> int:
+        """Reserve ``count`` request sequence numbers; returns the first."""
+        with self._lock:
+            first = self._next_seq
+            self._next_seq += count
+            return first
+
+    def primary(self, slot: int) -> Place | None:
+        """Where writes and strong reads of ``slot`` go; None when nobody owns it."""
+        route = self._moved.get(slot)
+        if route is not None:
+            shard = self._view.shards.get(route.shard)
+            if shard is not None and shard.primary is not None and shard.primary.address == route.address:
+                return Place(route.shard, [shard.primary])
+            return Place(route.shard, [Member(f"shard {route.shard}", route.address)])
+        owner = self._view.shard_of(slot)
+        if owner is None:
+            return None
+        return Place(owner.id, [] if owner.primary is None else [owner.primary])
+
+    def readers(self, slot: int, key: bytes) -> Place | None:
+        """Where reads of ``key`` go: replicas, then the primary, then members that failed of late."""
+        place = self.primary(slot)
+        if place is None:
+            return None
+        shard = self._view.shards.get(place.shard)
+        if shard is None or not shard.replicas:
+            return place
+        if self._balance == "round_robin":
+            replicas = rotation(shard.replicas, next(self._turns))
+        else:
+            replicas = rendezvous_order(shard.replicas, key)
+        asked, left_alone = self.ejections.split(replicas, self.clock())
+        return Place(place.shard, [*asked, *place.members, *left_alone])
+
+    def answered(self, member: Member, header: common_pb2.ResponseHeader) -> None:
+        """A member answered: merge the token it gave."""
+        self.ejections.succeeded(member.name)
+        self.token.merge(header.token)
+
+    def reported(self, error: AidbError) -> None:
+        """An error goes to the application: a broken session is reported once."""
+        if error.code == ErrorCode.SESSION_BROKEN and error.shard is not None:
+            self.token.forget(error.shard)
