@@ -25,7 +25,12 @@ pub fn check_value(limits: &Limits, value: &[u8]) -> Result<(), pb::Error> {
 }
 
 /// `bytes`: of all keys and values together.
-pub fn check_batch(limits: &Limits, bytes: usize) -> Result<(), pb::Error> {
+pub fn check_batch(limits: &Limits, items: usize, bytes: usize) -> Result<(), pb::Error> {
+    if items > limits.batch_items {
+        let most = limits.batch_items;
+        let message = format!("the batch has {items} items, the limit is {most}: split it");
+        return Err(error(ErrorCode::BatchTooLarge, message));
+    }
     check_size(ErrorCode::BatchTooLarge, "batch", bytes, limits.batch_bytes)
 }
 
@@ -49,6 +54,7 @@ mod tests {
             key_bytes: 3,
             value_bytes: 2,
             batch_bytes: 5,
+            batch_items: 2,
             ..Limits::default()
         };
         let code = |checked: Result<(), pb::Error>| checked.err().map(|error| error.code());
@@ -64,8 +70,13 @@ mod tests {
         );
         assert_eq!(code(check_value(&limits, b"")), None);
         assert_eq!(
-            code(check_batch(&limits, 6)),
+            code(check_batch(&limits, 1, 6)),
             Some(ErrorCode::BatchTooLarge)
         );
+        assert_eq!(
+            code(check_batch(&limits, 3, 0)),
+            Some(ErrorCode::BatchTooLarge)
+        );
+        assert_eq!(code(check_batch(&limits, 2, 5)), None);
     }
 }

@@ -278,7 +278,7 @@ impl Storage for StorageService {
             .node
             .admit(&request, request.get_ref().header.as_ref(), bytes)?;
         let request = request.into_inner();
-        check_batch(&self.node.limits, bytes).map_err(status)?;
+        check_batch(&self.node.limits, request.keys.len(), bytes).map_err(status)?;
         let view = self
             .node
             .view_for(request.header.as_ref(), &admitted)
@@ -333,7 +333,7 @@ impl Storage for StorageService {
             .admit(&request, request.get_ref().header.as_ref(), bytes)?;
         let request = request.into_inner();
         let asked = request.header.clone().unwrap_or_default();
-        check_batch(&self.node.limits, bytes).map_err(status)?;
+        check_batch(&self.node.limits, request.ops.len(), bytes).map_err(status)?;
         check_durability(&asked)?;
         let view = self.node.view_for(Some(&asked), &admitted).await?;
         let context = self.context(&asked, &admitted);

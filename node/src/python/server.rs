@@ -26,6 +26,7 @@ pub struct Server {
 struct Common {
     name: String,
     listen: String,
+    advertise: String,
     coordinator: String,
     threads: usize,
     zone: String,
@@ -46,6 +47,7 @@ impl Common {
                 process_id: self.process_id,
             },
             listen: self.listen,
+            advertise: self.advertise,
             coordinator: self.coordinator,
             threads: self.threads.clamp(1, 256),
             limits: Limits::default(),

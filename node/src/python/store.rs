@@ -356,7 +356,7 @@ impl Store {
             .iter()
             .map(|op| op.key.len() + value_len(&op.kind))
             .sum();
-        check_batch(&self.limits, bytes).map_err(|error| of_request(&error))?;
+        check_batch(&self.limits, ops.len(), bytes).map_err(|error| of_request(&error))?;
         py.detach(|| {
             store.write(Batch {
                 ops,

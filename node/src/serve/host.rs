@@ -79,7 +79,11 @@ impl Host {
         let listeners = listen(&options.listen, options.threads)?;
         let address = listeners[0].local_addr().map_err(StartError::Thread)?;
         let (sender, events) = mpsc::channel();
-        let node = Arc::new(Node::new(options, address.to_string(), sender));
+        let reached_at = match options.advertise.as_str() {
+            "" => address.to_string(),
+            advertised => advertised.into(),
+        };
+        let node = Arc::new(Node::new(options, reached_at, sender));
         let health = Health::default();
         let abort = watch::Sender::new(false);
         let control = runtime()?;

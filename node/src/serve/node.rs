@@ -23,7 +23,7 @@ pub struct Node {
     pub identity: Identity,
     pub limits: Limits,
     pub coordinator: String,
-    /// Where this node listens.
+    /// Where others reach this node.
     pub address: String,
     pub topology: TopologyCell,
     pub lease: Lease,

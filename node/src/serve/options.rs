@@ -25,6 +25,8 @@ pub struct ServeOptions {
     pub identity: Identity,
     /// `host:port`; port 0 picks a free one.
     pub listen: String,
+    /// `host:port` at which others reach it, where that is not what it listens on; empty = what it listens on.
+    pub advertise: String,
     /// `host:port` of the coordinator.
     pub coordinator: String,
     /// Serving threads, each with its own runtime and listener.
@@ -41,6 +43,8 @@ pub struct Limits {
     pub key_bytes: usize,
     pub value_bytes: usize,
     pub batch_bytes: usize,
+    /// Items of one batch: tiny ones cost far more memory than their bytes.
+    pub batch_items: usize,
     /// Requests in flight before BUSY.
     pub in_flight: usize,
     /// Bytes of requests in flight before BUSY.
@@ -56,6 +60,7 @@ impl Default for Limits {
             key_bytes: 8 << 10,
             value_bytes: 16 << 20,
             batch_bytes: 32 << 20,
+            batch_items: 100_000,
             in_flight: 8192,
             in_flight_bytes: 256 << 20,
             scans: 64,
