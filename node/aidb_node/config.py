@@ -24,6 +24,7 @@ class Settings:
     name: str
     coordinator: str
     listen: str
+    advertise: str = ""
     shard: int = 0
     data: Path = Path()
     sync: str = "group"
@@ -40,6 +41,7 @@ class Common(TypedDict):
 
     name: str
     listen: str
+    advertise: str
     coordinator: str
     threads: int
     zone: str
@@ -81,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         add("--coordinator", required=True, metavar="HOST:PORT")
         add("--name", required=True, help="stable name in the cluster, e.g. shard-0-primary")
         add("--listen", required=True, metavar="HOST:PORT", help="port 0 picks a free one")
+        add("--advertise", default="", metavar="HOST:PORT", help="where others reach it (what it listens on)")
         add("--threads", type=_positive, default=2, help="serving threads (2)")
         add("--zone", default="")
         add("--node", default=socket.gethostname(), help="the machine (its host name)")

@@ -178,6 +178,7 @@ def _server(settings: Settings, disk: identity.Identity | None) -> Server:
     common = Common(
         name=settings.name,
         listen=settings.listen,
+        advertise=settings.advertise,
         coordinator=settings.coordinator,
         threads=settings.threads,
         zone=settings.zone,
