@@ -1,10 +1,11 @@
 //! The primary: owner of a shard's data.
 //!
-//! Write path: `storage` (admission, limits) -> `write` (request to batch) -> the engine's commit queue, where `gate` judges
+//! Write path: `storage` (admission, limits) -> `write` (request to batch) -> `commit` -> the engine, where `gate` judges
 //! ownership and request ids -> evidence checked once more -> answer. Read path: `storage` -> engine -> evidence -> answer.
 //! `replication` streams what was synced to the cache replicas.
 
 mod bounds;
+mod commit;
 mod engine;
 mod gate;
 pub(crate) mod limits;

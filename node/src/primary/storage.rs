@@ -2,26 +2,26 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use aidb_client::error::{error, refuse, status};
 use aidb_client::key::physical_key;
 use aidb_client::pb::storage_server::Storage;
 use aidb_client::pb::{self, ErrorCode};
 use aidb_client::slots::slot_of;
-use aidb_lsm::{Batch, Committed, Entry, Outcome};
+use aidb_lsm::{Entry, Outcome};
 use bytes::Bytes;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::Primary;
-use super::engine::{status_of, status_of_commit};
+use super::commit::check_durability;
+use super::engine::status_of;
 use super::gate::owns;
 use super::limits::{check_batch, check_key};
 use super::token::header;
-use super::write::{Context, Plan, Write, answer, moved};
-use crate::serve::{Admitted, Node, View};
+use super::write::{Plan, Write, answer, moved};
+use crate::serve::{Node, View};
 
 pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -29,17 +29,6 @@ pub struct StorageService {
     pub node: Arc<Node>,
     pub primary: Arc<Primary>,
     pub scans: Arc<Semaphore>,
-}
-
-/// What only an archive or a tail set could promise is refused rather than promised.
-fn check_durability(header: &pb::RequestHeader) -> Result<(), Status> {
-    match header.durability() {
-        pb::Durability::Default | pb::Durability::Async => Ok(()),
-        pb::Durability::Replica | pb::Durability::Archived => Err(refuse(
-            ErrorCode::Unsupported,
-            "this cluster has neither a tail set nor an archive: durability is async",
-        )),
-    }
 }
 
 fn result_of(entry: Option<Entry>) -> pb::GetResult {
@@ -71,121 +60,6 @@ impl StorageService {
             )),
         }
     }
-
-    fn context<'a>(&'a self, header: &'a pb::RequestHeader, admitted: &Admitted) -> Context<'a> {
-        Context {
-            limits: &self.node.limits,
-            header,
-            deadline_ms: admitted.deadline.at_ms,
-            clock_ms: self.primary.store.clock_ms(),
-        }
-    }
-
-    /// Commits `batch` and waits for its answer, which may be shown only under evidence (D1). What was sequenced is
-    /// answered ok or unknown, never as if it had not been (q6).
-    async fn commit(&self, batch: Batch, admitted: &Admitted) -> Result<Committed, Status> {
-        if self.primary.poisoned.load(Ordering::Acquire) {
-            let message = "the store refuses writes after a failed write or sync; its log says why; restart this primary";
-            return Err(refuse(ErrorCode::Poisoned, message));
-        }
-        let (sender, receiver) = oneshot::channel();
-        self.primary.store.submit(
-            batch,
-            Box::new(move |committed| {
-                let _ = sender.send(committed);
-            }),
-        );
-        let committed = match admitted.deadline.remaining() {
-            None => receiver.await,
-            Some(left) => match tokio::time::timeout(left, receiver).await {
-                Ok(answered) => answered,
-                Err(_) => {
-                    return Err(unknown(
-                        "the deadline passed while the write was being synced",
-                    ));
-                }
-            },
-        };
-        let committed = match committed {
-            Ok(Ok(committed)) => committed,
-            Ok(Err(failed)) => {
-                let poisoned = self.primary.store.stats().poisoned.is_some();
-                self.primary.poisoned.fetch_or(poisoned, Ordering::AcqRel);
-                return Err(status_of_commit(failed));
-            }
-            Err(_) => {
-                return Err(unknown(
-                    "the store was closed while the write was being synced",
-                ));
-            }
-        };
-        let sequenced = |outcome: &Outcome| {
-            matches!(outcome, Outcome::Applied { .. } | Outcome::Duplicate { .. })
-        };
-        let shows = |outcome: &Outcome| {
-            sequenced(outcome) || matches!(outcome, Outcome::ConditionFailed { .. })
-        };
-        if committed.outcomes.iter().any(shows)
-            && let Err(lapsed) = self.node.evidence()
-        {
-            if committed.outcomes.iter().any(sequenced) {
-                return Err(unknown(
-                    "the evidence of ownership ended while the write was being synced",
-                ));
-            }
-            return Err(lapsed);
-        }
-        Ok(committed)
-    }
-
-    /// A request of one write.
-    async fn write_one(
-        &self,
-        asked: Option<&pb::RequestHeader>,
-        admitted: Admitted,
-        write: Write<'_>,
-    ) -> Result<(pb::ResponseHeader, u64), Status> {
-        let default = pb::RequestHeader::default();
-        let asked = asked.unwrap_or(&default);
-        check_durability(asked)?;
-        let view = self.node.view_for(Some(asked), &admitted).await?;
-        let op = self
-            .context(asked, &admitted)
-            .op(0, &write)
-            .map_err(status)?;
-        let batch = Batch {
-            ops: vec![op],
-            atomic: false,
-            sync: None,
-        };
-        let committed = self.commit(batch, &admitted).await?;
-        let lsn = committed.lsn;
-        let view = self.newest(view);
-        let outcome = committed
-            .outcomes
-            .into_iter()
-            .next()
-            .unwrap_or(Outcome::NotApplied);
-        let version = answer(outcome, write.key, &view).map_err(status)?;
-        Ok((header(&self.node, &view, lsn.max(version)), version))
-    }
-
-    /// The gate judged by a view at least as new as `view`; routes in the answer come from the newest.
-    fn newest(&self, view: Arc<View>) -> Arc<View> {
-        let newest = self.node.topology.view();
-        if newest.version() > view.version() {
-            newest
-        } else {
-            view
-        }
-    }
-}
-
-fn unknown(why: &str) -> Status {
-    refuse(
-        ErrorCode::UnknownOutcome,
-        format!("{why}: it may or may not have been applied; read the key to find out"),
-    )
 }
 
 #[tonic::async_trait]
