@@ -3,6 +3,7 @@
 //! starts and stops; no request ever waits for Python.
 
 pub mod primary;
+pub mod replica;
 pub mod serve;
 
 #[cfg(feature = "python")]

@@ -6,8 +6,13 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::pb::Member;
 
 /// By xxh3_64(name, 0x00, key), highest first; ties by name.
-pub fn rendezvous_order<'a>(members: impl Iterator<Item = &'a Member>, key: &[u8]) -> Vec<&'a Member> {
-    let mut scored: Vec<_> = members.map(|member| (score(&member.name, key), member)).collect();
+pub fn rendezvous_order<'a>(
+    members: impl Iterator<Item = &'a Member>,
+    key: &[u8],
+) -> Vec<&'a Member> {
+    let mut scored: Vec<_> = members
+        .map(|member| (score(&member.name, key), member))
+        .collect();
     scored.sort_unstable_by(|(a, x), (b, y)| b.cmp(a).then_with(|| x.name.cmp(&y.name)));
     scored.into_iter().map(|(_, member)| member).collect()
 }

@@ -54,20 +54,24 @@ pub fn forwarded(failed: &Status, kind: Kind, address: &str) -> pb::Error {
     }
     let why = failed.message();
     let unknown = |how: String| {
-        let message = format!("{how}: the write may or may not have been applied; read the key to find out");
+        let message =
+            format!("{how}: the write may or may not have been applied; read the key to find out");
         error(ErrorCode::UnknownOutcome, message)
     };
     match (cause(failed), kind) {
         (Cause::Code(code), _) => error(code, format!("{address}: {why}")),
-        (Cause::Unreachable, _) => {
-            error(ErrorCode::ShardUnavailable, format!("no connection to {address} ({why}); retry in a moment"))
-        }
-        (Cause::Timeout, Kind::Read) => {
-            error(ErrorCode::DeadlineExceeded, format!("{address} gave no answer before the deadline"))
-        }
-        (Cause::Lost, Kind::Read) => {
-            error(ErrorCode::ShardUnavailable, format!("the connection to {address} was lost ({why}); retry in a moment"))
-        }
+        (Cause::Unreachable, _) => error(
+            ErrorCode::ShardUnavailable,
+            format!("no connection to {address} ({why}); retry in a moment"),
+        ),
+        (Cause::Timeout, Kind::Read) => error(
+            ErrorCode::DeadlineExceeded,
+            format!("{address} gave no answer before the deadline"),
+        ),
+        (Cause::Lost, Kind::Read) => error(
+            ErrorCode::ShardUnavailable,
+            format!("the connection to {address} was lost ({why}); retry in a moment"),
+        ),
         (Cause::Timeout, _) => unknown(format!("{address} gave no answer before the deadline")),
         (Cause::Lost, _) => unknown(format!("the connection to {address} was lost ({why})")),
     }
@@ -105,31 +109,61 @@ mod tests {
     fn a_lost_write_is_unknown_and_a_lost_read_is_not() {
         let lost = Status::unavailable("reset");
         assert_eq!(cause(&lost), Cause::Lost);
-        assert_eq!(forwarded(&lost, Kind::Write, "a:1").code(), ErrorCode::UnknownOutcome);
-        assert_eq!(forwarded(&lost, Kind::ConditionalWrite, "a:1").code(), ErrorCode::UnknownOutcome);
-        assert_eq!(forwarded(&lost, Kind::Read, "a:1").code(), ErrorCode::ShardUnavailable);
+        assert_eq!(
+            forwarded(&lost, Kind::Write, "a:1").code(),
+            ErrorCode::UnknownOutcome
+        );
+        assert_eq!(
+            forwarded(&lost, Kind::ConditionalWrite, "a:1").code(),
+            ErrorCode::UnknownOutcome
+        );
+        assert_eq!(
+            forwarded(&lost, Kind::Read, "a:1").code(),
+            ErrorCode::ShardUnavailable
+        );
         let late = Status::deadline_exceeded("late");
-        assert_eq!(forwarded(&late, Kind::Write, "a:1").code(), ErrorCode::UnknownOutcome);
-        assert_eq!(forwarded(&late, Kind::Read, "a:1").code(), ErrorCode::DeadlineExceeded);
+        assert_eq!(
+            forwarded(&late, Kind::Write, "a:1").code(),
+            ErrorCode::UnknownOutcome
+        );
+        assert_eq!(
+            forwarded(&late, Kind::Read, "a:1").code(),
+            ErrorCode::DeadlineExceeded
+        );
     }
 
     #[test]
     fn a_servers_word_is_passed_on() {
-        let busy = pb::Error { retry_after_ms: 70, ..error(ErrorCode::Busy, "full") };
+        let busy = pb::Error {
+            retry_after_ms: 70,
+            ..error(ErrorCode::Busy, "full")
+        };
         assert_eq!(forwarded(&status(busy.clone()), Kind::Write, "a:1"), busy);
-        let unheard = pb::Error { code: 9999, retryable: true, ..Default::default() };
+        let unheard = pb::Error {
+            code: 9999,
+            retryable: true,
+            ..Default::default()
+        };
         assert_eq!(cause_of(&unheard), Cause::Code(ErrorCode::Starting));
     }
 
     #[tokio::test]
     async fn no_connection_means_never_sent() {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let channel = crate::pool::Pool::new(1).channel(&port.to_string()).unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let channel = crate::pool::Pool::new(1)
+            .channel(&port.to_string())
+            .unwrap();
         let failed = pb::storage_client::StorageClient::new(channel)
             .get(outgoing(pb::GetRequest::default(), None))
             .await
             .unwrap_err();
         assert_eq!(cause(&failed), Cause::Unreachable, "{failed:?}");
-        assert_eq!(forwarded(&failed, Kind::Write, "a:1").code(), ErrorCode::ShardUnavailable);
+        assert_eq!(
+            forwarded(&failed, Kind::Write, "a:1").code(),
+            ErrorCode::ShardUnavailable
+        );
     }
 }

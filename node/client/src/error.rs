@@ -16,7 +16,12 @@ const MAX_MESSAGE: usize = 1024;
 
 /// The error of `code`, retryable as the registry says.
 pub fn error(code: ErrorCode, message: impl Into<String>) -> pb::Error {
-    pb::Error { code: code.into(), message: message.into(), retryable: retryable(code), ..Default::default() }
+    pb::Error {
+        code: code.into(),
+        message: message.into(),
+        retryable: retryable(code),
+        ..Default::default()
+    }
 }
 
 /// A call that failed with `code`.
@@ -26,7 +31,11 @@ pub fn refuse(code: ErrorCode, message: impl Into<String>) -> Status {
 
 /// The status that carries `error`.
 pub fn status(mut error: pb::Error) -> Status {
-    if let Some((cut, _)) = error.message.char_indices().find(|(at, _)| *at >= MAX_MESSAGE) {
+    if let Some((cut, _)) = error
+        .message
+        .char_indices()
+        .find(|(at, _)| *at >= MAX_MESSAGE)
+    {
         error.message.truncate(cut);
     }
     if error.encoded_len() > MAX_TRAILER
@@ -43,7 +52,9 @@ pub fn status(mut error: pb::Error) -> Status {
 /// The server's own words in `status`, None when it has none.
 pub fn reported(status: &Status) -> Option<pb::Error> {
     let trailer = status.metadata().get_bin(TRAILER)?.to_bytes().ok()?;
-    pb::Error::decode(trailer).ok().filter(|error| error.code != 0)
+    pb::Error::decode(trailer)
+        .ok()
+        .filter(|error| error.code != 0)
 }
 
 /// The code that the server reported; `ErrorUnspecified` when it reported none.
@@ -84,12 +95,18 @@ pub fn retryable(code: ErrorCode) -> bool {
 pub fn grpc_code(code: ErrorCode) -> Code {
     use ErrorCode as E;
     match code {
-        E::InvalidArgument | E::KeyEmpty | E::KeyTooLarge | E::ValueTooLarge | E::BatchTooLarge | E::TokenInvalid => {
-            Code::InvalidArgument
-        }
-        E::CrossSlot | E::ConditionFailed | E::Moved | E::NotPrimary | E::WrongCluster | E::RegistrationRefused => {
-            Code::FailedPrecondition
-        }
+        E::InvalidArgument
+        | E::KeyEmpty
+        | E::KeyTooLarge
+        | E::ValueTooLarge
+        | E::BatchTooLarge
+        | E::TokenInvalid => Code::InvalidArgument,
+        E::CrossSlot
+        | E::ConditionFailed
+        | E::Moved
+        | E::NotPrimary
+        | E::WrongCluster
+        | E::RegistrationRefused => Code::FailedPrecondition,
         E::Unsupported => Code::Unimplemented,
         E::TopologyStale
         | E::ShardUnavailable
@@ -116,7 +133,12 @@ mod tests {
     #[test]
     fn an_error_survives_the_trailer() {
         let mut sent = error(ErrorCode::Moved, "slot 7 is at shard 2");
-        sent.moved = Some(pb::Route { slot: 7, shard: 2, address: "127.0.0.1:1".into(), ..Default::default() });
+        sent.moved = Some(pb::Route {
+            slot: 7,
+            shard: 2,
+            address: "127.0.0.1:1".into(),
+            ..Default::default()
+        });
         let status = status(sent.clone());
         assert_eq!(status.code(), Code::FailedPrecondition);
         assert_eq!(reported(&status), Some(sent));
@@ -126,7 +148,11 @@ mod tests {
     #[test]
     fn a_large_current_value_is_left_out() {
         let mut sent = error(ErrorCode::ConditionFailed, "x".repeat(5000));
-        sent.current = Some(pb::Entry { value: vec![1; 100_000].into(), version: 9, ..Default::default() });
+        sent.current = Some(pb::Entry {
+            value: vec![1; 100_000].into(),
+            version: 9,
+            ..Default::default()
+        });
         let received = reported(&status(sent)).unwrap();
         assert!(received.current_value_omitted && received.encoded_len() <= MAX_TRAILER);
         assert_eq!(received.current.unwrap().version, 9);

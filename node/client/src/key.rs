@@ -31,7 +31,9 @@ pub fn parts(physical: &[u8]) -> Option<(u16, u32, &[u8])> {
     let mut keyspace = 0u32;
     for (index, &byte) in rest.iter().take(MAX_VARINT).enumerate() {
         let low = u32::from(byte & 0x7f);
-        keyspace |= low.checked_shl(7 * index as u32).filter(|part| part >> (7 * index) == low)?;
+        keyspace |= low
+            .checked_shl(7 * index as u32)
+            .filter(|part| part >> (7 * index) == low)?;
         if byte & 0x80 == 0 {
             return Some((u16::from_be_bytes(*slot), keyspace, &rest[index + 1..]));
         }
@@ -41,7 +43,9 @@ pub fn parts(physical: &[u8]) -> Option<(u16, u32, &[u8])> {
 
 /// The slot of a physical key; None when it is too short for one.
 pub fn slot_of_physical(physical: &[u8]) -> Option<u16> {
-    physical.first_chunk::<2>().map(|slot| u16::from_be_bytes(*slot))
+    physical
+        .first_chunk::<2>()
+        .map(|slot| u16::from_be_bytes(*slot))
 }
 
 /// What cache records name a key by.
@@ -65,12 +69,22 @@ mod tests {
 
     #[test]
     fn the_default_keyspace_is_one_zero_byte() {
-        assert_eq!(physical_key_in(0x1234, 0, b"ab"), [0x12, 0x34, 0, b'a', b'b']);
+        assert_eq!(
+            physical_key_in(0x1234, 0, b"ab"),
+            [0x12, 0x34, 0, b'a', b'b']
+        );
     }
 
     #[test]
     fn damaged_keys_have_no_parts() {
-        for damaged in [&[][..], &[1], &[1, 2], &[1, 2, 0x80], &[1, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 1], &[1, 2, 0x80, 0x80, 0x80, 0x80, 0x70]] {
+        for damaged in [
+            &[][..],
+            &[1],
+            &[1, 2],
+            &[1, 2, 0x80],
+            &[1, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+            &[1, 2, 0x80, 0x80, 0x80, 0x80, 0x70],
+        ] {
             assert_eq!(parts(damaged), None, "{damaged:?}");
         }
     }

@@ -1,12 +1,14 @@
 //! Contracts and routing client of AiDb.
 //!
-//! Pure: `slots`, `key`, `token`, `error`, `policy`, `balance`, `view`. Shared state: `topology`.
+//! Pure: `slots`, `key`, `token`, `error`, `policy`, `balance`, `view`. Shared state: `topology`. I/O: `pool`, `call`.
 
 pub mod balance;
+pub mod call;
 pub mod error;
 pub mod key;
 pub mod pb;
 pub mod policy;
+pub mod pool;
 pub mod retry;
 pub mod slots;
 pub mod token;

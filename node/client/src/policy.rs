@@ -52,12 +52,15 @@ pub fn decide(cause: Cause, kind: Kind) -> Action {
     let (read, write, conditional) = match cause {
         Cause::Code(E::Moved) => (Redirect, Redirect, Redirect),
         Cause::Code(E::NotPrimary) => (Refresh, Refresh, Refresh),
-        Cause::Code(E::TopologyStale | E::Starting | E::Busy | E::Stalled) => (OtherMember, Backoff, Backoff),
-        Cause::Code(E::ShardUnavailable | E::NoLease | E::ShuttingDown | E::ClockSkew) | Cause::Unreachable => {
-            (OtherMember, Refresh, Refresh)
+        Cause::Code(E::TopologyStale | E::Starting | E::Busy | E::Stalled) => {
+            (OtherMember, Backoff, Backoff)
         }
+        Cause::Code(E::ShardUnavailable | E::NoLease | E::ShuttingDown | E::ClockSkew)
+        | Cause::Unreachable => (OtherMember, Refresh, Refresh),
         Cause::Code(E::Poisoned | E::DiskFull | E::Corruption) => (OtherMember, Raise, Raise),
-        Cause::Code(E::UnknownOutcome | E::Internal) | Cause::Lost | Cause::Timeout => (OtherMember, Resend, Unknown),
+        Cause::Code(E::UnknownOutcome | E::Internal) | Cause::Lost | Cause::Timeout => {
+            (OtherMember, Resend, Unknown)
+        }
         Cause::Code(_) => (Raise, Raise, Raise),
     };
     match kind {

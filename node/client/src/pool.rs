@@ -31,7 +31,10 @@ struct Peer {
 
 impl Pool {
     pub fn new(per_peer: usize) -> Self {
-        Self { per_peer: per_peer.max(1), peers: Mutex::default() }
+        Self {
+            per_peer: per_peer.max(1),
+            peers: Mutex::default(),
+        }
     }
 
     /// A channel to `address` (host:port). Call it on the runtime that will use it.
@@ -42,7 +45,9 @@ impl Pool {
             return Ok(peer.channels[peer.turn].clone());
         }
         let endpoint = endpoint(address)?;
-        let channels: Vec<_> = (0..self.per_peer).map(|_| endpoint.connect_lazy()).collect();
+        let channels: Vec<_> = (0..self.per_peer)
+            .map(|_| endpoint.connect_lazy())
+            .collect();
         let first = channels[0].clone();
         if peers.len() >= MOST_PEERS {
             peers.clear();
@@ -54,8 +59,12 @@ impl Pool {
 
 /// How members are connected to.
 pub fn endpoint(address: &str) -> Result<Endpoint, Status> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|error| refuse(ErrorCode::ShardUnavailable, format!("{address} is no address: {error}")))?;
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| {
+        refuse(
+            ErrorCode::ShardUnavailable,
+            format!("{address} is no address: {error}"),
+        )
+    })?;
     Ok(endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEPALIVE)

@@ -10,7 +10,11 @@ pub struct Backoff {
 
 impl Backoff {
     pub fn new(first: Duration, longest: Duration) -> Self {
-        Self { first, longest, next: first }
+        Self {
+            first,
+            longest,
+            next: first,
+        }
     }
 
     /// Between half of the present step and all of it; the step doubles.
@@ -36,7 +40,10 @@ mod tests {
         let mut backoff = Backoff::new(ms(10), ms(35));
         for step in [10, 20, 35, 35] {
             let wait = backoff.wait();
-            assert!((ms(step) / 2..=ms(step)).contains(&wait), "{wait:?} for {step}");
+            assert!(
+                (ms(step) / 2..=ms(step)).contains(&wait),
+                "{wait:?} for {step}"
+            );
         }
         backoff.reset();
         assert!(backoff.wait() <= ms(10));

@@ -33,9 +33,14 @@ pub enum TokenError {
 impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Damaged => f.write_str("these bytes are no session token; send back what an answer brought"),
+            Self::Damaged => {
+                f.write_str("these bytes are no session token; send back what an answer brought")
+            }
             Self::Format(found) => {
-                write!(f, "the session token has format {found}, this program knows {FORMAT}: upgrade it")
+                write!(
+                    f,
+                    "the session token has format {found}, this program knows {FORMAT}: upgrade it"
+                )
             }
         }
     }
@@ -44,7 +49,10 @@ impl fmt::Display for TokenError {
 impl Token {
     /// The token of one answer.
     pub fn of(shard: u32, position: Position, topology_version: u64) -> Self {
-        Self { topology_version, positions: vec![(shard, position)] }
+        Self {
+            topology_version,
+            positions: vec![(shard, position)],
+        }
     }
 
     /// Empty bytes are the token that has seen nothing.
@@ -56,15 +64,27 @@ impl Token {
         if message.format != FORMAT {
             return Err(TokenError::Format(message.format));
         }
-        let mut token = Self { topology_version: message.topology_version, positions: Vec::new() };
+        let mut token = Self {
+            topology_version: message.topology_version,
+            positions: Vec::new(),
+        };
         for entry in message.positions {
-            token.raise(entry.shard, Position { epoch: entry.epoch, lsn: entry.lsn });
+            token.raise(
+                entry.shard,
+                Position {
+                    epoch: entry.epoch,
+                    lsn: entry.lsn,
+                },
+            );
         }
         Ok(token)
     }
 
     pub fn encode(&self) -> Bytes {
-        let positions = self.positions.iter().map(|&(shard, Position { epoch, lsn })| pb::ShardPosition { shard, epoch, lsn });
+        let positions = self
+            .positions
+            .iter()
+            .map(|&(shard, Position { epoch, lsn })| pb::ShardPosition { shard, epoch, lsn });
         let message = pb::SessionToken {
             format: FORMAT,
             topology_version: self.topology_version,
@@ -75,13 +95,19 @@ impl Token {
 
     /// What was seen of `shard`; nothing is (0, 0), which every server has.
     pub fn position(&self, shard: u32) -> Position {
-        self.find(shard).map_or_else(|_| Position::default(), |at| self.positions[at].1)
+        self.find(shard)
+            .map_or_else(|_| Position::default(), |at| self.positions[at].1)
     }
 
     /// Only the entry of `shard`: what a request to it needs to carry.
     pub fn only(&self, shard: u32) -> Self {
-        let positions = self.find(shard).map_or_else(|_| Vec::new(), |at| vec![self.positions[at]]);
-        Self { topology_version: self.topology_version, positions }
+        let positions = self
+            .find(shard)
+            .map_or_else(|_| Vec::new(), |at| vec![self.positions[at]]);
+        Self {
+            topology_version: self.topology_version,
+            positions,
+        }
     }
 
     pub fn raise(&mut self, shard: u32, position: Position) {
@@ -99,7 +125,8 @@ impl Token {
     }
 
     fn find(&self, shard: u32) -> Result<usize, usize> {
-        self.positions.binary_search_by_key(&shard, |&(shard, _)| shard)
+        self.positions
+            .binary_search_by_key(&shard, |&(shard, _)| shard)
     }
 }
 
@@ -118,7 +145,10 @@ mod tests {
         token.merge(&Token::of(3, at(2, 10), 6));
         token.merge(&Token::of(3, at(1, 999), 6));
         assert_eq!(Token::decode(&token.encode()), Ok(token.clone()));
-        assert_eq!((token.topology_version, token.position(3), token.position(1)), (6, at(2, 10), at(2, 7)));
+        assert_eq!(
+            (token.topology_version, token.position(3), token.position(1)),
+            (6, at(2, 10), at(2, 7))
+        );
         assert_eq!(token.position(2), at(0, 0));
         assert_eq!(token.only(3), Token::of(3, at(2, 10), 6));
     }
@@ -127,7 +157,11 @@ mod tests {
     fn what_is_no_token_is_refused() {
         assert_eq!(Token::decode(b""), Ok(Token::default()));
         assert_eq!(Token::decode(b"\xff\xff\xff"), Err(TokenError::Damaged));
-        let newer = pb::SessionToken { format: 2, ..Default::default() }.encode_to_vec();
+        let newer = pb::SessionToken {
+            format: 2,
+            ..Default::default()
+        }
+        .encode_to_vec();
         assert_eq!(Token::decode(&newer), Err(TokenError::Format(2)));
     }
 }

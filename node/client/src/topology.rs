@@ -22,7 +22,9 @@ pub struct TopologyCell {
 
 impl Default for TopologyCell {
     fn default() -> Self {
-        Self { sender: watch::Sender::new(Arc::default()) }
+        Self {
+            sender: watch::Sender::new(Arc::default()),
+        }
     }
 }
 
@@ -69,8 +71,15 @@ impl TopologyCell {
         }
     }
 
-    async fn take_all(&self, client: &mut DiscoveryClient<Channel>, backoff: &mut Backoff) -> Result<(), Status> {
-        let request = pb::GetTopologyRequest { newer_than: self.view().version(), ..Default::default() };
+    async fn take_all(
+        &self,
+        client: &mut DiscoveryClient<Channel>,
+        backoff: &mut Backoff,
+    ) -> Result<(), Status> {
+        let request = pb::GetTopologyRequest {
+            newer_than: self.view().version(),
+            ..Default::default()
+        };
         let mut views = client.watch_topology(request).await?.into_inner();
         while let Some(view) = views.next().await {
             self.offer(view?);
@@ -86,8 +95,15 @@ mod tests {
 
     fn view(version: u64, health: u64, uid: &str) -> pb::ClusterView {
         pb::ClusterView {
-            topology: Some(pb::Topology { version, cluster_uid: uid.into(), ..Default::default() }),
-            health: Some(pb::MemberHealthSet { version: health, ..Default::default() }),
+            topology: Some(pb::Topology {
+                version,
+                cluster_uid: uid.into(),
+                ..Default::default()
+            }),
+            health: Some(pb::MemberHealthSet {
+                version: health,
+                ..Default::default()
+            }),
         }
     }
 

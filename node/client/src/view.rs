@@ -13,7 +13,10 @@ pub struct View {
 
 impl View {
     pub fn new(cluster: pb::ClusterView) -> Self {
-        let packed = cluster.topology.as_ref().map_or(&[][..], |topology| &topology.slot_owners);
+        let packed = cluster
+            .topology
+            .as_ref()
+            .map_or(&[][..], |topology| &topology.slot_owners);
         let owners = packed
             .chunks_exact(2)
             .take(SLOT_COUNT.into())
@@ -23,15 +26,24 @@ impl View {
     }
 
     pub fn version(&self) -> u64 {
-        self.cluster.topology.as_ref().map_or(0, |topology| topology.version)
+        self.cluster
+            .topology
+            .as_ref()
+            .map_or(0, |topology| topology.version)
     }
 
     pub fn health_version(&self) -> u64 {
-        self.cluster.health.as_ref().map_or(0, |health| health.version)
+        self.cluster
+            .health
+            .as_ref()
+            .map_or(0, |health| health.version)
     }
 
     pub fn cluster_uid(&self) -> &str {
-        self.cluster.topology.as_ref().map_or("", |topology| &topology.cluster_uid)
+        self.cluster
+            .topology
+            .as_ref()
+            .map_or("", |topology| &topology.cluster_uid)
     }
 
     /// The shard that owns `slot`; None: nobody, or no view yet.
@@ -43,7 +55,10 @@ impl View {
     }
 
     pub fn shards(&self) -> &[pb::Shard] {
-        self.cluster.topology.as_ref().map_or(&[], |topology| &topology.shards)
+        self.cluster
+            .topology
+            .as_ref()
+            .map_or(&[], |topology| &topology.shards)
     }
 
     pub fn shard(&self, id: u32) -> Option<&pb::Shard> {
@@ -52,7 +67,10 @@ impl View {
 
     /// The primary of `shard`, when it has an address.
     pub fn primary(&self, shard: u32) -> Option<&pb::Member> {
-        self.shard(shard)?.primary.as_ref().filter(|primary| !primary.address.is_empty())
+        self.shard(shard)?
+            .primary
+            .as_ref()
+            .filter(|primary| !primary.address.is_empty())
     }
 
     /// Where the primary of `shard` listens.
@@ -67,13 +85,19 @@ impl View {
             !replica.address.is_empty()
                 && !matches!(
                     self.state(&replica.name),
-                    MemberState::MemberStarting | MemberState::MemberFailed | MemberState::MemberLeft
+                    MemberState::MemberStarting
+                        | MemberState::MemberFailed
+                        | MemberState::MemberLeft
                 )
         })
     }
 
     fn state(&self, name: &str) -> MemberState {
-        let members = self.cluster.health.as_ref().map_or(&[][..], |health| &health.members);
+        let members = self
+            .cluster
+            .health
+            .as_ref()
+            .map_or(&[][..], |health| &health.members);
         let member = members.iter().find(|member| member.name == name);
         member.map_or(MemberState::MemberUnknown, |member| member.state())
     }
@@ -103,11 +127,19 @@ mod tests {
     use super::*;
 
     fn member(name: &str, address: &str) -> pb::Member {
-        pb::Member { name: name.into(), address: address.into(), ..Default::default() }
+        pb::Member {
+            name: name.into(),
+            address: address.into(),
+            ..Default::default()
+        }
     }
 
     fn health(name: &str, state: MemberState) -> pb::MemberHealth {
-        pb::MemberHealth { name: name.into(), state: state.into(), ..Default::default() }
+        pb::MemberHealth {
+            name: name.into(),
+            state: state.into(),
+            ..Default::default()
+        }
     }
 
     fn view() -> View {
@@ -122,7 +154,11 @@ mod tests {
                 shards: vec![pb::Shard {
                     id: 4,
                     primary: Some(member("p", "")),
-                    replicas: names.iter().map(|name| member(name, "h:1")).chain([member("nowhere", "")]).collect(),
+                    replicas: names
+                        .iter()
+                        .map(|name| member(name, "h:1"))
+                        .chain([member("nowhere", "")])
+                        .collect(),
                     ..Default::default()
                 }],
                 ..Default::default()
@@ -143,14 +179,23 @@ mod tests {
     fn slots_of_a_shard_are_ranges() {
         let view = view();
         assert_eq!(view.slots_of(4), [(0, 2), (9, 9)]);
-        assert_eq!((view.owner(2), view.owner(3), View::default().owner(0)), (Some(4), None, None));
+        assert_eq!(
+            (view.owner(2), view.owner(3), View::default().owner(0)),
+            (Some(4), None, None)
+        );
     }
 
     #[test]
     fn members_that_failed_left_or_start_are_not_read() {
         let view = view();
-        let names: Vec<_> = view.readable_replicas(4).map(|member| member.name.as_str()).collect();
+        let names: Vec<_> = view
+            .readable_replicas(4)
+            .map(|member| member.name.as_str())
+            .collect();
         assert_eq!(names, ["up", "unheard"]);
-        assert!(view.primary(4).is_none(), "a primary without an address cannot be asked");
+        assert!(
+            view.primary(4).is_none(),
+            "a primary without an address cannot be asked"
+        );
     }
 }

@@ -34,7 +34,9 @@ use crate::serve::{Grant, Node, Report, Role};
 use engine::status_of;
 use gate::{NodeCell, OwnerGate};
 use replication::ReplicationService;
+pub(crate) use storage::ResponseStream;
 use storage::StorageService;
+pub(crate) use write::moved;
 
 /// Spans of request ids remembered: about 100 bytes each.
 const MOST_REQUESTS: usize = 1 << 20;

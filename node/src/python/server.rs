@@ -11,6 +11,7 @@ use pyo3::types::PyDict;
 use super::failure::{of_engine, of_start, of_status};
 use super::store::sync_mode;
 use crate::primary::{Primary, PrimaryOptions};
+use crate::replica::Replica;
 use crate::serve::{self, Host, Identity, Limits, Registration, Role, ServeOptions};
 
 /// A primary, replica or router. It answers from its construction on: STARTING until `begin`.
@@ -85,6 +86,20 @@ impl Server {
             Ok(Self {
                 host,
                 primary: Some(primary),
+            })
+        })
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (common, *, shard, cache_bytes))]
+    fn replica(py: Python<'_>, common: Common, shard: u32, cache_bytes: usize) -> PyResult<Self> {
+        py.detach(|| {
+            let role: Arc<dyn Role> = Arc::new(Replica::new(cache_bytes as u64));
+            let options = common.options(pb::Role::Replica, shard, String::new());
+            let host = Host::start(&options, role).map_err(|error| of_start(&error))?;
+            Ok(Self {
+                host,
+                primary: None,
             })
         })
     }

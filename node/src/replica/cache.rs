@@ -53,8 +53,13 @@ impl Cache {
         let count = (capacity / LEAST_SHARD_BYTES).clamp(1, MOST_SHARDS);
         let count = 1 << count.ilog2();
         let evictions = Arc::new(AtomicU64::new(0));
-        let shards = (0..count).map(|_| Mutex::new(Shard::new(capacity / count, count as usize, &evictions)));
-        Self { shards: shards.collect(), capacity, evictions }
+        let shards = (0..count)
+            .map(|_| Mutex::new(Shard::new(capacity / count, count as usize, &evictions)));
+        Self {
+            shards: shards.collect(),
+            capacity,
+            evictions,
+        }
     }
 
     /// The shard of the keys with `hash`, locked.
@@ -74,9 +79,15 @@ impl Cache {
 
     /// Entries and their bytes.
     pub fn size(&self) -> (u64, u64) {
-        (0..self.shards.len()).map(|index| self.lock(index)).fold((0, 0), |(entries, bytes), shard| {
-            (entries + shard.entries.len() as u64, bytes + shard.entries.weight())
-        })
+        (0..self.shards.len()).map(|index| self.lock(index)).fold(
+            (0, 0),
+            |(entries, bytes), shard| {
+                (
+                    entries + shard.entries.len() as u64,
+                    bytes + shard.entries.weight(),
+                )
+            },
+        )
     }
 
     pub fn capacity(&self) -> u64 {
@@ -88,20 +99,28 @@ impl Cache {
     }
 
     fn lock(&self, index: usize) -> MutexGuard<'_, Shard> {
-        self.shards[index].lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.shards[index]
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
 impl Shard {
     fn new(capacity: u64, shards: usize, evictions: &Arc<AtomicU64>) -> Self {
         let estimated = (capacity / EXPECTED_ENTRY_BYTES).max(1) as usize;
-        let options = OptionsBuilder::new().weight_capacity(capacity).estimated_items_capacity(estimated).build();
+        let options = OptionsBuilder::new()
+            .weight_capacity(capacity)
+            .estimated_items_capacity(estimated)
+            .build();
         let counter = CountEvictions(Arc::clone(evictions));
         let entries = match options {
             Ok(options) => Map::with_options(options, ByBytes, SpreadHash, counter),
             Err(_) => Map::with(estimated, capacity, ByBytes, SpreadHash, counter),
         };
-        Self { entries, buckets: vec![0; BUCKETS / shards].into() }
+        Self {
+            entries,
+            buckets: vec![0; BUCKETS / shards].into(),
+        }
     }
 
     pub fn get(&self, hash: u64) -> Option<Arc<Entry>> {
@@ -121,7 +140,9 @@ impl Shard {
     pub fn invalidate(&mut self, hash: u64, lsn: u64) -> bool {
         let bucket = self.bucket(hash);
         self.buckets[bucket] = self.buckets[bucket].max(lsn);
-        self.entries.remove_if(&hash, |entry| entry.read_lsn < lsn).is_some()
+        self.entries
+            .remove_if(&hash, |entry| entry.read_lsn < lsn)
+            .is_some()
     }
 
     fn bucket(&self, hash: u64) -> usize {
@@ -207,7 +228,10 @@ mod tests {
             cache.shard(hash(key)).insert(hash(key), entry(1000, 1));
         }
         let (entries, bytes) = cache.size();
-        assert!(bytes <= 1 << 20 && entries > 500, "{entries} entries, {bytes} bytes");
+        assert!(
+            bytes <= 1 << 20 && entries > 500,
+            "{entries} entries, {bytes} bytes"
+        );
         assert_eq!(cache.evictions() + entries, 5000);
     }
 
@@ -224,7 +248,9 @@ mod tests {
         for key in 1000..6000 {
             cache.shard(hash(key)).insert(hash(key), entry(1000, 1));
         }
-        let kept = hot().filter(|&key| cache.shard(hash(key)).get(hash(key)).is_some()).count();
+        let kept = hot()
+            .filter(|&key| cache.shard(hash(key)).get(hash(key)).is_some())
+            .count();
         assert!(kept > 150, "{kept} of 200 left");
     }
 

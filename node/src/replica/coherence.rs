@@ -103,7 +103,11 @@ impl Coherence {
     /// What the next stream is asked to resume after.
     pub fn hello(&self) -> (u64, u64) {
         let stream = self.stream();
-        if self.faults.no_resync() { (0, 0) } else { (stream.epoch, stream.applied) }
+        if self.faults.no_resync() {
+            (0, 0)
+        } else {
+            (stream.epoch, stream.applied)
+        }
     }
 
     pub fn welcome(&self, welcome: &pb::Welcome) -> Result<(), Broken> {
@@ -125,7 +129,9 @@ impl Coherence {
             }
         }
         for span in &record.dropped_slots {
-            let slots = self.slot_floors.get(span.first as usize..=span.last as usize);
+            let slots = self
+                .slot_floors
+                .get(span.first as usize..=span.last as usize);
             for floor in slots.unwrap_or_default() {
                 floor.fetch_max(record.lsn, Ordering::Release);
             }
@@ -143,9 +149,20 @@ impl Coherence {
     }
 
     /// The entry of `key`, when it may be served to `demand` now; `slot` and `hash` are of `key`.
-    pub fn lookup(&self, slot: u16, hash: u64, key: &[u8], demand: &Demand, now: &Now) -> Option<Hit> {
+    pub fn lookup(
+        &self,
+        slot: u16,
+        hash: u64,
+        key: &[u8],
+        demand: &Demand,
+        now: &Now,
+    ) -> Option<Hit> {
         let hit = self.find(slot, hash, key, demand, now);
-        count(if hit.is_some() { &self.counters.hits } else { &self.counters.misses });
+        count(if hit.is_some() {
+            &self.counters.hits
+        } else {
+            &self.counters.misses
+        });
         hit
     }
 
@@ -159,7 +176,8 @@ impl Coherence {
             && entry.generation == stream.generation
             && entry.read_lsn >= self.slot_floor(slot)
             && now.ns.saturating_sub(entry.filled_at_ns) < LONGEST_LIFE_NS
-            && (entry.expires_at_ms == 0 || now.wall_ms.saturating_add(now.skew_ms) < entry.expires_at_ms);
+            && (entry.expires_at_ms == 0
+                || now.wall_ms.saturating_add(now.skew_ms) < entry.expires_at_ms);
         let shows = |seen: Position| {
             seen == Position::default()
                 || seen.epoch == stream.epoch && seen.lsn <= stream.applied.max(entry.read_lsn)
@@ -168,25 +186,48 @@ impl Coherence {
             return None;
         }
         let lsn = stream.applied.max(entry.version);
-        Some(Hit { entry, position: Position { epoch: stream.epoch, lsn } })
+        Some(Hit {
+            entry,
+            position: Position {
+                epoch: stream.epoch,
+                lsn,
+            },
+        })
     }
 
     /// Before the primary is asked.
     pub fn begin_fill(&self) -> Fill {
         let stream = self.stream();
-        Fill { epoch: stream.epoch, generation: stream.generation }
+        Fill {
+            epoch: stream.epoch,
+            generation: stream.generation,
+        }
     }
 
     /// Caches an answer if nothing it does not show can have been missed (C2); true when it was cached.
-    pub fn finish_fill(&self, fill: Fill, slot: u16, hash: u64, key: &[u8], answer: &Answer, now_ns: u64) -> bool {
+    pub fn finish_fill(
+        &self,
+        fill: Fill,
+        slot: u16,
+        hash: u64,
+        key: &[u8],
+        answer: &Answer,
+        now_ns: u64,
+    ) -> bool {
         let mut shard = self.cache.shard(hash);
         let stream = self.stream();
         let sound = fill.generation == stream.generation
             && fill.epoch == stream.epoch
             && answer.position.epoch == stream.epoch
-            && answer.position.lsn >= shard.invalidated(hash).max(stream.floor).max(self.slot_floor(slot));
+            && answer.position.lsn
+                >= shard
+                    .invalidated(hash)
+                    .max(stream.floor)
+                    .max(self.slot_floor(slot));
         let newer_held = shard.get(hash).is_some_and(|held| {
-            held.generation == stream.generation && *held.key == *key && held.read_lsn >= answer.position.lsn
+            held.generation == stream.generation
+                && *held.key == *key
+                && held.read_lsn >= answer.position.lsn
         });
         if newer_held && !self.faults.unguarded_fill() {
             return false;
@@ -211,15 +252,21 @@ impl Coherence {
     }
 
     fn slot_floor(&self, slot: u16) -> u64 {
-        self.slot_floors.get(usize::from(slot)).map_or(u64::MAX, |floor| floor.load(Ordering::Acquire))
+        self.slot_floors
+            .get(usize::from(slot))
+            .map_or(u64::MAX, |floor| floor.load(Ordering::Acquire))
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Stream> {
-        self.stream.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.stream
+            .read()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Stream> {
-        self.stream.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.stream
+            .write()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 

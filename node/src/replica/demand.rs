@@ -20,20 +20,33 @@ pub fn demand(
     lease: Duration,
 ) -> Result<Option<Demand>, Status> {
     let Some(header) = header else {
-        return Ok(Some(Demand { bound_ns: nanos(lease), seen: None }));
+        return Ok(Some(Demand {
+            bound_ns: nanos(lease),
+            seen: None,
+        }));
     };
-    let token = Token::decode(&header.token).map_err(|why| refuse(ErrorCode::TokenInvalid, why.to_string()))?;
+    let token = Token::decode(&header.token)
+        .map_err(|why| refuse(ErrorCode::TokenInvalid, why.to_string()))?;
     if header.topology_version.max(token.topology_version) > view.version() {
         return Ok(None);
     }
     Ok(match header.consistency() {
         Consistency::Strong => None,
-        Consistency::Session => Some(Demand { bound_ns: nanos(lease), seen: Some(token.position(shard)) }),
+        Consistency::Session => Some(Demand {
+            bound_ns: nanos(lease),
+            seen: Some(token.position(shard)),
+        }),
         Consistency::Bounded => {
             let bound = Duration::from_millis(header.staleness_bound_ms.into());
-            Some(Demand { bound_ns: nanos(bound), seen: None })
+            Some(Demand {
+                bound_ns: nanos(bound),
+                seen: None,
+            })
         }
-        Consistency::Eventual => Some(Demand { bound_ns: nanos(lease), seen: None }),
+        Consistency::Eventual => Some(Demand {
+            bound_ns: nanos(lease),
+            seen: None,
+        }),
     })
 }
 
@@ -51,7 +64,10 @@ mod tests {
 
     fn view(version: u64) -> View {
         View::new(pb::ClusterView {
-            topology: Some(pb::Topology { version, ..Default::default() }),
+            topology: Some(pb::Topology {
+                version,
+                ..Default::default()
+            }),
             ..Default::default()
         })
     }
@@ -71,26 +87,56 @@ mod tests {
         let seen = Position { epoch: 2, lsn: 9 };
         let token = Token::of(1, seen, 3);
         assert_eq!(asked(Consistency::Strong, 0, &token), None);
-        assert_eq!(asked(Consistency::Session, 0, &token), Some(Demand { bound_ns: 10_000_000_000, seen: Some(seen) }));
-        assert_eq!(asked(Consistency::Bounded, 20, &token), Some(Demand { bound_ns: 20_000_000, seen: None }));
-        assert_eq!(asked(Consistency::Eventual, 0, &token), Some(Demand { bound_ns: 10_000_000_000, seen: None }));
+        assert_eq!(
+            asked(Consistency::Session, 0, &token),
+            Some(Demand {
+                bound_ns: 10_000_000_000,
+                seen: Some(seen)
+            })
+        );
+        assert_eq!(
+            asked(Consistency::Bounded, 20, &token),
+            Some(Demand {
+                bound_ns: 20_000_000,
+                seen: None
+            })
+        );
+        assert_eq!(
+            asked(Consistency::Eventual, 0, &token),
+            Some(Demand {
+                bound_ns: 10_000_000_000,
+                seen: None
+            })
+        );
         let elsewhere = Token::of(7, seen, 3);
-        assert_eq!(asked(Consistency::Session, 0, &elsewhere).unwrap().seen, Some(Position::default()));
+        assert_eq!(
+            asked(Consistency::Session, 0, &elsewhere).unwrap().seen,
+            Some(Position::default())
+        );
     }
 
     #[test]
     fn an_older_topology_forwards() {
         let token = Token::of(1, Position::default(), 4);
         assert_eq!(asked(Consistency::Eventual, 0, &token), None);
-        let header = RequestHeader { topology_version: 4, ..Default::default() };
+        let header = RequestHeader {
+            topology_version: 4,
+            ..Default::default()
+        };
         assert_eq!(demand(Some(&header), &view(3), 1, LEASE).unwrap(), None);
         assert!(demand(Some(&header), &view(4), 1, LEASE).unwrap().is_some());
     }
 
     #[test]
     fn a_damaged_token_is_refused() {
-        let header = RequestHeader { token: vec![0xff; 3].into(), ..Default::default() };
+        let header = RequestHeader {
+            token: vec![0xff; 3].into(),
+            ..Default::default()
+        };
         let refused = demand(Some(&header), &view(3), 1, LEASE).unwrap_err();
-        assert_eq!(aidb_client::error::code_of(&refused), ErrorCode::TokenInvalid);
+        assert_eq!(
+            aidb_client::error::code_of(&refused),
+            ErrorCode::TokenInvalid
+        );
     }
 }

@@ -15,7 +15,10 @@ impl Faults {
         #[cfg(feature = "faults")]
         {
             let fault = std::env::var("AIDB_FAULT").unwrap_or_default();
-            Self { unguarded_fill: fault == "unguarded-fill", no_resync: fault == "no-resync" }
+            Self {
+                unguarded_fill: fault == "unguarded-fill",
+                no_resync: fault == "no-resync",
+            }
         }
         #[cfg(not(feature = "faults"))]
         Self::default()

@@ -45,15 +45,30 @@ impl Flights {
     pub fn board(&self, key: &[u8], now_ns: u64) -> Boarding<'_> {
         let mut under_way = self.lock();
         if let Some(flight) = under_way.get(key) {
-            return Boarding::Follow(Follower { started_ns: flight.started_ns, landing: flight.landing.clone() });
+            return Boarding::Follow(Follower {
+                started_ns: flight.started_ns,
+                landing: flight.landing.clone(),
+            });
         }
         let (sender, landing) = watch::channel(None);
-        under_way.insert(key.into(), Flight { started_ns: now_ns, landing });
-        Boarding::Lead(Leader { flights: self, key: key.into(), sender })
+        under_way.insert(
+            key.into(),
+            Flight {
+                started_ns: now_ns,
+                landing,
+            },
+        );
+        Boarding::Lead(Leader {
+            flights: self,
+            key: key.into(),
+            sender,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Box<[u8]>, Flight>> {
-        self.under_way.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.under_way
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -105,8 +120,16 @@ mod tests {
         assert_eq!(follower.started_ns, 5);
         drop(lead(&flights, b"other"));
         let position = Position { epoch: 1, lsn: 7 };
-        leader.land(Arc::new(Answer { value: None, version: 0, expires_at_ms: 0, position }));
-        assert_eq!(follower.landed().await.map(|answer| answer.position), Some(position));
+        leader.land(Arc::new(Answer {
+            value: None,
+            version: 0,
+            expires_at_ms: 0,
+            position,
+        }));
+        assert_eq!(
+            follower.landed().await.map(|answer| answer.position),
+            Some(position)
+        );
         drop(lead(&flights, b"k"));
     }
 

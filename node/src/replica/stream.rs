@@ -28,13 +28,28 @@ pub struct Stream {
 /// Why a stream cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken {
-    OldEpoch { followed: u64, offered: u64 },
-    OldTerm { followed: u64, offered: u64 },
+    OldEpoch {
+        followed: u64,
+        offered: u64,
+    },
+    OldTerm {
+        followed: u64,
+        offered: u64,
+    },
     /// The primary resumes elsewhere than we stopped.
-    Resume { applied: u64, offered: u64 },
-    Gap { applied: u64, previous: u64 },
+    Resume {
+        applied: u64,
+        offered: u64,
+    },
+    Gap {
+        applied: u64,
+        previous: u64,
+    },
     /// An echo vouches for records that did not come.
-    Echo { applied: u64, committed: u64 },
+    Echo {
+        applied: u64,
+        committed: u64,
+    },
     /// Records or echoes before the welcome, or a second one.
     Order,
 }
@@ -42,11 +57,25 @@ pub enum Broken {
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OldEpoch { followed, offered } => write!(f, "epoch {offered} is older than {followed}, followed before"),
-            Self::OldTerm { followed, offered } => write!(f, "term {offered} is older than {followed}, followed before"),
-            Self::Resume { applied, offered } => write!(f, "resumed after LSN {offered}, but {applied} is applied"),
-            Self::Gap { applied, previous } => write!(f, "a record continues LSN {previous}, but {applied} is applied"),
-            Self::Echo { applied, committed } => write!(f, "an echo at LSN {committed}, but only {applied} is applied"),
+            Self::OldEpoch { followed, offered } => write!(
+                f,
+                "epoch {offered} is older than {followed}, followed before"
+            ),
+            Self::OldTerm { followed, offered } => write!(
+                f,
+                "term {offered} is older than {followed}, followed before"
+            ),
+            Self::Resume { applied, offered } => {
+                write!(f, "resumed after LSN {offered}, but {applied} is applied")
+            }
+            Self::Gap { applied, previous } => write!(
+                f,
+                "a record continues LSN {previous}, but {applied} is applied"
+            ),
+            Self::Echo { applied, committed } => write!(
+                f,
+                "an echo at LSN {committed}, but only {applied} is applied"
+            ),
             Self::Order => f.write_str("a stream begins with one welcome"),
         }
     }
@@ -59,13 +88,22 @@ impl Stream {
             return Err(Broken::Order);
         }
         if welcome.epoch < self.epoch {
-            return Err(Broken::OldEpoch { followed: self.epoch, offered: welcome.epoch });
+            return Err(Broken::OldEpoch {
+                followed: self.epoch,
+                offered: welcome.epoch,
+            });
         }
         if welcome.term < self.term {
-            return Err(Broken::OldTerm { followed: self.term, offered: welcome.term });
+            return Err(Broken::OldTerm {
+                followed: self.term,
+                offered: welcome.term,
+            });
         }
         if welcome.resumed && (welcome.epoch, welcome.lsn) != (self.epoch, self.applied) {
-            return Err(Broken::Resume { applied: self.applied, offered: welcome.lsn });
+            return Err(Broken::Resume {
+                applied: self.applied,
+                offered: welcome.lsn,
+            });
         }
         let keep = welcome.resumed || (faults.no_resync() && self.generation > 0);
         if !keep {
@@ -86,7 +124,10 @@ impl Stream {
             return Err(Broken::Order);
         }
         if previous != self.applied {
-            return Err(Broken::Gap { applied: self.applied, previous });
+            return Err(Broken::Gap {
+                applied: self.applied,
+                previous,
+            });
         }
         Ok(())
     }
@@ -97,7 +138,10 @@ impl Stream {
             return Err(Broken::Order);
         }
         if committed > self.applied {
-            return Err(Broken::Echo { applied: self.applied, committed });
+            return Err(Broken::Echo {
+                applied: self.applied,
+                committed,
+            });
         }
         self.fresh_at_ns = self.fresh_at_ns.max(Some(sent_ns));
         Ok(())
@@ -109,7 +153,8 @@ impl Stream {
 
     /// C3: how long ago everything then committed is known to have been applied. None = not known.
     pub fn staleness_ns(&self, now_ns: u64) -> Option<u64> {
-        self.fresh_at_ns.map(|fresh_at| now_ns.saturating_sub(fresh_at))
+        self.fresh_at_ns
+            .map(|fresh_at| now_ns.saturating_sub(fresh_at))
     }
 }
 
@@ -117,15 +162,26 @@ impl Stream {
 mod tests {
     use super::*;
 
-    const SOUND: Faults = Faults { unguarded_fill: false, no_resync: false };
+    const SOUND: Faults = Faults {
+        unguarded_fill: false,
+        no_resync: false,
+    };
 
     fn welcome(epoch: u64, term: u64, lsn: u64, resumed: bool) -> pb::Welcome {
-        pb::Welcome { epoch, term, lsn, resumed, ..Default::default() }
+        pb::Welcome {
+            epoch,
+            term,
+            lsn,
+            resumed,
+            ..Default::default()
+        }
     }
 
     fn following(epoch: u64, lsn: u64) -> Stream {
         let mut stream = Stream::default();
-        stream.welcome(&welcome(epoch, 3, lsn, false), SOUND).unwrap();
+        stream
+            .welcome(&welcome(epoch, 3, lsn, false), SOUND)
+            .unwrap();
         stream
     }
 
@@ -138,7 +194,15 @@ mod tests {
         assert_eq!((stream.generation, stream.fresh_at_ns), (1, Some(5)));
         stream.lost();
         assert_eq!(stream.welcome(&welcome(1, 3, 30, false), SOUND), Ok(false));
-        assert_eq!((stream.generation, stream.floor, stream.applied, stream.fresh_at_ns), (2, 30, 30, None));
+        assert_eq!(
+            (
+                stream.generation,
+                stream.floor,
+                stream.applied,
+                stream.fresh_at_ns
+            ),
+            (2, 30, 30, None)
+        );
     }
 
     #[test]
@@ -146,24 +210,63 @@ mod tests {
         let mut stream = following(5, 10);
         stream.lost();
         let old_epoch = stream.welcome(&welcome(4, 3, 10, false), SOUND);
-        assert_eq!(old_epoch, Err(Broken::OldEpoch { followed: 5, offered: 4 }));
+        assert_eq!(
+            old_epoch,
+            Err(Broken::OldEpoch {
+                followed: 5,
+                offered: 4
+            })
+        );
         let old_term = stream.welcome(&welcome(5, 2, 10, true), SOUND);
-        assert_eq!(old_term, Err(Broken::OldTerm { followed: 3, offered: 2 }));
+        assert_eq!(
+            old_term,
+            Err(Broken::OldTerm {
+                followed: 3,
+                offered: 2
+            })
+        );
         assert!(!stream.live);
     }
 
     #[test]
     fn a_resume_elsewhere_a_gap_and_an_early_echo_end_the_stream() {
         let mut stream = following(1, 10);
-        assert_eq!(stream.expect(11), Err(Broken::Gap { applied: 10, previous: 11 }));
-        assert_eq!(stream.expect(9), Err(Broken::Gap { applied: 10, previous: 9 }));
-        assert_eq!(stream.echoed(11, 1), Err(Broken::Echo { applied: 10, committed: 11 }));
-        assert_eq!(stream.welcome(&welcome(1, 3, 10, true), SOUND), Err(Broken::Order));
+        assert_eq!(
+            stream.expect(11),
+            Err(Broken::Gap {
+                applied: 10,
+                previous: 11
+            })
+        );
+        assert_eq!(
+            stream.expect(9),
+            Err(Broken::Gap {
+                applied: 10,
+                previous: 9
+            })
+        );
+        assert_eq!(
+            stream.echoed(11, 1),
+            Err(Broken::Echo {
+                applied: 10,
+                committed: 11
+            })
+        );
+        assert_eq!(
+            stream.welcome(&welcome(1, 3, 10, true), SOUND),
+            Err(Broken::Order)
+        );
         stream.lost();
         assert_eq!(stream.expect(10), Err(Broken::Order));
         assert_eq!(stream.echoed(10, 1), Err(Broken::Order));
         let elsewhere = stream.welcome(&welcome(1, 3, 9, true), SOUND);
-        assert_eq!(elsewhere, Err(Broken::Resume { applied: 10, offered: 9 }));
+        assert_eq!(
+            elsewhere,
+            Err(Broken::Resume {
+                applied: 10,
+                offered: 9
+            })
+        );
     }
 
     #[test]

@@ -1,0 +1,90 @@
+//! What a replica cannot answer goes to its primary once, with the caller's header and what is left of its time.
+//! A forwarder repeats no write (V6): a lost answer is reported as unknown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aidb_client::call::{forwarded_status, no_primary, outgoing};
+use aidb_client::pb;
+use aidb_client::pb::storage_client::StorageClient;
+use aidb_client::policy::Kind;
+use aidb_client::pool::Pool;
+use tonic::transport::Channel;
+use tonic::{Response, Status};
+
+use crate::serve::Node;
+
+const CONNECTIONS: usize = 2;
+
+pub struct Forwarder {
+    node: Arc<Node>,
+    pool: Pool,
+}
+
+/// A call under way: where to, and by when.
+struct Call {
+    address: String,
+    client: StorageClient<Channel>,
+}
+
+/// One unary call of Storage: its name and its messages.
+macro_rules! forward {
+    ($name:ident, $request:ident, $response:ident) => {
+        pub async fn $name(
+            &self,
+            request: pb::$request,
+            kind: Kind,
+            remaining: Option<Duration>,
+        ) -> Result<pb::$response, Status> {
+            let mut call = self.call()?;
+            let answered = call.client.$name(outgoing(request, remaining)).await;
+            answered
+                .map(Response::into_inner)
+                .map_err(|failed| forwarded_status(&failed, kind, &call.address))
+        }
+    };
+}
+
+impl Forwarder {
+    /// To be made on the runtime that will use it.
+    pub fn new(node: Arc<Node>) -> Self {
+        Self {
+            node,
+            pool: Pool::new(CONNECTIONS),
+        }
+    }
+
+    forward!(get, GetRequest, GetResponse);
+    forward!(put, PutRequest, PutResponse);
+    forward!(delete, DeleteRequest, DeleteResponse);
+    forward!(batch_get, BatchGetRequest, BatchGetResponse);
+    forward!(batch_put, BatchPutRequest, BatchPutResponse);
+
+    pub async fn scan(
+        &self,
+        request: pb::ScanRequest,
+        remaining: Option<Duration>,
+    ) -> Result<tonic::Streaming<pb::ScanResponse>, Status> {
+        let mut call = self.call()?;
+        let answered = call.client.scan(outgoing(request, remaining)).await;
+        answered
+            .map(Response::into_inner)
+            .map_err(|failed| forwarded_status(&failed, Kind::Read, &call.address))
+    }
+
+    fn call(&self) -> Result<Call, Status> {
+        let shard = self.node.identity.shard;
+        let view = self.node.topology.view();
+        let address = view
+            .primary_address(shard)
+            .ok_or_else(|| no_primary(shard))?;
+        let message = self.node.limits.message_bytes();
+        let client = StorageClient::new(self.pool.channel(address)?)
+            .max_decoding_message_size(message)
+            .max_encoding_message_size(message);
+        Ok(Call {
+            address: address.into(),
+            client,
+        })
+    }
+}

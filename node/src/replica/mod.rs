@@ -1,0 +1,145 @@
+//! A cache replica: memory only, disposable, coherent with its primary.
+//!
+//! `subscription` follows the primary's stream into `coherence`, which owns the cache and the rules (C1-C4, C7); `demand`
+//! says what a request asks of a copy (C5); `storage` serves hits and forwards everything else. It knows only its
+//! primary: a key of another shard is answered `Moved`, never followed.
+
+mod cache;
+mod coherence;
+mod demand;
+mod faults;
+mod flights;
+mod forward;
+mod storage;
+mod stream;
+mod subscription;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use aidb_client::pb;
+use aidb_client::pb::storage_server::StorageServer;
+use tonic::Status;
+use tonic::service::RoutesBuilder;
+
+use crate::serve::{Grant, Node, Report, Role, boottime_ns};
+use coherence::Coherence;
+use faults::Faults;
+use flights::Flights;
+use forward::Forwarder;
+use storage::StorageService;
+
+pub struct Replica {
+    coherence: Coherence,
+    flights: Flights,
+    forwards: AtomicU64,
+    /// T, the staleness that reads bear which name no bound (C3); ms.
+    lease_ms: AtomicU64,
+    node: OnceLock<Arc<Node>>,
+}
+
+impl Replica {
+    /// A replica whose cache holds at most `cache_bytes`.
+    pub fn new(cache_bytes: u64) -> Self {
+        Self {
+            coherence: Coherence::new(cache_bytes, Faults::from_env()),
+            flights: Flights::default(),
+            forwards: AtomicU64::new(0),
+            lease_ms: AtomicU64::new(0),
+            node: OnceLock::new(),
+        }
+    }
+
+    fn lease(&self) -> Duration {
+        Duration::from_millis(self.lease_ms.load(Ordering::Relaxed))
+    }
+
+    fn staleness_ms(&self) -> u64 {
+        let staleness = self.coherence.stream().staleness_ns(boottime_ns());
+        staleness.map_or(u64::MAX, |ns| ns / 1_000_000)
+    }
+}
+
+#[tonic::async_trait]
+impl Role for Replica {
+    fn routes(self: Arc<Self>, node: &Arc<Node>, routes: &mut RoutesBuilder) {
+        let node = self.node.get_or_init(|| Arc::clone(node));
+        let message = node.limits.message_bytes();
+        let storage = StorageService {
+            node: Arc::clone(node),
+            forwarder: Forwarder::new(Arc::clone(node)),
+            replica: Arc::clone(&self),
+        };
+        routes.add_service(
+            StorageServer::new(storage)
+                .max_decoding_message_size(message)
+                .max_encoding_message_size(message),
+        );
+    }
+
+    fn begin(&self, _node: &Arc<Node>, grant: &Grant) -> Result<(), Status> {
+        let lease_ms = grant.lease.as_millis() as u64;
+        self.lease_ms.store(lease_ms, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn run(self: Arc<Self>, node: Arc<Node>) {
+        tokio::select! {
+            () = subscription::follow(&self.coherence, &node) => {}
+            () = node.stopping() => {}
+        }
+    }
+
+    /// Healthy from the first stream on: without one it still answers what its staleness allows and forwards the rest.
+    fn report(&self) -> Report {
+        let stream = self.coherence.stream();
+        let (_, bytes) = self.coherence.cache().size();
+        Report {
+            healthy: stream.generation > 0,
+            reason: if stream.live {
+                ""
+            } else {
+                "no stream from the primary"
+            }
+            .into(),
+            keys: 0,
+            bytes,
+            applied_lsn: stream.applied,
+            staleness_ms: self.staleness_ms(),
+        }
+    }
+
+    fn stats(&self) -> pb::GetStatsResponse {
+        let stream = self.coherence.stream();
+        let counters = &self.coherence.counters;
+        let cache = self.coherence.cache();
+        let (entries, bytes) = cache.size();
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        pb::GetStatsResponse {
+            cache: Some(pb::CacheStats {
+                entries,
+                bytes,
+                capacity_bytes: cache.capacity(),
+                hits: read(&counters.hits),
+                misses: read(&counters.misses),
+                fills: read(&counters.fills),
+                refused_fills: read(&counters.refused_fills),
+                evictions: cache.evictions(),
+                invalidations: read(&counters.invalidations),
+                flushes: read(&counters.flushes),
+                forwards: read(&self.forwards),
+            }),
+            replication: Some(pb::ReplicationStats {
+                epoch: stream.epoch,
+                applied_lsn: stream.applied,
+                staleness_ms: self.staleness_ms(),
+                connected: stream.live,
+                subscribers: 0,
+            }),
+            ..Default::default()
+        }
+    }
+
+    fn stop(&self) {}
+}

@@ -1,0 +1,449 @@
+//! Storage, as a cache answers it: hits from memory, the rest from the primary.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use aidb_client::error::{refuse, status};
+use aidb_client::pb::storage_server::Storage;
+use aidb_client::pb::{self, ErrorCode, ServedBy};
+use aidb_client::policy::Kind;
+use aidb_client::{Position, Token, key_hash, physical_key, slot_of};
+use bytes::Bytes;
+use tokio_stream::StreamExt;
+use tonic::{Request, Response, Status};
+
+use super::Replica;
+use super::coherence::{Answer, Demand, Hit, Now};
+use super::demand::demand;
+use super::flights::Boarding;
+use super::forward::Forwarder;
+use crate::primary::limits::{check_batch, check_key};
+use crate::primary::{ResponseStream, moved};
+use crate::serve::{Admitted, Node, View, boottime_ns, wall_ms};
+
+pub struct StorageService {
+    pub node: Arc<Node>,
+    pub forwarder: Forwarder,
+    pub replica: Arc<Replica>,
+}
+
+/// A key with what the cache knows it by.
+struct Key {
+    slot: u16,
+    hash: u64,
+    physical: Vec<u8>,
+}
+
+impl Key {
+    fn new(keyspace: u32, key: &[u8]) -> Self {
+        let physical = physical_key(keyspace, key);
+        Self {
+            slot: slot_of(key),
+            hash: key_hash(&physical),
+            physical,
+        }
+    }
+}
+
+impl StorageService {
+    fn shard(&self) -> u32 {
+        self.node.identity.shard
+    }
+
+    /// Limits and owner of a key.
+    fn readable(&self, view: &View, key: &[u8]) -> Result<(), pb::Error> {
+        check_key(&self.node.limits, key)?;
+        let slot = slot_of(key);
+        match view.owner(slot) {
+            Some(owner) if owner == self.shard() => Ok(()),
+            _ => Err(moved(slot, view)),
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            ns: boottime_ns(),
+            wall_ms: wall_ms(),
+            skew_ms: 2 * self.node.clock_bound_ms(),
+        }
+    }
+
+    fn header(&self, view: &View, position: Position) -> pb::ResponseHeader {
+        pb::ResponseHeader {
+            token: Token::of(self.shard(), position, view.version()).encode(),
+            ..self
+                .node
+                .response_header(view, position.lsn, ServedBy::Cache)
+        }
+    }
+
+    fn lookup(&self, key: &Key, demand: &Demand) -> Option<Hit> {
+        let coherence = &self.replica.coherence;
+        coherence.lookup(key.slot, key.hash, &key.physical, demand, &self.now())
+    }
+
+    /// A miss: one reader of a key asks the primary, the others wait for what it gets, if that is new enough for them.
+    async fn fill(
+        &self,
+        request: pb::GetRequest,
+        key: &Key,
+        demand: &Demand,
+        admitted: &Admitted,
+    ) -> Result<pb::GetResponse, Status> {
+        let leader = match self.replica.flights.board(&key.physical, boottime_ns()) {
+            Boarding::Lead(leader) => leader,
+            Boarding::Follow(follower) => {
+                let started_ns = follower.started_ns;
+                let landed = match admitted.deadline.remaining() {
+                    Some(left) => tokio::time::timeout(left, follower.landed()).await,
+                    None => Ok(follower.landed().await),
+                };
+                admitted.deadline.in_time()?;
+                if let Ok(Some(answer)) = landed
+                    && self.suits(&answer, started_ns, demand)
+                {
+                    return Ok(self.answered(&answer));
+                }
+                return self.ask(request, admitted).await;
+            }
+        };
+        let coherence = &self.replica.coherence;
+        let fill = coherence.begin_fill();
+        let response = self.ask(request, admitted).await?;
+        if let Some(position) = shown(response.header.as_ref(), self.shard()) {
+            let answer = Answer {
+                value: response.found.then(|| response.value.clone()),
+                version: response.version,
+                expires_at_ms: response.expires_at_unix_ms,
+                position,
+            };
+            coherence.finish_fill(
+                fill,
+                key.slot,
+                key.hash,
+                &key.physical,
+                &answer,
+                boottime_ns(),
+            );
+            leader.land(Arc::new(answer));
+        }
+        Ok(response)
+    }
+
+    /// Whether another reader's answer is as new as `demand` asks (C3, C5).
+    fn suits(&self, answer: &Answer, started_ns: u64, demand: &Demand) -> bool {
+        let fresh = boottime_ns().saturating_sub(started_ns) <= demand.bound_ns;
+        let seen = demand.seen.is_none_or(|seen| {
+            seen == Position::default()
+                || seen.epoch == answer.position.epoch && seen.lsn <= answer.position.lsn
+        });
+        fresh && seen
+    }
+
+    fn answered(&self, answer: &Answer) -> pb::GetResponse {
+        let view = self.node.topology.view();
+        pb::GetResponse {
+            header: Some(pb::ResponseHeader {
+                served_by: ServedBy::Forward.into(),
+                ..self.header(&view, answer.position)
+            }),
+            found: answer.value.is_some(),
+            value: answer.value.clone().unwrap_or_default(),
+            version: answer.version,
+            expires_at_unix_ms: answer.expires_at_ms,
+        }
+    }
+
+    async fn ask(
+        &self,
+        request: pb::GetRequest,
+        admitted: &Admitted,
+    ) -> Result<pb::GetResponse, Status> {
+        self.count_forward();
+        let mut response = self
+            .forwarder
+            .get(request, Kind::Read, admitted.deadline.remaining())
+            .await?;
+        mark(&mut response.header);
+        Ok(response)
+    }
+
+    fn count_forward(&self) {
+        self.replica.forwards.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The position that a primary's answer shows.
+fn shown(header: Option<&pb::ResponseHeader>, shard: u32) -> Option<Position> {
+    let token = Token::decode(&header?.token).ok()?;
+    Some(token.position(shard)).filter(|position| *position != Position::default())
+}
+
+fn mark(header: &mut Option<pb::ResponseHeader>) {
+    if let Some(header) = header {
+        header.set_served_by(ServedBy::Forward);
+    }
+}
+
+fn kind_of(condition: Option<&pb::Condition>) -> Kind {
+    match condition {
+        Some(_) => Kind::ConditionalWrite,
+        None => Kind::Write,
+    }
+}
+
+fn result_of(hit: &Hit) -> pb::GetResult {
+    pb::GetResult {
+        found: hit.entry.value.is_some(),
+        value: hit.entry.value.clone().unwrap_or_default(),
+        version: hit.entry.version,
+        expires_at_unix_ms: hit.entry.expires_at_ms,
+        error: None,
+    }
+}
+
+#[tonic::async_trait]
+impl Storage for StorageService {
+    async fn get(
+        &self,
+        request: Request<pb::GetRequest>,
+    ) -> Result<Response<pb::GetResponse>, Status> {
+        let header = request.get_ref().header.as_ref();
+        let admitted = self.node.admit(&request, header, 0)?;
+        let request = request.into_inner();
+        let header = request.header.as_ref();
+        let view = self.node.topology.view();
+        self.readable(&view, &request.key).map_err(status)?;
+        let Some(demand) = demand(header, &view, self.shard(), self.replica.lease())? else {
+            return self.ask(request, &admitted).await.map(Response::new);
+        };
+        let key = Key::new(header.map_or(0, |header| header.keyspace), &request.key);
+        if let Some(hit) = self.lookup(&key, &demand) {
+            let result = result_of(&hit);
+            return Ok(Response::new(pb::GetResponse {
+                header: Some(self.header(&view, hit.position)),
+                found: result.found,
+                value: result.value,
+                version: result.version,
+                expires_at_unix_ms: result.expires_at_unix_ms,
+            }));
+        }
+        let filled = self.fill(request, &key, &demand, &admitted).await?;
+        Ok(Response::new(filled))
+    }
+
+    async fn put(
+        &self,
+        request: Request<pb::PutRequest>,
+    ) -> Result<Response<pb::PutResponse>, Status> {
+        let message = request.get_ref();
+        let bytes = message.key.len() + message.value.len();
+        let admitted = self.node.admit(&request, message.header.as_ref(), bytes)?;
+        let request = request.into_inner();
+        self.readable(&self.node.topology.view(), &request.key)
+            .map_err(status)?;
+        self.count_forward();
+        let kind = kind_of(request.condition.as_ref());
+        let remaining = admitted.deadline.remaining();
+        let mut response = self.forwarder.put(request, kind, remaining).await?;
+        mark(&mut response.header);
+        Ok(Response::new(response))
+    }
+
+    async fn delete(
+        &self,
+        request: Request<pb::DeleteRequest>,
+    ) -> Result<Response<pb::DeleteResponse>, Status> {
+        let admitted = self
+            .node
+            .admit(&request, request.get_ref().header.as_ref(), 0)?;
+        let request = request.into_inner();
+        self.readable(&self.node.topology.view(), &request.key)
+            .map_err(status)?;
+        self.count_forward();
+        let kind = kind_of(request.condition.as_ref());
+        let remaining = admitted.deadline.remaining();
+        let mut response = self.forwarder.delete(request, kind, remaining).await?;
+        mark(&mut response.header);
+        Ok(Response::new(response))
+    }
+
+    /// Hits from memory; all misses in one call to the primary.
+    async fn batch_get(
+        &self,
+        request: Request<pb::BatchGetRequest>,
+    ) -> Result<Response<pb::BatchGetResponse>, Status> {
+        let message = request.get_ref();
+        let bytes = message.keys.iter().map(Bytes::len).sum();
+        let admitted = self.node.admit(&request, message.header.as_ref(), bytes)?;
+        let request = request.into_inner();
+        check_batch(&self.node.limits, request.keys.len(), bytes).map_err(status)?;
+        let view = self.node.topology.view();
+        let demand = demand(
+            request.header.as_ref(),
+            &view,
+            self.shard(),
+            self.replica.lease(),
+        )?;
+        let keyspace = request.header.as_ref().map_or(0, |header| header.keyspace);
+        let mut results = vec![pb::GetResult::default(); request.keys.len()];
+        let mut position = Position::default();
+        let mut missed = Vec::new();
+        for (index, asked) in request.keys.iter().enumerate() {
+            if let Err(refused) = self.readable(&view, asked) {
+                results[index].error = Some(refused);
+                continue;
+            }
+            let key = Key::new(keyspace, asked);
+            match demand.as_ref().and_then(|demand| self.lookup(&key, demand)) {
+                Some(hit) => {
+                    position = position.max(hit.position);
+                    results[index] = result_of(&hit);
+                }
+                None => missed.push((index, key)),
+            }
+        }
+        if missed.is_empty() {
+            return Ok(Response::new(pb::BatchGetResponse {
+                header: Some(self.header(&view, position)),
+                results,
+            }));
+        }
+        self.count_forward();
+        let fill = self.replica.coherence.begin_fill();
+        let forward = pb::BatchGetRequest {
+            keys: missed
+                .iter()
+                .map(|(index, _)| request.keys[*index].clone())
+                .collect(),
+            header: request.header,
+        };
+        let remaining = admitted.deadline.remaining();
+        let response = self
+            .forwarder
+            .batch_get(forward, Kind::Read, remaining)
+            .await?;
+        let read = shown(response.header.as_ref(), self.shard());
+        for ((index, key), result) in missed.into_iter().zip(response.results) {
+            if let (Some(position), Some(_), None) = (read, &demand, &result.error) {
+                let answer = Answer {
+                    value: result.found.then(|| result.value.clone()),
+                    version: result.version,
+                    expires_at_ms: result.expires_at_unix_ms,
+                    position,
+                };
+                self.replica.coherence.finish_fill(
+                    fill,
+                    key.slot,
+                    key.hash,
+                    &key.physical,
+                    &answer,
+                    boottime_ns(),
+                );
+            }
+            results[index] = result;
+        }
+        position = position.max(read.unwrap_or_default());
+        let header = pb::ResponseHeader {
+            served_by: ServedBy::Forward.into(),
+            ..self.header(&view, position)
+        };
+        Ok(Response::new(pb::BatchGetResponse {
+            header: Some(header),
+            results,
+        }))
+    }
+
+    async fn batch_put(
+        &self,
+        request: Request<pb::BatchPutRequest>,
+    ) -> Result<Response<pb::BatchPutResponse>, Status> {
+        let message = request.get_ref();
+        let bytes = message
+            .ops
+            .iter()
+            .map(|op| op.key.len() + op.value.len())
+            .sum();
+        let admitted = self.node.admit(&request, message.header.as_ref(), bytes)?;
+        let request = request.into_inner();
+        self.count_forward();
+        let conditional = request.ops.iter().find_map(|op| op.condition.as_ref());
+        let kind = kind_of(conditional);
+        let remaining = admitted.deadline.remaining();
+        let mut response = self.forwarder.batch_put(request, kind, remaining).await?;
+        mark(&mut response.header);
+        Ok(Response::new(response))
+    }
+
+    type ScanStream = ResponseStream<pb::ScanResponse>;
+
+    async fn scan(
+        &self,
+        request: Request<pb::ScanRequest>,
+    ) -> Result<Response<Self::ScanStream>, Status> {
+        let admitted = self
+            .node
+            .admit(&request, request.get_ref().header.as_ref(), 0)?;
+        self.count_forward();
+        let remaining = admitted.deadline.remaining();
+        let chunks = self.forwarder.scan(request.into_inner(), remaining).await?;
+        let marked = chunks.map(|chunk| {
+            chunk.map(|mut chunk| {
+                mark(&mut chunk.header);
+                chunk
+            })
+        });
+        Ok(Response::new(Box::pin(marked)))
+    }
+
+    async fn health_check(
+        &self,
+        _: Request<pb::HealthCheckRequest>,
+    ) -> Result<Response<pb::HealthCheckResponse>, Status> {
+        Ok(Response::new(pb::HealthCheckResponse {
+            header: Some(self.header(&self.node.topology.view(), self.position())),
+            ..self.node.health()
+        }))
+    }
+
+    async fn get_stats(
+        &self,
+        _: Request<pb::GetStatsRequest>,
+    ) -> Result<Response<pb::GetStatsResponse>, Status> {
+        Ok(Response::new(pb::GetStatsResponse {
+            header: Some(self.header(&self.node.topology.view(), self.position())),
+            ..self.node.stats()
+        }))
+    }
+
+    type PipelineStream = ResponseStream<pb::PipelineResponse>;
+
+    async fn pipeline(
+        &self,
+        _: Request<tonic::Streaming<pb::PipelineRequest>>,
+    ) -> Result<Response<Self::PipelineStream>, Status> {
+        Err(refuse(
+            ErrorCode::Unsupported,
+            "Pipeline is reserved: use BatchGet and BatchPut",
+        ))
+    }
+
+    type WatchStream = ResponseStream<pb::WatchResponse>;
+
+    async fn watch(
+        &self,
+        _: Request<pb::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        Err(refuse(ErrorCode::Unsupported, "Watch is reserved"))
+    }
+}
+
+impl StorageService {
+    fn position(&self) -> Position {
+        let stream = self.replica.coherence.stream();
+        Position {
+            epoch: stream.epoch,
+            lsn: stream.applied,
+        }
+    }
+}
