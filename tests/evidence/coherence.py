@@ -1,0 +1,217 @@
+"""Is what clients see through cache replicas what was promised, while everything around them breaks?
+
+Each round: readers and writers on a few hot keys of one shard through its replicas, one to three faults,
+then quiet, in which every replica is asked for each key once more: what stayed stale shows. The recorded
+history has to be linearizable for strong reads, keep every session's guarantees and every bound.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aidb.client import Client
+from tests.checkers import bounded, linearizable, session, versions
+from tests.checkers.history import Consistency, Violation
+from tests.evidence import faults, mutant
+from tests.evidence.cluster import ShardCluster
+from tests.evidence.crew import Crew, Work
+from tests.evidence.processes import nap_until
+from tests.evidence.recorder import Record, Session
+from tests.evidence.report import Report, options
+
+KEYS = 4
+WRITERS, READERS = 3, 5
+SECONDS = 2.5
+BOUNDS = (0.15, 0.4, 1.0)
+CALM_BOUND = 0.25
+NETWORK_DELAY = 0.01
+MUTANT_ROUNDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RoundResult:
+    record: Record
+    violations: list[str]
+
+
+class Coherence:
+    """A cluster and its clients, for many rounds."""
+
+    def __init__(self, cluster: ShardCluster, clients: list[Client], rng: random.Random) -> None:
+        self.cluster = cluster
+        self._clients = clients
+        self._rng = rng
+        self._round = 0
+        self._sessions = 0
+
+    def round(self, wanted: list[faults.Fault], counts: Counter[str]) -> RoundResult:
+        """One round with these faults; keys of its own."""
+        self._round += 1
+        keys = [b"round-%d-%d" % (self._round, number) for number in range(KEYS)]
+        for replica in self.cluster.replicas:
+            self.cluster.proxy.delay(replica.name, self._rng.choice([0.0, NETWORK_DELAY, 5 * NETWORK_DELAY]))
+        crew = Crew([*self._workers(keys)])
+        with crew:
+            started = time.monotonic()
+            faults.inject(wanted, started, counts)
+            nap_until(started + SECONDS)
+            self.cluster.wait_whole()
+        record = crew.record()
+        record.merge(self._calm(keys))
+        history = record.operations
+        found: list[Violation] = [
+            *versions.check(history),
+            *linearizable.check(history),
+            *session.check(history),
+            *bounded.check(history),
+        ]
+        return RoundResult(record, [*map(str, found), *record.surprises])
+
+    def hits(self) -> int:
+        """Reads that the replicas answered from their caches, in their present lives."""
+        members = self._clients[0].stats()
+        return sum(members[replica.name]["cache"]["hits"] for replica in self.cluster.replicas)
+
+    def _workers(self, keys: list[bytes]) -> Iterator[tuple[Session, Work]]:
+        for number in range(WRITERS + READERS):
+            first = self._clients[number]
+            # Every other session moves between two clients.
+            clients = [first, self._clients[-1 - number % 2]] if number % 2 else [first]
+            yield self._session(clients), _writing(keys) if number < WRITERS else _reading(keys)
+
+    def _session(self, clients: list[Client]) -> Session:
+        self._sessions += 1
+        return Session(self._sessions, clients, random.Random(self._rng.random()), self.cluster.lease)
+
+    def _calm(self, keys: list[bytes]) -> Record:
+        """Nothing is written any more and the bound has passed: a replica may only have the newest."""
+        time.sleep(CALM_BOUND)
+        quiet = self._session([self._clients[0]])
+        for key in keys:
+            quiet.get(key, Consistency.STRONG)
+        for client in self._clients:  # rendezvous and round robin: all replicas
+            reader = self._session([client])
+            for key in keys * len(self.cluster.replicas):
+                reader.get(key, Consistency.BOUNDED, CALM_BOUND)
+            quiet.record.merge(reader.record)
+        return quiet.record
+
+
+def _writing(keys: list[bytes]) -> Work:
+    def work(session: Session) -> None:
+        key = session.rng.choice(keys)
+        kind = session.rng.random()
+        if kind < 0.55:
+            session.put(key)
+        elif kind < 0.65:
+            session.delete(key)
+        elif kind < 0.75:
+            session.swap(key)
+        else:
+            session.get(key, Consistency.SESSION)
+        time.sleep(session.rng.uniform(0, 0.01))
+
+    return work
+
+
+def _reading(keys: list[bytes]) -> Work:
+    def work(session: Session) -> None:
+        key = session.rng.choice(keys)
+        kind = session.rng.random()
+        if kind < 0.5:
+            session.get(key, Consistency.SESSION)
+        elif kind < 0.75:
+            session.get(key, Consistency.BOUNDED, session.rng.choice(BOUNDS))
+        elif kind < 0.85:
+            session.get(key, Consistency.EVENTUAL)
+        elif kind < 0.95:
+            session.get(key, Consistency.STRONG)
+        else:
+            session.put(key)
+        time.sleep(session.rng.uniform(0, 0.005))
+
+    return work
+
+
+@contextmanager
+def running(rng: random.Random, environment: Mapping[str, str] | None = None) -> Iterator[Coherence]:
+    """A cluster with its clients; all gone at the end."""
+    with ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aidb-coherence-")))
+        cluster = stack.enter_context(ShardCluster(root, rng, node_environment=environment))
+        # Two more than sessions: those that sessions move to.
+        clients = [
+            stack.enter_context(cluster.connect("round_robin" if number % 2 else "rendezvous"))
+            for number in range(WRITERS + READERS + 2)
+        ]
+        yield Coherence(cluster, clients, rng)
+
+
+def run(rounds: int, seed: int, report: Report) -> None:
+    """The product as it is: no violation is expected."""
+    rng = random.Random(seed)
+    with running(rng) as coherence:
+        for _ in range(rounds):
+            wanted = faults.draw(coherence.cluster, rng, SECONDS)
+            result = coherence.round(wanted, report.numbers)
+            report.round(describe(wanted, result), result.violations)
+            _count(report.numbers, result.record)
+        report.numbers["replica_hits"] = coherence.hits()
+
+
+def rounds_to_catch(fault: str, overlay: Path, seed: int, most: int = MUTANT_ROUNDS) -> int:
+    """Rounds until the checkers catch this defect; 0 = they did not within ``most`` rounds."""
+    rng = random.Random(seed)
+    with running(rng, mutant.environment(overlay, fault)) as coherence:
+        for number in range(1, most + 1):
+            wanted = faults.draw(coherence.cluster, rng, SECONDS)
+            result = coherence.round(wanted, Counter())
+            print(
+                f"mutant {fault} {describe(wanted, result)} violations={len(result.violations)}", flush=True
+            )
+            if result.violations:
+                print(f"  caught: {result.violations[0]}", flush=True)
+                return number
+    return 0
+
+
+def describe(wanted: list[faults.Fault], result: RoundResult) -> str:
+    """For the log."""
+    did = ",".join(f"{fault.name}:{fault.lasts:.2f}s" for fault in wanted)
+    return (
+        f"faults={did} operations={len(result.record.operations)} unknown={result.record.counts['unknown']}"
+    )
+
+
+def _count(numbers: Counter[str], record: Record) -> None:
+    for name in ("acknowledged", "unknown", "failed_reads", "failed_writes"):
+        numbers[name] += record.counts[name]
+    for consistency in Consistency:
+        numbers[f"{consistency}_reads"] += record.counts[f"{consistency}_reads"]
+
+
+def main() -> int:
+    """Exit code 0 only when nothing was violated and every mutant was caught."""
+    asked = options("coherence")
+    report = Report("coherence", asked.seed)
+    started = time.monotonic()
+    overlay = mutant.build()
+    run(asked.rounds, asked.seed, report)
+    needed = {fault: rounds_to_catch(fault, overlay, asked.seed) for fault in mutant.FAULTS}
+    caught = sum(1 for rounds in needed.values() if rounds)
+    told = {f"{fault}_caught_in_round": rounds for fault, rounds in needed.items()}
+    mutants = f"{caught}/{len(needed)}"
+    print(report.last_line(mutants_caught=mutants, **told, seconds=round(time.monotonic() - started)))
+    return report.exit_code(asked.rounds, holds=caught == len(needed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
