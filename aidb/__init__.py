@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from aidb.client import Client
 
 __all__ = [
+    "SLOT_COUNT",
     "AidbError",
     "BatchResult",
     "BatchTooLarge",
@@ -121,7 +122,6 @@ __all__ = [
     "RegistrationRefused",
     "RequestError",
     "Retry",
-    "SLOT_COUNT",
     "Scan",
     "Seconds",
     "SecurityError",

@@ -107,7 +107,7 @@ class Description:
         ):
             if wanted is not None and wanted != present:
                 raise Refused(
-                    f"the cluster in {data} was made with {option} {present}, not {wanted}: leave {option} out, "
+                    f"the cluster in {data} was made with {option} {present}, not {wanted}: leave it out, "
                     "or make another cluster with --data DIR"
                 )
 

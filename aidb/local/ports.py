@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import random
 import socket
 from collections.abc import Iterable
@@ -63,7 +62,7 @@ def require_free(ports: Iterable[tuple[str, int]]) -> None:
     for name, port in ports:
         if not is_free(port):
             raise Refused(
-                f"port {port} (for {name}) is in use{_holder(port)}: stop that program, or start with --port N"
+                f"port {port} (for {name}) is in use{_holder(port)}: stop that program, or use --port N"
             )
 
 

@@ -14,7 +14,7 @@ from aidb.local.layout import write_atomically
 
 @dataclass(frozen=True, slots=True)
 class ChildState:
-    """``pid`` 0 = not running. ``exit_code`` of the last end, negative = the signal; None = it never ended."""
+    """``pid`` 0 = not running. ``exit_code`` of the last end: negative = the signal, None = never ended."""
 
     pid: int
     restarts: int

@@ -29,10 +29,13 @@ class NodeProcess:
         *arguments: str,
         listen: str = "127.0.0.1:0",
         shard: int = 0,
+        role: str = "primary",
+        name: str = "",
     ) -> None:
-        command = [sys.executable, "-m", "aidb_node", "primary"]
-        command += ["--coordinator", coordinator, "--name", f"shard-{shard}-primary", "--shard", str(shard)]
-        command += ["--listen", listen, "--data", str(data), *arguments]
+        command = [sys.executable, "-m", "aidb_node", role, "--coordinator", coordinator]
+        command += ["--name", name or f"shard-{shard}-{role}", "--listen", listen, *arguments]
+        command += ["--shard", str(shard)] if role != "router" else []
+        command += ["--data", str(data)] if role == "primary" else []
         self.log = data.parent / f"{data.name}.log"
         with self.log.open("a") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
