@@ -20,8 +20,11 @@ use crate::table::{Table, TableWriter};
 const IDLE: Duration = Duration::from_secs(3600);
 
 pub(crate) fn run(shared: &Shared) -> Result<()> {
-    while !shared.closing.load(Ordering::Acquire) {
+    loop {
         let seen = shared.events.seen();
+        if shared.closing.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let oldest = shared.view().full.last().cloned();
         let Some(memtable) = oldest else {
             shared.events.wait(seen, IDLE);
@@ -39,7 +42,6 @@ pub(crate) fn run(shared: &Shared) -> Result<()> {
             flushed?;
         }
     }
-    Ok(())
 }
 
 fn flush(shared: &Shared, memtable: &Arc<Memtable>) -> Result<()> {

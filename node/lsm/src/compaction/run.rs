@@ -18,8 +18,11 @@ use crate::version::Version;
 const IDLE: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(shared: &Shared) -> Result<()> {
-    while !shared.closing.load(Ordering::Acquire) {
+    loop {
         let seen = shared.events.seen();
+        if shared.closing.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let requested = shared.compactions.asked();
         let version = Arc::clone(&shared.view().version);
         let shape = picker::shape(&version);
@@ -53,7 +56,6 @@ pub(crate) fn run(shared: &Shared) -> Result<()> {
             shared.events.wait(shared.events.seen(), Events::LOOK_AGAIN);
         }
     }
-    Ok(())
 }
 
 fn compact(shared: &Shared, version: &Version, task: &Task) -> Result<()> {

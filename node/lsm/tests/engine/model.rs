@@ -23,8 +23,11 @@ fn key(random: &mut StdRng) -> Vec<u8> {
 }
 
 fn live(model: &Expiring, now_ms: u64) -> Model {
-    let live = model.iter().filter(|(_, (_, expiry))| *expiry == 0 || *expiry > now_ms);
-    live.map(|(key, (value, _))| (key.clone(), value.clone())).collect()
+    let live = model
+        .iter()
+        .filter(|(_, (_, expiry))| *expiry == 0 || *expiry > now_ms);
+    live.map(|(key, (value, _))| (key.clone(), value.clone()))
+        .collect()
 }
 
 fn check_range(snapshot: &Snapshot, model: &Model, random: &mut StdRng) {
@@ -117,7 +120,10 @@ fn run(sync: SyncMode, mut random: StdRng) {
     assert_eq!(store.verify().unwrap().damage, []);
     store.compact().unwrap();
     let stats = store.stats();
-    assert!(stats.levels.iter().skip(1).any(|(files, _)| *files > 1), "{stats:?}");
+    assert!(
+        stats.levels.iter().skip(1).any(|(files, _)| *files > 1),
+        "{stats:?}"
+    );
 }
 
 #[test]

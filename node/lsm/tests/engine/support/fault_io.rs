@@ -69,9 +69,15 @@ impl FaultIo {
         for dir in &state.dirs {
             // A rename or removal that was not synced may have reached the disk all the same.
             let kept = loss == Loss::Some && random.random();
-            let names = if kept { &state.names } else { &state.durable_names };
+            let names = if kept {
+                &state.names
+            } else {
+                &state.durable_names
+            };
             let within = names.iter().filter(|(path, _)| path.parent() == Some(dir));
-            after.names.extend(within.map(|(path, id)| (path.clone(), *id)));
+            after
+                .names
+                .extend(within.map(|(path, id)| (path.clone(), *id)));
         }
         for id in after.names.values() {
             let file = &state.files[id];
@@ -295,9 +301,16 @@ impl Io for FaultIo {
         let mut state = self.state();
         state.call("sync_dir", dir)?;
         let state = &mut *state;
-        state.durable_names.retain(|path, _| path.parent() != Some(dir));
-        let within = state.names.iter().filter(|(path, _)| path.parent() == Some(dir));
-        state.durable_names.extend(within.map(|(path, id)| (path.clone(), *id)));
+        state
+            .durable_names
+            .retain(|path, _| path.parent() != Some(dir));
+        let within = state
+            .names
+            .iter()
+            .filter(|(path, _)| path.parent() == Some(dir));
+        state
+            .durable_names
+            .extend(within.map(|(path, id)| (path.clone(), *id)));
         Ok(())
     }
 
