@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 import aidb
+from aidb.client import Client
 from aidb.local.ports import free_ports
 from tests.evidence.processes import Program
 from tests.evidence.proxy import Proxy, connected_from
@@ -85,8 +86,9 @@ class ShardCluster:
             words = [f"{program.name}: {program.last_words()}" for program in (self.primary, *self.replicas)]
             raise NotWhole(f"{problem}; " + "; ".join(words))
 
-    def connect(self, balance: aidb.ReadBalance) -> aidb.client.Client:
-        return aidb.connect(self.address, balance=balance, timeout=self.lease * 4, retry=RETRY)
+    def connect(self, balance: aidb.ReadBalance, patience: float) -> Client:
+        """A client whose calls may take ``patience`` leases; with little, some outcomes stay unknown."""
+        return aidb.connect(self.address, balance=balance, timeout=self.lease * patience, retry=RETRY)
 
     def _start(self) -> None:
         self.coordinator.start()

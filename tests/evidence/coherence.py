@@ -33,6 +33,7 @@ SECONDS = 2.5
 BOUNDS = (0.15, 0.4, 1.0)
 CALM_BOUND = 0.25
 NETWORK_DELAY = 0.01
+PATIENCE = (4.0, 0.3, 0.1)
 MUTANT_ROUNDS = 20
 
 
@@ -149,7 +150,9 @@ def running(rng: random.Random, environment: Mapping[str, str] | None = None) ->
         cluster = stack.enter_context(ShardCluster(root, rng, node_environment=environment))
         # Two more than sessions: those that sessions move to.
         clients = [
-            stack.enter_context(cluster.connect("round_robin" if number % 2 else "rendezvous"))
+            stack.enter_context(
+                cluster.connect(("rendezvous", "round_robin")[number % 2], PATIENCE[number % 3])
+            )
             for number in range(WRITERS + READERS + 2)
         ]
         yield Coherence(cluster, clients, rng)

@@ -127,9 +127,11 @@ class Restart:
 
     def _wait_back(self, killed: list[str], before: dict[str, Process]) -> str:
         """What is still missing after WHOLE_SECONDS, or nothing."""
+        end = time.monotonic() + WHOLE_SECONDS
+        while any(before[name].alive for name in killed) and time.monotonic() < end:
+            time.sleep(0.01)
         if "supervisor" in killed:
             self._cluster.start(owned=False)
-        end = time.monotonic() + WHOLE_SECONDS
         while True:
             now = self._pids()
             away = [name for name in killed if name not in now or now[name] == before[name]]

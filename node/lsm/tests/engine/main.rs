@@ -8,7 +8,6 @@ mod disk_full;
 mod epoch;
 mod gate;
 mod group_commit;
-mod io_faults;
 mod model;
 mod opening;
 mod poison;

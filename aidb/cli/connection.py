@@ -1,0 +1,71 @@
+"""Where the cluster is, and calls to its coordinator."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from aidb.cli.exits import Exit, Failure
+
+if TYPE_CHECKING:
+    from aidb.client import Client
+    from aidb.v1.cluster_pb2_grpc import CoordinationStub
+
+DEFAULT_ADDRESS = "127.0.0.1:7400"
+
+
+def find_address(given: str | None) -> str:
+    """The flag, else ``$AIDB_ADDRESS``, else the cluster in ``$AIDB_DATA`` or ``./.aidb``, else the
+    default.
+    """
+    if given or (given := os.environ.get("AIDB_ADDRESS")):
+        return given
+    from aidb.local.description import load
+    from aidb.local.layout import Layout, default_data
+
+    layout = Layout.at(default_data())
+    description = load(layout) if layout.description.exists() else None
+    return DEFAULT_ADDRESS if description is None else description.coordinator
+
+
+@contextmanager
+def connected(address: str | None, timeout: float) -> Iterator[Client]:
+    """A client for the command's duration."""
+    import aidb
+
+    with aidb.connect(find_address(address), timeout=timeout) as client:
+        yield client
+
+
+@contextmanager
+def coordination(address: str) -> Iterator[CoordinationStub]:
+    """Calls to the coordinator at ``address``.
+
+    Raises:
+        Failure: it does not answer, or the address is another program's.
+    """
+    import grpc
+
+    from aidb.v1.cluster_pb2_grpc import CoordinationStub
+
+    with grpc.insecure_channel(address) as channel:
+        try:
+            yield CoordinationStub(channel)
+        except grpc.RpcError as error:
+            raise _failure(address, error) from error
+
+
+def _failure(address: str, error: Exception) -> Failure:
+    import grpc
+
+    assert isinstance(error, grpc.Call)
+    status = error.code()
+    if status is grpc.StatusCode.UNIMPLEMENTED:
+        return Failure(f"{address} is not the coordinator: name it with --address", Exit.BAD_INPUT)
+    if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        return Failure(
+            f"the coordinator at {address} does not answer: is the cluster up? (aidb up)", Exit.UNAVAILABLE
+        )
+    return Failure(f"{address}: {error.details() or status.name}")
