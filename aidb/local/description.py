@@ -2,7 +2,7 @@
 life.
 
 {"format": 1, "cluster_uid": "...", "shards": 3, "replicas": 2, "sync": "group", "ephemeral": false,
- "ports": {"coordinator": 7400, "router-0": 7401, "shard-0-primary": 7402, ...}}
+ "ports": {"coordinator": 7400, "shard-0-primary": 7401, ...}}
 """
 
 from __future__ import annotations
@@ -116,7 +116,6 @@ def member_names(shards: int, replicas: int) -> list[str]:
     """Every program's name, in the order of the ports."""
     return [
         "coordinator",
-        "router-0",
         *(f"shard-{shard}-primary" for shard in range(shards)),
         *(f"shard-{shard}-replica-{number}" for shard in range(shards) for number in range(replicas)),
     ]
