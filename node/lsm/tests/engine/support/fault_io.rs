@@ -27,7 +27,6 @@ struct State {
     locks: BTreeSet<PathBuf>,
     space: Option<u64>,
     inject: Option<Box<Inject>>,
-    calls: u64,
 }
 
 #[derive(Clone, Default)]
@@ -137,10 +136,6 @@ impl FaultIo {
         self.state().used()
     }
 
-    pub fn calls(&self) -> u64 {
-        self.state().calls
-    }
-
     pub fn paths(&self) -> Vec<PathBuf> {
         self.state().names.keys().cloned().collect()
     }
@@ -201,7 +196,6 @@ impl Change {
 
 impl State {
     fn call(&mut self, op: &'static str, path: &Path) -> io::Result<()> {
-        self.calls += 1;
         let fault = self.inject.as_mut().and_then(|inject| inject(op, path));
         fault.map_or(Ok(()), Err)
     }
