@@ -184,8 +184,9 @@ fn a_flipped_bit_in_a_table_is_found() {
                 Ok(store) => {
                     answers_are_right_or_errors(&store, &model);
                     let damage = store.verify().unwrap().damage;
-                    assert_eq!(damage.len(), 1, "byte {at} of {}", path.display());
-                    assert_eq!(damage[0].file, *path);
+                    // A damaged index is reported with the blocks that it misplaces.
+                    assert!(!damage.is_empty(), "byte {at} of {}", path.display());
+                    assert!(damage.iter().all(|found| found.file == *path), "{damage:?}");
                     assert!(store.stats().poisoned.is_some());
                     found += 1;
                 }
