@@ -184,9 +184,10 @@ fn a_flipped_bit_in_a_table_is_found() {
                 Ok(store) => {
                     answers_are_right_or_errors(&store, &model);
                     let damage = store.verify().unwrap().damage;
-                    // A damaged index is reported with the blocks that it misplaces.
-                    assert!(!damage.is_empty(), "byte {at} of {}", path.display());
-                    assert!(damage.iter().all(|found| found.file == *path), "{damage:?}");
+                    assert!(
+                        damage.iter().any(|found| found.file == *path),
+                        "byte {at}: {damage:?}"
+                    );
                     assert!(store.stats().poisoned.is_some());
                     found += 1;
                 }
