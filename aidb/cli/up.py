@@ -115,7 +115,7 @@ def _welcome(cluster: LocalCluster, seconds: float, started: bool) -> None:
     output.note(
         f"{what}: {description.shards} shards, {description.replicas} replicas each; "
         f"data in {root}, {lasting}\n"
-        f"  coordinator {description.coordinator}\n"
+        f"  coordinator {description.coordinator}, router {description.address('router-0')}\n"
         "try:\n"
         f"  export AIDB_ADDRESS={description.coordinator}\n"
         "  aidb put greeting hello && aidb get greeting\n"

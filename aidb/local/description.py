@@ -116,6 +116,7 @@ def member_names(shards: int, replicas: int) -> list[str]:
     """Every program's name, in the order of the ports."""
     return [
         "coordinator",
+        "router-0",
         *(f"shard-{shard}-primary" for shard in range(shards)),
         *(f"shard-{shard}-replica-{number}" for shard in range(shards) for number in range(replicas)),
     ]

@@ -4,6 +4,7 @@
 
 pub mod primary;
 pub mod replica;
+pub mod router;
 pub mod serve;
 
 #[cfg(feature = "python")]

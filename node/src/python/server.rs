@@ -12,6 +12,7 @@ use super::failure::{of_engine, of_start, of_status};
 use super::store::sync_mode;
 use crate::primary::{Primary, PrimaryOptions};
 use crate::replica::Replica;
+use crate::router::Router;
 use crate::serve::{self, Host, Identity, Limits, Registration, Role, ServeOptions};
 
 /// A primary, replica or router. It answers from its construction on: STARTING until `begin`.
@@ -96,6 +97,19 @@ impl Server {
         py.detach(|| {
             let role: Arc<dyn Role> = Arc::new(Replica::new(cache_bytes as u64));
             let options = common.options(pb::Role::Replica, shard, String::new());
+            let host = Host::start(&options, role).map_err(|error| of_start(&error))?;
+            Ok(Self {
+                host,
+                primary: None,
+            })
+        })
+    }
+
+    #[staticmethod]
+    fn router(py: Python<'_>, common: Common) -> PyResult<Self> {
+        py.detach(|| {
+            let options = common.options(pb::Role::Router, 0, String::new());
+            let role: Arc<dyn Role> = Arc::new(Router::default());
             let host = Host::start(&options, role).map_err(|error| of_start(&error))?;
             Ok(Self {
                 host,

@@ -1,0 +1,69 @@
+//! A router: the whole cluster behind one address, for clients without an SDK.
+//!
+//! `route` says where a request goes, by one view from its start to its end; `upstream` carries it there and acts on
+//! failures by the clients' table of decisions; `items` and `batch` split, `scan` and `merge` merge; `storage` is the service. It holds no data
+//! and no session: the caller's token goes to the shards and the shards' tokens come back merged.
+//!
+//! Reads try another member; `Moved` is followed; nothing else is tried again here. A router that repeated what clients
+//! repeat themselves would multiply load just when there is too much of it, and a write whose outcome is unknown is
+//! never sent twice (V6).
+
+mod batch;
+mod items;
+mod merge;
+mod route;
+mod scan;
+mod storage;
+mod upstream;
+
+use std::sync::{Arc, OnceLock};
+
+use aidb_client::pb;
+use aidb_client::pb::storage_server::StorageServer;
+use tokio::sync::Semaphore;
+use tonic::Status;
+use tonic::service::RoutesBuilder;
+
+use crate::serve::{Grant, Node, Report, Role};
+use storage::StorageService;
+
+#[derive(Default)]
+pub struct Router {
+    /// Of all serving threads together.
+    scans: OnceLock<Arc<Semaphore>>,
+}
+
+#[tonic::async_trait]
+impl Role for Router {
+    fn routes(self: Arc<Self>, node: &Arc<Node>, routes: &mut RoutesBuilder) {
+        let most = node.limits.scans;
+        let scans = self.scans.get_or_init(|| Arc::new(Semaphore::new(most)));
+        let message = node.limits.message_bytes();
+        routes.add_service(
+            StorageServer::new(StorageService::new(node, scans))
+                .max_decoding_message_size(message)
+                .max_encoding_message_size(message),
+        );
+    }
+
+    fn begin(&self, _node: &Arc<Node>, _grant: &Grant) -> Result<(), Status> {
+        Ok(())
+    }
+
+    async fn run(self: Arc<Self>, node: Arc<Node>) {
+        node.stopping().await;
+    }
+
+    fn report(&self) -> Report {
+        Report {
+            healthy: true,
+            ..Report::default()
+        }
+    }
+
+    fn stats(&self) -> pb::GetStatsResponse {
+        pb::GetStatsResponse::default()
+    }
+
+    fn stop(&self) {}
+}

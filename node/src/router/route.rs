@@ -1,0 +1,208 @@
+//! Where a request goes. No I/O.
+
+use std::collections::VecDeque;
+
+use aidb_client::balance::rendezvous_order;
+use aidb_client::call::no_primary;
+use aidb_client::error::refuse;
+use aidb_client::pb::{self, Consistency, ErrorCode};
+use aidb_client::{Token, View, slot_of};
+use tonic::Status;
+
+use crate::serve::Node;
+
+/// A member to ask, and the shard that it is asked about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Target {
+    pub shard: u32,
+    pub address: String,
+}
+
+/// Where `slot` is written, and read by whoever asks for the newest.
+pub fn primary(view: &View, slot: u16) -> Result<Target, Status> {
+    let shard = view.owner(slot).ok_or_else(|| {
+        let message = format!("slot {slot} is served by no shard yet; retry in a moment");
+        refuse(ErrorCode::ShardUnavailable, message)
+    })?;
+    match view.primary_address(shard) {
+        Some(address) => Ok(Target {
+            shard,
+            address: address.into(),
+        }),
+        None => Err(no_primary(shard)),
+    }
+}
+
+/// Whom to ask for `key`, in this order: its replicas, then the primary; only the primary for strong reads.
+pub fn readers(
+    view: &View,
+    key: &[u8],
+    consistency: Consistency,
+) -> Result<VecDeque<Target>, Status> {
+    let slot = slot_of(key);
+    let primary = primary(view, slot);
+    if consistency == Consistency::Strong {
+        return Ok([primary?].into());
+    }
+    let Some(shard) = view.owner(slot) else {
+        return Ok([primary?].into());
+    };
+    let mut targets: VecDeque<Target> = rendezvous_order(view.readable_replicas(shard), key)
+        .into_iter()
+        .map(|replica| Target {
+            shard,
+            address: replica.address.clone(),
+        })
+        .collect();
+    match primary {
+        Ok(primary) => targets.push_back(primary),
+        Err(nobody) if targets.is_empty() => return Err(nobody),
+        Err(_) => {}
+    }
+    Ok(targets)
+}
+
+/// Where a `Moved` answer points; None when it names no address.
+pub fn moved_to(error: &pb::Error) -> Option<Target> {
+    let route = error.moved.as_ref()?;
+    (!route.address.is_empty()).then(|| Target {
+        shard: route.shard,
+        address: route.address.clone(),
+    })
+}
+
+/// The caller's header, as each shard is to see it.
+pub struct Caller {
+    header: pb::RequestHeader,
+    token: Token,
+}
+
+impl Caller {
+    pub fn of(header: Option<pb::RequestHeader>, view: &View) -> Result<Self, Status> {
+        let mut header = header.unwrap_or_default();
+        header.topology_version = header.topology_version.max(view.version());
+        let token = Token::decode(&header.token)
+            .map_err(|error| refuse(ErrorCode::TokenInvalid, error.to_string()))?;
+        Ok(Self { header, token })
+    }
+
+    pub fn consistency(&self) -> Consistency {
+        self.header.consistency()
+    }
+
+    pub fn request_id(&self) -> Option<&pb::RequestId> {
+        self.header.request_id.as_ref()
+    }
+
+    /// With the token's entry of that shard alone.
+    pub fn header_for(&self, shard: u32) -> pb::RequestHeader {
+        let mut header = self.header.clone();
+        if !header.token.is_empty() {
+            header.token = self.token.only(shard).encode();
+        }
+        header
+    }
+}
+
+/// The answers' headers as one: tokens merged; LSN and shard only while one shard answered.
+pub fn merged(
+    node: &Node,
+    view: &View,
+    parts: impl IntoIterator<Item = pb::ResponseHeader>,
+) -> pb::ResponseHeader {
+    let mut parts = parts.into_iter();
+    let Some(mut merged) = parts.next() else {
+        return node.response_header(view, 0, pb::ServedBy::Unknown);
+    };
+    let mut token = Token::decode(&merged.token).unwrap_or_default();
+    for part in parts {
+        token.merge(&Token::decode(&part.token).unwrap_or_default());
+        if part.shard != merged.shard || part.lsn != merged.lsn {
+            (merged.shard, merged.lsn) = (0, 0);
+        }
+        if part.served_by != merged.served_by {
+            merged.set_served_by(pb::ServedBy::Forward);
+        }
+        merged.topology_version = merged.topology_version.max(part.topology_version);
+    }
+    merged.token = token.encode();
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(name: &str) -> pb::Member {
+        pb::Member {
+            name: name.into(),
+            address: format!("{name}:1"),
+            ..Default::default()
+        }
+    }
+
+    /// Shard 0 has every slot.
+    fn view(primary: Option<pb::Member>, replicas: &[&str]) -> View {
+        View::new(pb::ClusterView {
+            topology: Some(pb::Topology {
+                slot_owners: vec![0; 2 * 16384].into(),
+                shards: vec![pb::Shard {
+                    primary,
+                    replicas: replicas.iter().map(|name| member(name)).collect(),
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }),
+            ..Default::default()
+        })
+    }
+
+    fn addresses(view: &View, consistency: Consistency) -> Vec<String> {
+        let targets = readers(view, b"k", consistency).unwrap();
+        targets.into_iter().map(|target| target.address).collect()
+    }
+
+    #[test]
+    fn replicas_are_read_first_and_the_newest_from_the_primary() {
+        let view = view(Some(member("p")), &["a", "b"]);
+        let mut order = addresses(&view, Consistency::Session);
+        assert_eq!(order.pop().unwrap(), "p:1");
+        order.sort();
+        assert_eq!(order, ["a:1", "b:1"]);
+        assert_eq!(addresses(&view, Consistency::Strong), ["p:1"]);
+    }
+
+    #[test]
+    fn without_a_primary_caches_still_answer() {
+        assert_eq!(
+            addresses(&view(None, &["a"]), Consistency::Eventual),
+            ["a:1"]
+        );
+        assert!(readers(&view(None, &["a"]), b"k", Consistency::Strong).is_err());
+        assert!(readers(&view(None, &[]), b"k", Consistency::Session).is_err());
+        assert!(readers(&View::default(), b"k", Consistency::Session).is_err());
+    }
+
+    #[test]
+    fn a_shard_sees_its_own_entry_of_the_token() {
+        let at = |lsn| aidb_client::Position { epoch: 1, lsn };
+        let mut token = Token::of(1, at(5), 2);
+        token.merge(&Token::of(2, at(9), 2));
+        let header = pb::RequestHeader {
+            token: token.encode(),
+            topology_version: 7,
+            ..Default::default()
+        };
+        let caller = Caller::of(Some(header), &View::default()).unwrap();
+        let sent = caller.header_for(2);
+        assert_eq!(Token::decode(&sent.token), Ok(Token::of(2, at(9), 2)));
+        assert_eq!(sent.topology_version, 7);
+        let none = Caller::of(None, &View::default()).unwrap().header_for(2);
+        assert!(none.token.is_empty());
+        let damaged = pb::RequestHeader {
+            token: vec![0xff; 3].into(),
+            ..Default::default()
+        };
+        assert!(Caller::of(Some(damaged), &View::default()).is_err());
+    }
+}
