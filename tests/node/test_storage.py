@@ -321,3 +321,10 @@ def test_a_checkpoint_is_a_store_of_its_own(primary: NodeProcess, keys: Keys) ->
     for name in ("one", "../up", "", ".hidden"):
         refused = refusal(lambda name=name: primary.node.Checkpoint(node_pb.CheckpointRequest(name=name)))  # type: ignore[misc]
         assert refused.code == common.INVALID_ARGUMENT
+
+
+def test_a_damaged_session_token_is_refused(primary: NodeProcess, keys: Keys) -> None:
+    damaged = header(token=b"\xff\xff\xff")
+    key = keys.fresh()
+    assert refusal(lambda: get(primary, key, header=damaged)).code == common.TOKEN_INVALID
+    assert refusal(lambda: put(primary, key, b"v", header=damaged)).code == common.TOKEN_INVALID

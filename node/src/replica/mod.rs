@@ -10,6 +10,8 @@ mod demand;
 mod faults;
 mod flights;
 mod forward;
+#[cfg(test)]
+mod model;
 mod storage;
 mod stream;
 mod subscription;

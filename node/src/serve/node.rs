@@ -5,6 +5,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use aidb_client::Token;
 use aidb_client::error::refuse;
 use aidb_client::pb::{self, ErrorCode};
 use tokio::sync::{Notify, watch};
@@ -92,14 +93,17 @@ impl Node {
         self.admission.admit(header, request.metadata(), bytes)
     }
 
-    /// The view to answer by: at least as new as what the client routed by (M10).
+    /// The view to answer by: at least as new as what the client routed by and what its session has seen (M10, C5).
     pub async fn view_for(
         &self,
         header: Option<&pb::RequestHeader>,
         admitted: &Admitted,
     ) -> Result<Arc<View>, Status> {
         let view = self.topology.view();
-        let wanted = header.map_or(0, |header| header.topology_version);
+        let wanted = match header {
+            Some(header) => header.topology_version.max(seen_by(&header.token)?),
+            None => 0,
+        };
         if view.version() >= wanted {
             return Ok(view);
         }
@@ -133,10 +137,10 @@ impl Node {
         if self.lease.holds(now) {
             return Ok(());
         }
-        let age = self.lease.age_ms(now);
+        // No figure in it: as a reason of health it has to stay the same from beat to beat.
         Err(refuse(
             ErrorCode::NoLease,
-            format!("the newest evidence of ownership is {age} ms old; retry in a moment"),
+            "the evidence of ownership is too old: the coordinator has not renewed the lease; retry in a moment",
         ))
     }
 
@@ -258,6 +262,13 @@ impl Node {
         self.skewed
             .store(skew > self.clock_bound_ms(), Ordering::Release);
     }
+}
+
+/// The topology that a session has seen.
+fn seen_by(token: &[u8]) -> Result<u64, Status> {
+    Token::decode(token)
+        .map(|token| token.topology_version)
+        .map_err(|damaged| refuse(ErrorCode::TokenInvalid, damaged.to_string()))
 }
 
 /// The formats this build reads and writes.
