@@ -33,7 +33,7 @@ Consistency = Literal["session", "strong", "eventual"] | Bounded
 
 
 def bounded(seconds: float) -> Bounded:
-    """``consistency=bounded(0.5)``: reads that are never staler than half a second."""
+    """``consistency=bounded(0.5)``: session reads that are never staler than half a second."""
     return Bounded(seconds)
 
 

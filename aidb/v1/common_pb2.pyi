@@ -47,8 +47,9 @@ class _ConsistencyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Consisten
     CONSISTENCY_STRONG: _Consistency.ValueType  # 1
     """from the primary"""
     CONSISTENCY_BOUNDED: _Consistency.ValueType  # 2
-    """never staler than staleness_bound_ms"""
+    """session, and never staler than staleness_bound_ms"""
     CONSISTENCY_EVENTUAL: _Consistency.ValueType  # 3
+    """whatever a cache has: the token is not asked"""
 
 class Consistency(_Consistency, metaclass=_ConsistencyEnumTypeWrapper): ...
 
@@ -57,8 +58,9 @@ CONSISTENCY_SESSION: Consistency.ValueType  # 0
 CONSISTENCY_STRONG: Consistency.ValueType  # 1
 """from the primary"""
 CONSISTENCY_BOUNDED: Consistency.ValueType  # 2
-"""never staler than staleness_bound_ms"""
+"""session, and never staler than staleness_bound_ms"""
 CONSISTENCY_EVENTUAL: Consistency.ValueType  # 3
+"""whatever a cache has: the token is not asked"""
 Global___Consistency: _TypeAlias = Consistency  # noqa: Y015
 
 class _Durability:

@@ -12,7 +12,8 @@ use crate::serve::View;
 
 /// None: only the primary may answer. `lease` is the bound of reads that name none (C3).
 ///
-/// A replica that routes by an older topology than the request or its session forwards (C5, M10).
+/// A replica that routes by an older topology than the request or its session forwards (C5, M10). A bounded read keeps
+/// its session's promises as well: the bound is asked for besides. `eventual` asks for neither.
 pub fn demand(
     header: Option<&RequestHeader>,
     view: &View,
@@ -40,7 +41,7 @@ pub fn demand(
             let bound = Duration::from_millis(header.staleness_bound_ms.into());
             Some(Demand {
                 bound_ns: nanos(bound),
-                seen: None,
+                seen: Some(token.position(shard)),
             })
         }
         Consistency::Eventual => Some(Demand {
@@ -98,7 +99,7 @@ mod tests {
             asked(Consistency::Bounded, 20, &token),
             Some(Demand {
                 bound_ns: 20_000_000,
-                seen: None
+                seen: Some(seen)
             })
         );
         assert_eq!(
