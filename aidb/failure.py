@@ -79,7 +79,8 @@ def failure_of_status(
     if status in _REFUSALS:
         error = _REFUSALS[status](text, shard=shard)
         return Failure(ErrorCode(error.code), error)
-    if status == "DEADLINE_EXCEEDED":
+    # CANCELLED is how our servers end a call whose transport deadline passed before ours did.
+    if status in ("DEADLINE_EXCEEDED", "CANCELLED"):
         return Failure(Transport.TIMEOUT, DeadlineExceeded(f"{address} gave no answer in time", shard=shard))
     if any(words in lowered for words in _TOO_LARGE):
         return Failure(ErrorCode.BATCH_TOO_LARGE, BatchTooLarge(text, shard=shard))

@@ -27,7 +27,8 @@ pub fn cause(failed: &Status) -> Cause {
         return Cause::Unreachable;
     }
     match failed.code() {
-        Code::DeadlineExceeded => Cause::Timeout,
+        // Cancelled is how tonic's servers end a call whose deadline has passed.
+        Code::DeadlineExceeded | Code::Cancelled => Cause::Timeout,
         _ if timed_out(failed) => Cause::Timeout,
         Code::InvalidArgument => Cause::Code(ErrorCode::InvalidArgument),
         Code::Unimplemented => Cause::Code(ErrorCode::Unsupported),

@@ -1,6 +1,6 @@
-//! Makes written groups durable and then, in LSN order: raises `synced` (and `visible`), publishes
-//! the records to the tail, answers. It is the only caller of fdatasync on the log, outside of any
-//! lock the committer needs.
+//! Makes written groups durable and then, in LSN order: publishes the records to the tail, raises
+//! `synced` (and `visible`), answers: whoever sees an LSN synced or visible finds its record in the
+//! tail. It is the only caller of fdatasync on the log, outside of any lock the committer needs.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -47,7 +47,8 @@ struct State {
     synced_lsn: u64,
     /// Somebody wants to be told through `events` when `synced_lsn` rose.
     awaited: bool,
-    closed: bool,
+    /// Why nothing is synced any more, once that is so.
+    closed: Option<Error>,
 }
 
 impl SyncQueue {
@@ -71,10 +72,15 @@ impl SyncQueue {
     /// Waits while too much is unsynced: a disk that stalls must not fill the memory.
     pub(crate) fn push(&self, group: Written) {
         let mut state = self.state.lock();
-        while state.bytes > MAX_UNSYNCED_BYTES && !state.closed {
+        while state.bytes > MAX_UNSYNCED_BYTES && state.closed.is_none() {
             state.due = Some(Instant::now());
             self.changed.notify_all();
             self.changed.wait(&mut state);
+        }
+        if let Some(error) = state.closed.clone() {
+            // Another thread failed while the committer wrote this group: nobody would ever answer it.
+            drop(state);
+            return fail(group, &error);
         }
         let now = Instant::now();
         let delay = match self.interval {
@@ -114,8 +120,9 @@ impl SyncQueue {
         }
     }
 
-    pub(crate) fn close(&self) {
-        self.state.lock().closed = true;
+    /// The first reason stays.
+    pub(crate) fn close(&self, why: Error) {
+        self.state.lock().closed.get_or_insert(why);
         self.changed.notify_all();
     }
 
@@ -123,14 +130,14 @@ impl SyncQueue {
         let mut state = self.state.lock();
         loop {
             let due = state.due.is_some_and(|due| due <= Instant::now());
-            if !state.groups.is_empty() && (due || state.closed) {
+            if !state.groups.is_empty() && (due || state.closed.is_some()) {
                 state.bytes = 0;
                 state.due = None;
                 self.changed.notify_all();
                 return Some(std::mem::take(&mut state.groups));
             }
             match state.due {
-                _ if state.closed => return None,
+                _ if state.closed.is_some() => return None,
                 Some(due) => {
                     self.changed.wait_until(&mut state, due);
                 }
@@ -141,7 +148,7 @@ impl SyncQueue {
 
     /// Answers what nobody will sync any more.
     pub(crate) fn fail_all(&self, error: &Error) {
-        self.close();
+        self.close(error.clone());
         for group in std::mem::take(&mut self.state.lock().groups) {
             fail(group, error);
         }
@@ -191,20 +198,21 @@ impl Syncer {
     }
 
     fn finish(&self, groups: VecDeque<Written>) {
-        let before = self.progress.synced();
-        if let Some(last) = groups.back() {
-            self.progress.set_synced(last.last_lsn);
-            if self.mode == SyncMode::Group {
-                self.progress.set_visible(last.last_lsn);
-            }
-        }
+        let Some(last_lsn) = groups.back().map(|group| group.last_lsn) else {
+            return;
+        };
         let mut answers = Vec::new();
         let mut records = Vec::new();
         for group in groups {
             records.extend(group.records);
             answers.extend(group.answers);
         }
+        let before = self.progress.synced();
         self.tail.publish(records);
+        self.progress.set_synced(last_lsn);
+        if self.mode == SyncMode::Group {
+            self.progress.set_visible(last_lsn);
+        }
         for answer in answers {
             answer.run(Ok(()));
         }

@@ -75,7 +75,7 @@ impl Running {
         self.shared.queue.close();
         let mut threads = self.threads.lock();
         join(threads.committer.take());
-        self.shared.sync_queue.close();
+        self.shared.sync_queue.close(Error::Closed);
         join(threads.syncer.take());
         self.shared.segments.close();
         self.shared.closing.store(true, Ordering::Release);

@@ -8,6 +8,7 @@ mod disk_full;
 mod epoch;
 mod gate;
 mod group_commit;
+mod io_faults;
 mod model;
 mod opening;
 mod poison;
