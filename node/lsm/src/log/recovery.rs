@@ -34,9 +34,7 @@ pub(crate) fn recover(
     now_ms: u64,
     replay: &mut dyn FnMut(LogRecord),
 ) -> Result<Recovered> {
-    let names = io.list(dir).at(dir, "list")?;
-    let mut numbers: Vec<u64> = names.iter().filter_map(|name| parse_name(name)).collect();
-    numbers.sort_unstable();
+    let numbers = listed(io, dir)?;
     if let Some(hole) = numbers.windows(2).find(|pair| pair[0] + 1 != pair[1]) {
         let missing = dir.join(file_name(hole[0] + 1));
         return Err(Error::corruption(&missing, 0, "the segment is missing"));
@@ -141,20 +139,42 @@ impl Chain {
 
 /// Reads the log of a running store again: records in memory of which `synced_lsn` is the newest
 /// durable one must all be whole. Returns the number of records and bytes read.
+///
+/// Segments are reused and removed meanwhile, but always the oldest first: while the oldest one
+/// listed is there, none of the others was touched, and only then is a missing record damage.
+///
+/// Errors: `Busy` when the log moved on under each of some attempts.
 pub(crate) fn verify(io: &dyn Io, dir: &Path, synced_lsn: u64) -> Result<(u64, u64)> {
+    for _ in 0..VERIFY_ATTEMPTS {
+        let numbers = listed(io, dir)?;
+        let read = read_chain(io, dir, &numbers, synced_lsn);
+        if read.is_ok() || listed(io, dir)?.first() == numbers.first() {
+            return read;
+        }
+    }
+    Err(Error::Busy)
+}
+
+const VERIFY_ATTEMPTS: usize = 16;
+
+/// The segments' numbers, ascending.
+fn listed(io: &dyn Io, dir: &Path) -> Result<Vec<u64>> {
     let names = io.list(dir).at(dir, "list")?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| parse_name(name)).collect();
     numbers.sort_unstable();
+    Ok(numbers)
+}
+
+fn read_chain(io: &dyn Io, dir: &Path, numbers: &[u64], synced_lsn: u64) -> Result<(u64, u64)> {
     let mut chain = Chain {
         last_lsn: None,
         flushed_lsn: u64::MAX,
     };
     let (mut records, mut bytes) = (0, 0);
     let mut end = (dir.to_path_buf(), 0);
-    for number in numbers {
+    for &number in numbers {
         let path = dir.join(file_name(number));
         let data = match read_file(io, &path) {
-            // Reused or removed meanwhile: only the oldest are.
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => continue,
             data => data?,
         };

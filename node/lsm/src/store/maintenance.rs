@@ -113,7 +113,7 @@ impl Store {
     /// Reads every block and every record again and checks them. Damage is reported, and poisons
     /// the store.
     ///
-    /// Errors: `Io`, `Closed`.
+    /// Errors: `Io`, `Closed`, `Busy` (the log was reused too fast to be read: ask again).
     pub fn verify(&self) -> Result<VerifyReport> {
         let shared = self.open_shared()?;
         let mut report = VerifyReport::default();
