@@ -10,7 +10,9 @@ import typer
 from aidb.cli.parameters import (
     Address,
     Base64,
+    BenchKind,
     Data,
+    FileFormat,
     Format,
     Key,
     Output,
@@ -170,6 +172,80 @@ def scan(
         timeout,
         output is Output.JSON,
     )
+
+
+@app.command("import")
+def import_(
+    file: Annotated[str, typer.Argument(help="a file, or - for standard input", metavar="FILE")],
+    format: Annotated[FileFormat, typer.Option(help="of the file")] = FileFormat.JSONL,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            help="the field that is the key; the value is the whole record (deb822: Package; jsonl: pairs)",
+            show_default=False,
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option(help="records sent together", min=1, max=100_000)] = 2000,
+    strict: Annotated[bool, typer.Option("--strict", help="stop at the first rejected record")] = False,
+    rejects: Annotated[
+        Path | None,
+        typer.Option(
+            help="write rejected records' lines and reasons here", metavar="FILE", show_default=False
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="go on where an interrupted import of FILE stopped")
+    ] = False,
+    address: Address = None,
+    timeout: Timeout = 30.0,
+    output: Format = Output.TABLE,
+) -> None:
+    """Load a file of records. Exit code 6: done, but some records were rejected."""
+    from aidb.cli.importing import Request
+    from aidb.cli.importing import import_file as run
+
+    request = Request(file, format.value, key, batch, strict, rejects, resume)
+    run(request, address, timeout, output is Output.JSON)
+
+
+@app.command()
+def export(
+    file: Annotated[str, typer.Argument(help="a file, or - for standard output", metavar="FILE")],
+    format: Annotated[FileFormat, typer.Option(help="of the file")] = FileFormat.JSONL,
+    key: Annotated[
+        str | None,
+        typer.Option(help="jsonl: write records that were imported with --key", show_default=False),
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="keys that begin with")] = "",
+    ordered: Annotated[bool, typer.Option("--ordered", help="in key order, not slot by slot")] = False,
+    address: Address = None,
+    timeout: Timeout = 30.0,
+    output: Format = Output.TABLE,
+) -> None:
+    """Write all records to a file that import reads back. Exit code 6: some do not fit the format."""
+    from aidb.cli.exporting import export_file as run
+
+    run(file, format.value, key, prefix, ordered, address, timeout, output is Output.JSON)
+
+
+@app.command()
+def bench(
+    kind: Annotated[BenchKind, typer.Argument(help="what to do")] = BenchKind.PUT,
+    keys: Annotated[int, typer.Option(help="how many operations", min=1)] = 100_000,
+    batch: Annotated[int, typer.Option(help="keys of one call", min=1, max=100_000)] = 100,
+    value_size: Annotated[int, typer.Option(help="bytes", min=0, max=16 << 20)] = 100,
+    threads: Annotated[int, typer.Option(help="calls at the same time", min=1, max=64)] = 4,
+    prefix: Annotated[str, typer.Option(help="of the keys")] = "bench-",
+    address: Address = None,
+    timeout: Timeout = 30.0,
+    output: Format = Output.TABLE,
+) -> None:
+    """Measure: rate, latency, and CPU time of clients and servers per key."""
+    from aidb.cli.bench import Load
+    from aidb.cli.bench import bench as run
+
+    load = Load(kind.value, keys, batch, value_size, threads, prefix)
+    run(load, address, timeout, output is Output.JSON)
 
 
 @app.command()

@@ -8,6 +8,15 @@ any I/O but reading the stream given.
 from __future__ import annotations
 
 from aidb.formats.choice import FORMATS, Format, open_format
-from aidb.formats.record import NotExpressible, Position, Record, Rejected
+from aidb.formats.record import BEGINNING, NotExpressible, Position, Record, Rejected
 
-__all__ = ["FORMATS", "Format", "NotExpressible", "Position", "Record", "Rejected", "open_format"]
+__all__ = [
+    "BEGINNING",
+    "FORMATS",
+    "Format",
+    "NotExpressible",
+    "Position",
+    "Record",
+    "Rejected",
+    "open_format",
+]
