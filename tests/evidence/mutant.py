@@ -1,17 +1,19 @@
 """A build of the nodes with deliberate defects, which the coherence run has to catch.
 
-It lies in a directory of its own, `target/faults`, and only programs that are given `environment` load it:
+It lies in a directory of its own, `faults` below cargo's, and only programs that are given `environment` load it:
 the installed module stays sound.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 FAULTS = ("unguarded-fill", "no-resync")
 
 
@@ -22,10 +24,10 @@ def build() -> Path:
         cwd=ROOT,
         check=True,
     )
-    built = ROOT / "target" / "debug" / "libaidb_node.so"
+    built = TARGET / "debug" / "libaidb_node.so"
     if b"AIDB_FAULT" not in built.read_bytes():
         raise RuntimeError(f"{built} has no faults built in: did another build replace it? Run this again")
-    overlay = ROOT / "target" / "faults"
+    overlay = TARGET / "faults"
     package = overlay / "aidb_node"
     shutil.rmtree(overlay, ignore_errors=True)
     package.mkdir(parents=True)
