@@ -58,8 +58,9 @@ def test_pairs_of_any_bytes_come_back(pairs: list[tuple[bytes, bytes, int]]) -> 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_to_their_end(content: bytes) -> None:
-    for name in ("deb822", "jsonl"):
-        found = records(name, content)  # type: ignore[arg-type]
+    names: tuple[FormatName, ...] = ("deb822", "jsonl")
+    for name in names:
+        found = records(name, content)
         if found:
             assert found[-1].end.offset <= len(content)
 

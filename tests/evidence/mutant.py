@@ -1,7 +1,7 @@
 """A build of the nodes with deliberate defects, which the coherence run has to catch.
 
-It lies in a directory of its own, `faults` below cargo's, and only programs that are given `environment` load it:
-the installed module stays sound.
+It lies in a directory of its own, `faults` below cargo's, and only programs that are given `environment`
+load it: the installed module stays sound.
 """
 
 from __future__ import annotations

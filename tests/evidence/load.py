@@ -1,0 +1,96 @@
+"""A million puts through the client's batches into three shards with two replicas each: the rate, and the CPU
+time of the servers per key.
+
+``--rounds`` counts thousands of keys. The figures are what they are: only a lost key is a violation.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import aidb
+from aidb.client import Client
+from aidb.local.cluster import LocalCluster
+from aidb.local.description import Wish
+from tests.evidence.report import Report, options
+from tests.evidence.status import wait_whole
+
+SHARDS, REPLICAS = 3, 2
+BATCH, VALUE_BYTES, THREADS = 1000, 100, 2
+WHOLE_SECONDS = 60.0
+
+
+def cpu_us(client: Client) -> Counter[str]:
+    """CPU time of the servers so far, by role."""
+    spent: Counter[str] = Counter()
+    for stats in client.stats().values():
+        spent[stats["role"]] += stats["cpu_us"]
+    return spent
+
+
+def put_all(client: Client, thousands: int, seed: int) -> None:
+    def put(thread: int) -> None:
+        rng = random.Random(seed + thread)
+        for number in range(thread, thousands, THREADS):
+            value = rng.randbytes(VALUE_BYTES)
+            keys = range(number * BATCH, (number + 1) * BATCH)
+            client.put_many([(b"key-%09d" % key, value) for key in keys]).raise_for_errors()
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for done in [pool.submit(put, thread) for thread in range(THREADS)]:
+            done.result()
+
+
+def missing(client: Client, thousands: int) -> int:
+    """Keys that are not there, by a scan of all."""
+    found = sum(1 for _ in client.scan(keys_only=True, prefix=b"key-"))
+    return thousands * BATCH - found
+
+
+def main() -> int:
+    """Exit code 0 only when every key is there."""
+    asked = options("load")
+    report = Report("load", asked.seed)
+    with ExitStack() as stack:
+        root = stack.enter_context(tempfile.TemporaryDirectory(prefix="aidb-load-"))
+        cluster = LocalCluster.prepare(Path(root) / "data", Wish(SHARDS, REPLICAS, port=0))
+        stack.callback(cluster.stop)
+        cluster.start(owned=False)
+        problem = wait_whole(cluster.address, REPLICAS, WHOLE_SECONDS)
+        if problem:
+            raise RuntimeError(f"the cluster does not start: {problem}")
+        client = stack.enter_context(aidb.connect(cluster.address, timeout=60))
+        before, own = cpu_us(client), time.process_time()
+        started = time.monotonic()
+        put_all(client, asked.rounds, asked.seed)
+        seconds = time.monotonic() - started
+        own = time.process_time() - own
+        spent = cpu_us(client) - before
+        report.rounds = asked.rounds
+        report.violations = missing(client, asked.rounds)
+    keys = asked.rounds * BATCH
+    told = {f"{role}_cpu_us_per_key": round(us / keys, 2) for role, us in sorted(spent.items())}
+    told["servers_cpu_us_per_key"] = round(sum(spent.values()) / keys, 2)
+    told["client_cpu_us_per_key"] = round(own * 1e6 / keys, 2)
+    print(
+        report.last_line(
+            keys=keys,
+            value_bytes=VALUE_BYTES,
+            batch=BATCH,
+            seconds=round(seconds, 1),
+            keys_per_second=round(keys / seconds),
+            **told,
+        )
+    )
+    return report.exit_code(asked.rounds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
