@@ -32,10 +32,6 @@ class Crew:
         for thread in self._threads:
             thread.join()
 
-    def writing(self) -> int:
-        """Sessions that have a write under way now."""
-        return sum(session.writing for session in self.sessions)
-
     def record(self) -> Record:
         """What all did; after the end. Raises what a session's thread died of."""
         if self._crashes:

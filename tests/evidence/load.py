@@ -8,23 +8,16 @@ from __future__ import annotations
 
 import random
 import sys
-import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from pathlib import Path
 
 import aidb
 from aidb.client import Client
-from aidb.local.cluster import LocalCluster
-from aidb.local.description import Wish
+from tests.evidence.local import local_cluster
 from tests.evidence.report import Report, options
-from tests.evidence.status import wait_whole
 
-SHARDS, REPLICAS = 3, 2
 BATCH, VALUE_BYTES, THREADS = 1000, 100, 2
-WHOLE_SECONDS = 60.0
 
 
 def cpu_us(client: Client) -> Counter[str]:
@@ -58,15 +51,7 @@ def main() -> int:
     """Exit code 0 only when every key is there."""
     asked = options("load")
     report = Report("load", asked.seed)
-    with ExitStack() as stack:
-        root = stack.enter_context(tempfile.TemporaryDirectory(prefix="aidb-load-"))
-        cluster = LocalCluster.prepare(Path(root) / "data", Wish(SHARDS, REPLICAS, port=0))
-        stack.callback(cluster.stop)
-        cluster.start(owned=False)
-        problem = wait_whole(cluster.address, REPLICAS, WHOLE_SECONDS)
-        if problem:
-            raise RuntimeError(f"the cluster does not start: {problem}")
-        client = stack.enter_context(aidb.connect(cluster.address, timeout=60))
+    with local_cluster("load") as cluster, aidb.connect(cluster.address, timeout=60) as client:
         before, own = cpu_us(client), time.process_time()
         started = time.monotonic()
         put_all(client, asked.rounds, asked.seed)

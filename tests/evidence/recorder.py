@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import aidb
-from aidb import Entry
-from aidb.client import Client
+from aidb import BatchResult, Entry
 from tests.checkers.history import Consistency, Kind, Operation, Outcome
 
 NS = 1_000_000_000
@@ -19,6 +19,20 @@ ASKED: dict[Consistency, aidb.Consistency] = {
     Consistency.SESSION: "session",
     Consistency.EVENTUAL: "eventual",
 }
+
+
+class Database(Protocol):
+    """What sessions use of a client."""
+
+    @property
+    def session_token(self) -> bytes: ...
+    def adopt_token(self, token: bytes) -> None: ...
+    def get_entry(self, key: bytes, *, consistency: aidb.Consistency | None = None) -> Entry | None: ...
+    def put(
+        self, key: bytes, value: bytes, *, if_absent: bool = False, if_version: int | None = None
+    ) -> int: ...
+    def delete(self, key: bytes) -> int: ...
+    def put_many(self, items: Mapping[bytes, bytes]) -> BatchResult: ...
 
 
 @dataclass(slots=True)
@@ -47,14 +61,13 @@ class Session:
     Writes that certainly did not happen and failed reads are counted, not recorded.
     """
 
-    def __init__(self, number: int, clients: list[Client], rng: random.Random, lease: float) -> None:
+    def __init__(self, number: int, clients: Sequence[Database], rng: random.Random, lease: float) -> None:
         self._number = number
-        self._clients = clients
+        self._clients = list(clients)
         self._lease_ns = round(lease * NS)
         self._sequence = 0
         self.rng = rng
         self.record = Record()
-        self.writing = False
 
     def unique(self, padding: int = 0) -> bytes:
         """A value that nobody else writes."""
@@ -118,22 +131,17 @@ class Session:
 
     def put_many(self, values: Mapping[bytes, bytes]) -> None:
         """One batch of independent items; each is recorded for itself."""
-        self.writing = True
         start = time.monotonic_ns()
         try:
             result = self._client().put_many(values)
         except aidb.AidbError as error:
-            self._surprise(error)
-            return
-        finally:
-            self.writing = False
+            result = BatchResult([0] * len(values), dict.fromkeys(range(len(values)), error))
         end = time.monotonic_ns()
         for index, (key, value) in enumerate(values.items()):
-            failure = result.errors.get(index)
             write = Operation(
                 self._number, key, Kind.WRITE, value, start, end, version=result.versions[index]
             )
-            self._note(write, failure)
+            self._note(write, result.errors.get(index))
 
     def _write(
         self,
@@ -141,10 +149,9 @@ class Session:
         kind: Kind,
         value: bytes | None,
         expected: bytes | None,
-        call: Callable[[Client], int],
+        call: Callable[[Database], int],
     ) -> None:
         client = self._client()
-        self.writing = True
         failure: aidb.AidbError | None = None
         version = 0
         start = time.monotonic_ns()
@@ -152,8 +159,6 @@ class Session:
             version = call(client)
         except aidb.AidbError as error:
             failure = error
-        finally:
-            self.writing = False
         write = Operation(
             self._number, key, kind, value, start, time.monotonic_ns(), version=version, expected=expected
         )
@@ -176,7 +181,7 @@ class Session:
             case _:
                 self._surprise(failure)
 
-    def _client(self) -> Client:
+    def _client(self) -> Database:
         """The client that has the session now; now and then it goes to the next one."""
         if len(self._clients) > 1 and self.rng.random() < 0.2:
             token = self._clients[0].session_token

@@ -36,7 +36,7 @@ class Report:
             "seed": self.seed,
             "rounds": self.rounds,
             "violations": self.violations,
-            **self.numbers,
+            **dict(sorted(self.numbers.items())),
             **more,
         }
         return " ".join([f"evidence {self.name}", *(f"{key}={value}" for key, value in told.items())])
