@@ -16,13 +16,16 @@ from tests.evidence.processes import Program, nap_until
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """``act`` at ``at`` seconds into the round; with ``lasts``, ``undo`` that much later."""
+    """``act`` at ``at`` seconds into the round; with ``lasts``, ``undo`` that much later.
+
+    Both may add to the counts of what they did.
+    """
 
     name: str
     at: float
     lasts: float
-    act: Callable[[], object]
-    undo: Callable[[], object] | None = None
+    act: Callable[[Counter[str]], None]
+    undo: Callable[[Counter[str]], None] | None = None
 
 
 def draw(cluster: ShardCluster, rng: random.Random, seconds: float) -> list[Fault]:
@@ -49,52 +52,70 @@ def _pause_coordinator(cluster: ShardCluster, rng: random.Random, at: float) -> 
 
 def _pause(name: str, program: Program, lasts: float, at: float) -> Fault:
     return Fault(
-        name, at, lasts, lambda: program.signal(signal.SIGSTOP), lambda: program.signal(signal.SIGCONT)
+        name, at, lasts, lambda _: program.signal(signal.SIGSTOP), lambda _: program.signal(signal.SIGCONT)
     )
 
 
 def _stall(cluster: ShardCluster, rng: random.Random, at: float) -> Fault:
     owner = rng.choice(cluster.replicas).name
+
+    def release(counts: Counter[str]) -> None:
+        counts["chunks_held"] += cluster.proxy.release(owner)
+
     lasts = rng.uniform(0.05, 2 * cluster.lease)
-    return Fault("stall", at, lasts, lambda: cluster.proxy.hold(owner), lambda: cluster.proxy.release(owner))
+    return Fault("stall", at, lasts, lambda _: cluster.proxy.hold(owner), release)
 
 
 def _break(cluster: ShardCluster, rng: random.Random, at: float) -> Fault:
     owner = rng.choice(cluster.replicas).name
-    return Fault("break", at, 0.0, lambda: cluster.proxy.cut(owner))
+
+    def cut(counts: Counter[str]) -> None:
+        counts["connections_cut"] += cluster.proxy.cut(owner)
+
+    return Fault("break", at, 0.0, cut)
 
 
 def _stall_and_break(cluster: ShardCluster, rng: random.Random, at: float) -> Fault:
     """What the primary had sent is lost."""
     owner = rng.choice(cluster.replicas).name
 
-    def end() -> None:
-        cluster.proxy.cut(owner)
-        cluster.proxy.release(owner)
+    def end(counts: Counter[str]) -> None:
+        counts["connections_cut"] += cluster.proxy.cut(owner)
+        counts["chunks_lost"] += cluster.proxy.release(owner)
 
-    return Fault("stall_break", at, rng.uniform(0.05, cluster.lease), lambda: cluster.proxy.hold(owner), end)
+    return Fault(
+        "stall_break", at, rng.uniform(0.05, cluster.lease), lambda _: cluster.proxy.hold(owner), end
+    )
 
 
 def _kill(cluster: ShardCluster, rng: random.Random, at: float) -> Fault:
-    return Fault("kill_primary", at, rng.uniform(0.0, 0.5), cluster.primary.kill, cluster.primary.start)
+    def start(_: Counter[str]) -> None:
+        cluster.primary.start()
+
+    return Fault("kill_primary", at, rng.uniform(0.0, 0.5), lambda _: cluster.primary.kill(), start)
 
 
-def inject(faults: list[Fault], started: float, counts: Counter[str]) -> None:
-    """Carries them out, each in its own time from ``started`` (monotonic); returns when all are undone.
+def inject(faults: list[Fault], started: float, counts: Counter[str]) -> list[int]:
+    """Carries them out, each in its own time from ``started`` (monotonic); when all are undone, returns the
+    moments at which they began, in ns.
 
     Raises:
         Exception: the first that one of them raised.
     """
     failures: list[Exception] = []
+    moments: list[int] = []
+    done: list[Counter[str]] = []
 
     def carry_out(fault: Fault) -> None:
+        did = Counter({fault.name: 1})
         try:
             nap_until(started + fault.at)
-            fault.act()
-            counts[fault.name] += 1
+            moments.append(time.monotonic_ns())
+            fault.act(did)
             if fault.undo:
                 time.sleep(fault.lasts)
-                fault.undo()
+                fault.undo(did)
+            done.append(did)
         except Exception as error:
             failures.append(error)
 
@@ -105,3 +126,6 @@ def inject(faults: list[Fault], started: float, counts: Counter[str]) -> None:
         thread.join()
     if failures:
         raise failures[0]
+    for did in done:
+        counts.update(did)
+    return moments

@@ -26,6 +26,7 @@ class Treatment:
         self.flows = asyncio.Event()
         self.flows.set()
         self.longest_delay = 0.0
+        self.held = 0
 
 
 class Link:
@@ -43,6 +44,7 @@ class Link:
             while data := await reader.read(CHUNK):
                 if self._treatment.longest_delay:
                     await asyncio.sleep(self._rng.uniform(0, self._treatment.longest_delay))
+                self._treatment.held += not self._treatment.flows.is_set()
                 await self._treatment.flows.wait()
                 writer.write(data)
                 await writer.drain()
@@ -86,9 +88,15 @@ class Proxy:
         """Nothing flows on ``owner``'s connections until `release`."""
         self._treat(owner, lambda treatment: treatment.flows.clear())
 
-    def release(self, owner: str) -> None:
-        """End of `hold`."""
-        self._treat(owner, lambda treatment: treatment.flows.set())
+    def release(self, owner: str) -> int:
+        """End of `hold`; returns how many chunks it kept back."""
+
+        def flow(treatment: Treatment) -> int:
+            treatment.flows.set()
+            held, treatment.held = treatment.held, 0
+            return held
+
+        return self._treat(owner, flow)
 
     def delay(self, owner: str, longest: float) -> None:
         """From now on each chunk on ``owner``'s connections waits up to ``longest`` seconds."""
@@ -109,11 +117,11 @@ class Proxy:
 
         return self._call(run())
 
-    def _treat(self, owner: str, act: Callable[[Treatment], None]) -> None:
-        async def run() -> None:
-            act(self._treatments[owner])
+    def _treat(self, owner: str, act: Callable[[Treatment], T]) -> T:
+        async def run() -> T:
+            return act(self._treatments[owner])
 
-        self._call(run())
+        return self._call(run())
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=CALL_TIMEOUT)
