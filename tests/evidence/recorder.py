@@ -39,18 +39,21 @@ class Database(Protocol):
 class Record:
     """What the sessions of one round did; each thread has its own, `merge` joins them.
 
-    surprises: errors that no fault explains. slowest_read: seconds, retries included.
+    surprises: errors that no fault explains. failures: calls that were not done, by what and why.
+    slowest_read: seconds, retries included.
     """
 
     operations: list[Operation] = field(default_factory=list)
     surprises: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
     slowest_read: float = 0.0
 
     def merge(self, other: Record) -> None:
         self.operations += other.operations
         self.surprises += other.surprises
         self.counts += other.counts
+        self.failures += other.failures
         self.slowest_read = max(self.slowest_read, other.slowest_read)
 
 
@@ -191,7 +194,7 @@ class Session:
 
     def _failed(self, what: str, error: aidb.AidbError) -> None:
         self.record.counts[f"failed_{what}"] += 1
-        self.record.counts[f"failed_{what}_{type(error).__name__}"] += 1
+        self.record.failures[f"{what}: {type(error).__name__}"] += 1
 
     def _surprise(self, error: aidb.AidbError) -> None:
         self.record.surprises.append(f"session {self._number}: {type(error).__name__}: {error}")

@@ -98,7 +98,7 @@ class Restart:
             f"killed={victim}({len(killed)}x{len(kills)}) calls_in_flight={spanning} lost={lost(failures)} "
             f"refused={refused(failures)} acknowledged={record.counts['acknowledged']} "
             f"unknown={record.counts['unknown']} whole_after={seconds:.1f}s "
-            f"slowest_read={record.slowest_read:.2f}s",
+            f"slowest_read={record.slowest_read:.2f}s failed={dict(record.failures)}",
             violations,
         )
         numbers = self._report.numbers
@@ -125,7 +125,7 @@ class Restart:
         found += durable.check(writes, self._read_all(writes))
         violations = [*map(str, found), *record.surprises]
         if record.counts["failed_reads"]:
-            violations.append(f"reads failed: {record.counts}")
+            violations.append(f"reads failed: {dict(record.failures)}")
         return violations
 
     def _read_all(self, writes: Iterable[Operation]) -> dict[bytes, durable.Found]:
