@@ -204,6 +204,48 @@ def test_a_scan_with_a_prefix_and_keys_only(routed: Routed, many: dict[bytes, by
     assert sorted(entries(chunks)) == sorted((key, b"") for key in many if key.startswith(b"scan-19"))
 
 
+def pipelined(node: NodeProcess, requests: list[pb.PipelineRequest]) -> dict[int, pb.PipelineResponse]:
+    """The answers by id; each request has exactly one."""
+    answers = list(node.storage.Pipeline(iter(requests), timeout=30))
+    assert len({answer.id for answer in answers}) == len(answers) == len(requests)
+    return {answer.id: answer for answer in answers}
+
+
+def test_many_requests_share_one_stream(routed: Routed) -> None:
+    keys = {number: routed.key_of(0, f"pipe{number}") for number in range(600)}
+    for node in (routed.router, routed.replicas[0], routed.primaries[0]):
+        puts = [
+            pb.PipelineRequest(id=number, put=pb.PutRequest(key=key, value=node.address.encode()))
+            for number, key in keys.items()
+        ]
+        wrong = [pb.PipelineRequest(id=1000, put=pb.PutRequest(key=b"")), pb.PipelineRequest(id=1001)]
+        answers = pipelined(node, [*puts, *wrong])
+        assert answers[1000].error.code == common.KEY_EMPTY
+        assert answers[1001].error.code == common.UNSUPPORTED
+        assert all(answers[number].put.version for number in keys)
+        strong = common.RequestHeader(consistency=common.CONSISTENCY_STRONG)
+        gets = [
+            pb.PipelineRequest(id=number, get=pb.GetRequest(key=key, header=strong))
+            for number, key in keys.items()
+        ]
+        batch = pb.PipelineRequest(id=2000, batch_get=pb.BatchGetRequest(keys=keys.values(), header=strong))
+        answers = pipelined(node, [*gets, batch])
+        assert {answers[number].get.value for number in keys} == {node.address.encode()}
+        assert {result.value for result in answers[2000].batch_get.results} == {node.address.encode()}
+
+
+def test_a_late_request_of_a_stream_is_refused_alone(routed: Routed) -> None:
+    late = common.RequestHeader(deadline_unix_ms=1)
+    key = routed.key_of(0, "late")
+    requests = [
+        pb.PipelineRequest(id=1, put=pb.PutRequest(key=key, value=b"v", header=late)),
+        pb.PipelineRequest(id=2, put=pb.PutRequest(key=key, value=b"w")),
+    ]
+    answers = pipelined(routed.primaries[0], requests)
+    assert answers[1].error.code == common.DEADLINE_EXCEEDED
+    assert answers[2].put.version
+
+
 def test_reserved_calls_are_refused(routed: Routed) -> None:
     watching = routed.router.storage.Watch(pb.WatchRequest(), timeout=5)
     assert refusal(lambda: next(iter(watching))).code == common.UNSUPPORTED

@@ -218,7 +218,6 @@ def test_what_cannot_be_promised_is_refused(primary: NodeProcess, keys: Keys, du
 
 def test_reserved_calls_say_so(primary: NodeProcess) -> None:
     assert refusal(lambda: list(primary.storage.Watch(pb.WatchRequest()))).code == common.UNSUPPORTED
-    assert refusal(lambda: list(primary.storage.Pipeline(iter([])))).code == common.UNSUPPORTED
 
 
 def test_keyspaces_never_meet(primary: NodeProcess, keys: Keys) -> None:

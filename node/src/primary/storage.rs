@@ -21,10 +21,11 @@ use super::gate::owns;
 use super::limits::{check_batch, check_key};
 use super::token::header;
 use super::write::{Plan, Write, answer, moved};
-use crate::serve::{Node, View};
+use crate::serve::{Node, View, pipeline};
 
 pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
+#[derive(Clone)]
 pub struct StorageService {
     pub node: Arc<Node>,
     pub primary: Arc<Primary>,
@@ -304,12 +305,10 @@ impl Storage for StorageService {
 
     async fn pipeline(
         &self,
-        _: Request<tonic::Streaming<pb::PipelineRequest>>,
+        request: Request<tonic::Streaming<pb::PipelineRequest>>,
     ) -> Result<Response<Self::PipelineStream>, Status> {
-        Err(refuse(
-            ErrorCode::Unsupported,
-            "Pipeline is reserved: use BatchGet and BatchPut",
-        ))
+        let answers = pipeline(self.clone(), &self.node, request.into_inner());
+        Ok(Response::new(answers))
     }
 
     type WatchStream = ResponseStream<pb::WatchResponse>;

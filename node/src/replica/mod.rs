@@ -70,7 +70,7 @@ impl Role for Replica {
         let message = node.limits.message_bytes();
         let storage = StorageService {
             node: Arc::clone(node),
-            forwarder: Forwarder::new(Arc::clone(node)),
+            forwarder: Arc::new(Forwarder::new(Arc::clone(node))),
             replica: Arc::clone(&self),
         };
         routes.add_service(

@@ -19,11 +19,12 @@ use super::flights::Boarding;
 use super::forward::Forwarder;
 use crate::primary::limits::{check_batch, check_key};
 use crate::primary::{ResponseStream, moved};
-use crate::serve::{Admitted, Node, View, boottime_ns, wall_ms};
+use crate::serve::{Admitted, Node, View, boottime_ns, pipeline, wall_ms};
 
+#[derive(Clone)]
 pub struct StorageService {
     pub node: Arc<Node>,
-    pub forwarder: Forwarder,
+    pub forwarder: Arc<Forwarder>,
     pub replica: Arc<Replica>,
 }
 
@@ -420,12 +421,10 @@ impl Storage for StorageService {
 
     async fn pipeline(
         &self,
-        _: Request<tonic::Streaming<pb::PipelineRequest>>,
+        request: Request<tonic::Streaming<pb::PipelineRequest>>,
     ) -> Result<Response<Self::PipelineStream>, Status> {
-        Err(refuse(
-            ErrorCode::Unsupported,
-            "Pipeline is reserved: use BatchGet and BatchPut",
-        ))
+        let answers = pipeline(self.clone(), &self.node, request.into_inner());
+        Ok(Response::new(answers))
     }
 
     type WatchStream = ResponseStream<pb::WatchResponse>;

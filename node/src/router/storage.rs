@@ -18,8 +18,9 @@ use super::scan;
 use super::upstream::{Client, Upstream, patience};
 use crate::primary::ResponseStream;
 use crate::primary::limits::{check_batch, check_key, check_value};
-use crate::serve::{Admitted, Node, busy};
+use crate::serve::{Admitted, Node, busy, pipeline};
 
+#[derive(Clone)]
 pub struct StorageService {
     node: Arc<Node>,
     upstream: Arc<Upstream>,
@@ -300,12 +301,10 @@ impl Storage for StorageService {
 
     async fn pipeline(
         &self,
-        _: Request<tonic::Streaming<pb::PipelineRequest>>,
+        request: Request<tonic::Streaming<pb::PipelineRequest>>,
     ) -> Result<Response<Self::PipelineStream>, Status> {
-        Err(refuse(
-            ErrorCode::Unsupported,
-            "Pipeline is reserved: use BatchGet and BatchPut",
-        ))
+        let answers = pipeline(self.clone(), &self.node, request.into_inner());
+        Ok(Response::new(answers))
     }
 
     type WatchStream = ResponseStream<pb::WatchResponse>;

@@ -9,7 +9,7 @@ use aidb_client::pb::{self, ErrorCode};
 use tonic::{Request, Response, Status};
 
 use super::clock::boottime_ns;
-use super::host::Event;
+use super::event::Event;
 use super::node::{FEATURE_LEVEL, Node};
 use super::role::Role;
 

@@ -10,8 +10,8 @@ use aidb_client::pb;
 
 use super::clock::{boottime_ns, wall_ms};
 use super::coordinator::Coordinator;
+use super::event::Event;
 use super::health::Health;
-use super::host::Event;
 use super::lease::Renewal;
 use super::node::{Node, call_timeout};
 use super::role::Grant;

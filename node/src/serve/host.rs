@@ -28,6 +28,7 @@ use super::admission::Phase;
 use super::coordinator::{Coordinator, Registration};
 use super::discovery::DiscoveryService;
 use super::errors::StartError;
+use super::event::Event;
 use super::health::Health;
 use super::heartbeat;
 use super::lease::Renewal;
@@ -35,19 +36,6 @@ use super::listen::listen;
 use super::node::{Node, call_timeout};
 use super::options::ServeOptions;
 use super::role::{Grant, Role};
-
-/// What the native side tells Python.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The coordinator does not know this process: register anew, with a new epoch.
-    RegisterAgain,
-    /// An administrator asks for the end; zero = the configured grace.
-    Drain { grace: Duration },
-    /// For the log.
-    Notice { message: String },
-    /// The program cannot go on.
-    Failed { reason: String },
-}
 
 /// How long a connection may be silent before it is asked whether it lives, and how long the answer may take.
 const KEEPALIVE: Duration = Duration::from_secs(10);

@@ -13,7 +13,7 @@ use tonic::{Request, Status};
 
 use super::admission::{Admission, Admitted, Phase};
 use super::clock::{boottime_ns, wall_ms};
-use super::host::Event;
+use super::event::Event;
 use super::lease::Lease;
 use super::options::{Identity, Limits, ServeOptions};
 use super::process;

@@ -1,0 +1,15 @@
+//! What the native side tells Python.
+
+use std::time::Duration;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The coordinator does not know this process: register anew, with a new epoch.
+    RegisterAgain,
+    /// An administrator asks for the end; zero = the configured grace.
+    Drain { grace: Duration },
+    /// For the log.
+    Notice { message: String },
+    /// The program cannot go on.
+    Failed { reason: String },
+}

@@ -1,0 +1,108 @@
+//! `Pipeline`: many requests on one stream, answered in any order, each by the handler of its unary call. What a unary
+//! call pays for its own HTTP/2 stream and headers is paid once.
+//!
+//! Bounded: `INSIDE` requests of a stream are worked on at a time; while they are, the stream is not read, and flow
+//! control holds the client back. A request counts, is limited and drained as if it had come alone. The stream ends when
+//! the client has ended its side and all is answered, or when the node stops.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use aidb_client::error::{error, refuse, reported};
+use aidb_client::pb::pipeline_request::Request as Asked;
+use aidb_client::pb::pipeline_response::Response as Answered;
+use aidb_client::pb::storage_server::Storage;
+use aidb_client::pb::{self, ErrorCode};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::node::Node;
+
+const INSIDE: usize = 256;
+
+type Answers = Pin<Box<dyn Stream<Item = Result<pb::PipelineResponse, Status>> + Send>>;
+
+/// The answers to `requests` by `service`.
+pub fn pipeline<S: Storage>(
+    service: S,
+    node: &Arc<Node>,
+    requests: Streaming<pb::PipelineRequest>,
+) -> Answers {
+    let (sender, receiver) = mpsc::channel(INSIDE);
+    let node = Arc::clone(node);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = read(Arc::new(service), requests, &sender) => {}
+            () = sender.closed() => {}
+            () = node.stopping() => {
+                let leaving = "this node leaves the cluster; ask again elsewhere";
+                let _ = sender.try_send(Err(refuse(ErrorCode::ShuttingDown, leaving)));
+            }
+        }
+    });
+    Box::pin(ReceiverStream::new(receiver))
+}
+
+async fn read<S: Storage>(
+    service: Arc<S>,
+    mut requests: Streaming<pb::PipelineRequest>,
+    answers: &mpsc::Sender<Result<pb::PipelineResponse, Status>>,
+) {
+    let inside = Arc::new(Semaphore::new(INSIDE));
+    loop {
+        // The semaphore is never closed.
+        let Ok(permit) = Arc::clone(&inside).acquire_owned().await else {
+            return;
+        };
+        // A broken stream has nobody left to tell.
+        let Ok(Some(request)) = requests.message().await else {
+            return;
+        };
+        let (service, answers) = (Arc::clone(&service), answers.clone());
+        tokio::spawn(async move {
+            let response = answer(&*service, request.request).await;
+            let response = pb::PipelineResponse {
+                id: request.id,
+                response: Some(response),
+            };
+            let _ = answers.send(Ok(response)).await;
+            drop(permit);
+        });
+    }
+}
+
+async fn answer<S: Storage>(service: &S, asked: Option<Asked>) -> Answered {
+    let answered = match asked {
+        Some(Asked::Get(asked)) => inner(service.get(Request::new(asked)).await, Answered::Get),
+        Some(Asked::Put(asked)) => inner(service.put(Request::new(asked)).await, Answered::Put),
+        Some(Asked::Delete(asked)) => {
+            inner(service.delete(Request::new(asked)).await, Answered::Delete)
+        }
+        Some(Asked::BatchGet(asked)) => inner(
+            service.batch_get(Request::new(asked)).await,
+            Answered::BatchGet,
+        ),
+        Some(Asked::BatchPut(asked)) => inner(
+            service.batch_put(Request::new(asked)).await,
+            Answered::BatchPut,
+        ),
+        None => Err(refuse(
+            ErrorCode::Unsupported,
+            "a request of a kind that this server does not know: upgrade it",
+        )),
+    };
+    answered.unwrap_or_else(|status| Answered::Error(told(&status)))
+}
+
+fn inner<A>(
+    answer: Result<Response<A>, Status>,
+    wrap: impl FnOnce(A) -> Answered,
+) -> Result<Answered, Status> {
+    answer.map(|answer| wrap(answer.into_inner()))
+}
+
+fn told(status: &Status) -> pb::Error {
+    reported(status).unwrap_or_else(|| error(ErrorCode::Internal, status.message()))
+}
