@@ -5,7 +5,7 @@ restarts them. Each round kills one of them with -9, or all at once, at a random
 readers, some of which know only the router; every other time what came back is killed once more while it
 starts. The supervisor brings back what was killed, or, if it was killed itself, a second `up` does. Then
 every key of the round must hold its newest acknowledged write or a later one; at the end of the run, every
-key of all rounds.
+key of all rounds. Keys must be linearizable besides: what clients sent again by themselves happened once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import aidb
 from aidb.client import Client
 from aidb.local.cluster import LocalCluster
 from aidb.local.processes import Process, find
-from tests.checkers import durable, session, versions
+from tests.checkers import durable, linearizable, session, versions
 from tests.checkers.history import Consistency, Operation
 from tests.evidence.crew import Crew, Work
 from tests.evidence.failures import Failures, count_failures, lost, refused
@@ -121,7 +121,7 @@ class Restart:
         history = record.operations
         writes = [call for call in history if call.writes]
         self._writes += writes
-        found = [*versions.check(history), *session.check(history)]
+        found = [*versions.check(history), *session.check(history), *linearizable.check(history)]
         found += durable.check(writes, self._read_all(writes))
         violations = [*map(str, found), *record.surprises]
         if record.counts["failed_reads"]:
