@@ -34,6 +34,7 @@ def fetch(address: str, timeout: float) -> pb.ClusterStatus:
 
 def document(status: pb.ClusterStatus) -> dict[str, Any]:
     """What ``-o json`` prints."""
+    coordinator = {"metrics": status.metrics_address} if status.metrics_address else {}
     return {
         "shards": [_shard(shard) for shard in status.shards],
         "routers": [_member(router) for router in status.routers],
@@ -45,6 +46,7 @@ def document(status: pb.ClusterStatus) -> dict[str, Any]:
             "term": status.term,
             "topology_version": status.topology_version,
             "feature_level": status.feature_level,
+            **coordinator,
         },
     }
 

@@ -165,4 +165,6 @@ class LocalCluster:
     def _require_free_ports(self) -> None:
         """Of the programs that do not run yet."""
         running = self.running()
-        ports.require_free((n, p) for n, p in self.description.ports.items() if n not in running)
+        away = [name for name in self.description.ports if name not in running]
+        ports.require_free((name, self.description.ports[name]) for name in away)
+        ports.require_free((f"metrics of {name}", self.description.metrics_port(name)) for name in away)

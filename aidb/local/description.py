@@ -63,6 +63,10 @@ class Description:
     def address(self, name: str) -> str:
         return f"127.0.0.1:{self.ports[name]}"
 
+    def metrics_port(self, name: str) -> int:
+        """The metrics' ports follow the programs', in the same order."""
+        return self.ports[name] + len(self.ports)
+
     @classmethod
     def new(cls, wish: Wish) -> Description:
         """A description of a cluster that is not there yet.
@@ -75,13 +79,13 @@ class Description:
         names = member_names(shards, replicas)
         base = DEFAULT_PORT if wish.port is None else wish.port
         if base == 0:
-            ports = free_ports(len(names))
+            ports = free_ports(2 * len(names))[: len(names)]
         else:
             ports = list(range(base, base + len(names)))
-            if ports[-1] > 65_535:
+            if ports[-1] + len(names) > 65_535:
                 raise Refused(
-                    f"--port {base} leaves no room for {len(names)} ports below 65536: "
-                    f"choose at most {65_536 - len(names)}"
+                    f"--port {base} leaves no room for {2 * len(names)} ports below 65536: "
+                    f"choose at most {65_536 - 2 * len(names)}"
                 )
         return cls(
             cluster_uid=uuid.uuid4().hex,

@@ -36,7 +36,12 @@ def role_of(name: str) -> str:
 
 def _program(name: str, description: Description, layout: Layout) -> Program:
     role = role_of(name)
-    listen = ("--listen", description.address(name))
+    listen = (
+        "--listen",
+        description.address(name),
+        "--metrics",
+        f"127.0.0.1:{description.metrics_port(name)}",
+    )
     data = ("--data", str(layout.directory(name)))
     if role == "coordinator":
         shards = ("--shards", str(description.shards), "--cluster-uid", description.cluster_uid)

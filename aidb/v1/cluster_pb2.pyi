@@ -738,6 +738,7 @@ class ClusterStatus(_message.Message):
     ADDRESS_FIELD_NUMBER: _builtins.int
     UPTIME_MS_FIELD_NUMBER: _builtins.int
     FEATURE_LEVEL_FIELD_NUMBER: _builtins.int
+    METRICS_ADDRESS_FIELD_NUMBER: _builtins.int
     cluster_uid: _builtins.str
     term: _builtins.int
     topology_version: _builtins.int
@@ -746,6 +747,8 @@ class ClusterStatus(_message.Message):
     address: _builtins.str
     uptime_ms: _builtins.int
     feature_level: _builtins.int
+    metrics_address: _builtins.str
+    """the coordinator's; empty = it serves none"""
     @_builtins.property
     def shards(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShardStatus]: ...
     @_builtins.property
@@ -762,10 +765,11 @@ class ClusterStatus(_message.Message):
         address: _builtins.str = ...,
         uptime_ms: _builtins.int = ...,
         feature_level: _builtins.int = ...,
+        metrics_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "cluster_uid", b"cluster_uid", "feature_level", b"feature_level", "pid", b"pid", "routers", b"routers", "shards", b"shards", "term", b"term", "topology_version", b"topology_version", "uptime_ms", b"uptime_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "cluster_uid", b"cluster_uid", "feature_level", b"feature_level", "metrics_address", b"metrics_address", "pid", b"pid", "routers", b"routers", "shards", b"shards", "term", b"term", "topology_version", b"topology_version", "uptime_ms", b"uptime_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

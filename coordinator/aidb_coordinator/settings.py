@@ -25,6 +25,7 @@ class Settings:
 
     data: Path
     listen: str
+    metrics: str = ""
     shards: int | None = None
     cluster_uid: str = ""
     lease_ms: int = 10_000

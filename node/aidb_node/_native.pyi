@@ -77,7 +77,9 @@ class Server:
     def wait(self, timeout: float) -> Event | None:
         """The next event, None when there is none within `timeout` seconds."""
 
-    def stats(self) -> dict[str, int]: ...
+    def stats(self) -> bytes:
+        """An encoded `GetStatsResponse`."""
+
     def stop(self, grace: float) -> bool:
         """Ends the program; True when all requests inside were answered in `grace` seconds. Idempotent."""
 

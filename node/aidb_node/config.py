@@ -25,6 +25,7 @@ class Settings:
     coordinator: str
     listen: str
     advertise: str = ""
+    metrics: str = ""
     shard: int = 0
     data: Path = Path()
     sync: str = "group"
@@ -42,6 +43,7 @@ class Common(TypedDict):
     name: str
     listen: str
     advertise: str
+    metrics: str
     coordinator: str
     threads: int
     zone: str
@@ -84,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         add("--name", required=True, help="stable name in the cluster, e.g. shard-0-primary")
         add("--listen", required=True, metavar="HOST:PORT", help="port 0 picks a free one")
         add("--advertise", default="", metavar="HOST:PORT", help="where others reach it (what it listens on)")
+        add("--metrics", default="", metavar="HOST:PORT", help="serve /metrics there (nowhere)")
         add("--threads", type=_positive, default=2, help="serving threads (2)")
         add("--zone", default="")
         add("--node", default=socket.gethostname(), help="the machine (its host name)")

@@ -11,11 +11,13 @@ import uuid
 from types import FrameType
 
 from aidb import errors
+from aidb.metrics import MetricsAddressError, MetricsServer
 from aidb_node import identity, registration
 from aidb_node._native import Grant, Server
 from aidb_node.config import Common, Settings
 from aidb_node.failure import StartRefused
 from aidb_node.logs import Log
+from aidb_node.metrics import NodeCollector
 
 OK, FAILED, REFUSED = 0, 1, 2
 
@@ -49,7 +51,7 @@ def run(settings: Settings) -> int:
     stop.install()
     try:
         program = _Program(settings, log, stop)
-    except (StartRefused, errors.AidbError) as error:
+    except (StartRefused, MetricsAddressError, errors.AidbError) as error:
         log.error("cannot start", reason=error)
         return REFUSED
     try:
@@ -69,7 +71,11 @@ class _Program:
         if settings.role == "primary":
             self._identity = identity.claim(settings.data, settings.shard)
             self._cluster_uid = self._identity.cluster_uid
-        self._server = _server(settings, self._identity)
+        self._metrics = MetricsServer(settings.metrics) if settings.metrics else None
+        self._server = _server(settings, self._identity, self._metrics.address if self._metrics else "")
+        if self._metrics:
+            shard = "" if settings.role == "router" else str(settings.shard)
+            self._metrics.register(NodeCollector(self._server.stats, shard))
         log.info("bound", role=settings.role, address=self._server.address)
 
     def serve(self) -> int:
@@ -106,6 +112,8 @@ class _Program:
         grace = 0.0 if self._stop.at_once else self._grace
         self._log.info("stopping", grace_seconds=grace)
         drained = self._server.stop(grace)
+        if self._metrics:
+            self._metrics.close()
         self._log.info("stopped", drained=drained)
 
     def _join(self) -> str:
@@ -174,11 +182,12 @@ class _Program:
         print(json.dumps(ready), flush=True)
 
 
-def _server(settings: Settings, disk: identity.Identity | None) -> Server:
+def _server(settings: Settings, disk: identity.Identity | None, metrics: str) -> Server:
     common = Common(
         name=settings.name,
         listen=settings.listen,
         advertise=settings.advertise,
+        metrics=metrics,
         coordinator=settings.coordinator,
         threads=settings.threads,
         zone=settings.zone,

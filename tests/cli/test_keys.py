@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 
 from tests.cli.command import Command
 
@@ -55,6 +56,10 @@ def test_the_shape_of_status_is_stable(aidb: Command) -> None:
         assert all(set(replica) >= {"address", "pid", "state"} for replica in shard["replicas"])
     assert set(status["coordinator"]) >= {"address", "pid", "cluster_uid", "term", "topology_version"}
     assert b"shard-1-replica-0" in aidb("status")
+    members = [member for shard in status["shards"] for member in [shard["primary"], *shard["replicas"]]]
+    for program in [*members, *status["routers"], status["coordinator"]]:
+        with urllib.request.urlopen(f"http://{program['metrics']}/metrics", timeout=10) as answer:
+            assert b"aidb_uptime_seconds" in answer.read()
 
 
 def test_events_tell_what_happened(aidb: Command) -> None:

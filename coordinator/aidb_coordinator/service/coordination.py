@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aidb import errors
 from aidb.v1 import cluster_pb2 as pb
 from aidb.v1 import cluster_pb2_grpc as rpc
@@ -11,7 +13,7 @@ from aidb_coordinator.health import MemberState
 from aidb_coordinator.leases import Renewal
 from aidb_coordinator.registration import DiskClaim
 from aidb_coordinator.service.answers import Context, answers
-from aidb_coordinator.service.views import ClusterViews, cluster_status, event_to_proto
+from aidb_coordinator.service.views import ClusterViews, event_to_proto
 from aidb_coordinator.topology import Role, TopologyError
 
 DEFAULT_EVENTS = 100
@@ -21,12 +23,12 @@ MAX_REASON = 200
 
 
 class Coordination(rpc.CoordinationServicer):
-    """`address` is where this coordinator is reached, for its status."""
+    """``status`` gives the cluster's."""
 
-    def __init__(self, control: Control, views: ClusterViews, address: str) -> None:
+    def __init__(self, control: Control, views: ClusterViews, status: Callable[[], pb.ClusterStatus]) -> None:
         self._control = control
         self._views = views
-        self._address = address
+        self._status = status
 
     @answers
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
@@ -80,7 +82,7 @@ class Coordination(rpc.CoordinationServicer):
     async def GetClusterStatus(
         self, request: pb.GetClusterStatusRequest, context: Context
     ) -> pb.ClusterStatus:
-        return cluster_status(self._control, self._address)
+        return self._status()
 
     @answers
     async def ListEvents(self, request: pb.ListEventsRequest, context: Context) -> pb.ListEventsResponse:

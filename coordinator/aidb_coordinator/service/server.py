@@ -7,6 +7,7 @@ import contextlib
 import functools
 import logging
 import socket
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -14,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_service
 from grpc_reflection.v1alpha import reflection
 
+from aidb.metrics import MetricsServer
 from aidb.v1 import cluster_pb2 as pb
 from aidb.v1 import cluster_pb2_grpc as rpc
 from aidb_coordinator.bootstrap import begin_term
@@ -22,13 +24,15 @@ from aidb_coordinator.events import EventLog
 from aidb_coordinator.probes import Prober, probe
 from aidb_coordinator.service.coordination import Coordination
 from aidb_coordinator.service.discovery import Discovery
-from aidb_coordinator.service.views import ClusterViews
+from aidb_coordinator.service.metrics import ClusterCollector
+from aidb_coordinator.service.views import ClusterViews, cluster_status
 from aidb_coordinator.settings import Settings
 from aidb_coordinator.store.file import EVENTS, FileStore
 
 log = logging.getLogger("aidb.coordinator")
 
 TICK_SECONDS = 0.2
+STATUS_SECONDS = 5.0
 MAX_REQUEST_BYTES = 1 << 20
 MAX_RESPONSE_BYTES = 16 << 20
 MAX_CONCURRENT_REQUESTS = 4_096
@@ -58,6 +62,9 @@ class Server:
             server = _new_server()
             # Bound before the term is raised: a start that cannot serve leaves no trace.
             self.address = _bind(server, self._settings.listen)
+            metrics = MetricsServer(self._settings.metrics) if self._settings.metrics else None
+            if metrics:
+                stack.callback(metrics.close)
             stored = await asyncio.to_thread(begin_term, store, self._settings)
             events = EventLog(self._settings.data / EVENTS, Clock().wall_ms, added=self._events_added.set)
             ask = functools.partial(probe, timeout=self._settings.probe_timeout_ms / 1000)
@@ -66,7 +73,7 @@ class Server:
             stack.callback(self._event_writer.shutdown)
             stack.push_async_callback(self._write_events)
             stack.push_async_callback(self._control.document.close)
-            self._add_services(server)
+            self._add_services(server, metrics)
             await server.start()
             stack.push_async_callback(self._close_server, server)
             for run in (self._ticks(), self._probes(), self._write_events_as_they_come()):
@@ -81,12 +88,16 @@ class Server:
         """Refuses new requests, ends watches, gives those in flight the grace time."""
         await self._stack.aclose()
 
-    def _add_services(self, server: grpc.aio.Server) -> None:
+    def _add_services(self, server: grpc.aio.Server, metrics: MetricsServer | None) -> None:
         views = ClusterViews(self._control)
+        metrics_address = metrics.address if metrics else ""
+        status = functools.partial(cluster_status, self._control, self.address, metrics_address)
+        if metrics:
+            metrics.register(ClusterCollector(_on_loop(status)))
         self._discovery = Discovery(self._control, views)
         self._health = health_service.HealthServicer()
         rpc.add_DiscoveryServicer_to_server(self._discovery, server)
-        rpc.add_CoordinationServicer_to_server(Coordination(self._control, views, self.address), server)
+        rpc.add_CoordinationServicer_to_server(Coordination(self._control, views, status), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [pb.DESCRIPTOR.services_by_name[name].full_name for name in ("Discovery", "Coordination")]
         reflection.enable_server_reflection(
@@ -128,6 +139,16 @@ class Server:
             await loop.run_in_executor(self._event_writer, self._control.events.write, batch)
         except OSError as error:
             log.error("%d events were not written to %s: %s", len(batch), EVENTS, error.strerror)
+
+
+def _on_loop(status: Callable[[], pb.ClusterStatus]) -> Callable[[], pb.ClusterStatus]:
+    """``status`` for another thread: run where the state lives."""
+    loop = asyncio.get_running_loop()
+
+    async def asked() -> pb.ClusterStatus:
+        return status()
+
+    return lambda: asyncio.run_coroutine_threadsafe(asked(), loop).result(STATUS_SECONDS)
 
 
 def _new_server() -> grpc.aio.Server:

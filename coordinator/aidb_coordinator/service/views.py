@@ -39,7 +39,7 @@ def _health_set(control: Control) -> pb.MemberHealthSet:
     return pb.MemberHealthSet(version=control.roster.version, members=members)
 
 
-def cluster_status(control: Control, address: str) -> pb.ClusterStatus:
+def cluster_status(control: Control, address: str, metrics_address: str) -> pb.ClusterStatus:
     topology = control.topology
     return pb.ClusterStatus(
         cluster_uid=topology.cluster_uid,
@@ -49,6 +49,7 @@ def cluster_status(control: Control, address: str) -> pb.ClusterStatus:
         routers=[_member_status(control, router) for router in topology.routers],
         pid=os.getpid(),
         address=address,
+        metrics_address=metrics_address,
         uptime_ms=int((control.clock.monotonic() - control.started) * 1000),
         feature_level=topology.feature_level,
     )

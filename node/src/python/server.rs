@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aidb_client::pb;
+use prost::Message;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::failure::{of_engine, of_start, of_status};
 use super::store::sync_mode;
@@ -29,6 +29,7 @@ struct Common {
     name: String,
     listen: String,
     advertise: String,
+    metrics: String,
     coordinator: String,
     threads: usize,
     zone: String,
@@ -50,6 +51,7 @@ impl Common {
             },
             listen: self.listen,
             advertise: self.advertise,
+            metrics: self.metrics,
             coordinator: self.coordinator,
             threads: self.threads.clamp(1, 256),
             limits: Limits::default(),
@@ -166,17 +168,9 @@ impl Server {
             .map(Event::from)
     }
 
-    /// A few counters, for logs and tests.
-    fn stats(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {
-        let stats = py.detach(|| self.host.stats());
-        let dict = PyDict::new(py);
-        dict.set_item("uptime_ms", stats.uptime_ms)?;
-        dict.set_item("keys", stats.keys)?;
-        dict.set_item("bytes", stats.bytes)?;
-        dict.set_item("memory_bytes", stats.memory_bytes)?;
-        dict.set_item("cpu_us", stats.cpu_us)?;
-        dict.set_item("requests", stats.requests)?;
-        Ok(dict.unbind())
+    /// An encoded `GetStatsResponse`.
+    fn stats(&self, py: Python<'_>) -> Vec<u8> {
+        py.detach(|| self.host.stats().encode_to_vec())
     }
 
     /// Ends the program; true when every request inside was answered within `grace` seconds. Idempotent.

@@ -26,6 +26,7 @@ pub struct Node {
     pub coordinator: String,
     /// Where others reach this node.
     pub address: String,
+    metrics_address: String,
     pub topology: TopologyCell,
     pub lease: Lease,
     pub admission: Arc<Admission>,
@@ -47,6 +48,7 @@ impl Node {
             identity: options.identity.clone(),
             coordinator: options.coordinator.clone(),
             address,
+            metrics_address: options.metrics.clone(),
             topology: TopologyCell::default(),
             lease: Lease::default(),
             admission: Arc::new(Admission::new(limits.in_flight, limits.in_flight_bytes)),
@@ -252,7 +254,7 @@ impl Node {
             feature_min: FEATURE_LEVEL,
             feature_max: FEATURE_LEVEL,
             shard: identity.shard,
-            metrics_address: String::new(),
+            metrics_address: self.metrics_address.clone(),
         }
     }
 

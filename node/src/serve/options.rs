@@ -27,6 +27,8 @@ pub struct ServeOptions {
     pub listen: String,
     /// `host:port` at which others reach it, where that is not what it listens on; empty = what it listens on.
     pub advertise: String,
+    /// `host:port` of this program's `/metrics`; empty = it serves none.
+    pub metrics: String,
     /// `host:port` of the coordinator.
     pub coordinator: String,
     /// Serving threads, each with its own runtime and listener.

@@ -1,0 +1,65 @@
+"""What the coordinator knows, as metrics: its status, translated at each scrape."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from aidb.v1 import cluster_pb2 as pb
+
+
+class ClusterCollector(Collector):
+    """``status`` is called from the metrics' thread, and gives what the coordinator's thread sees."""
+
+    def __init__(self, status: Callable[[], pb.ClusterStatus]) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._status()
+        yield GaugeMetricFamily("aidb_shards", "Shards of the cluster", len(status.shards))
+        yield GaugeMetricFamily("aidb_term", "The coordinator's term", status.term)
+        yield GaugeMetricFamily("aidb_topology_version", "The newest topology", status.topology_version)
+        yield GaugeMetricFamily("aidb_uptime_seconds", "Since it began", status.uptime_ms / 1000)
+        yield _shard_states(status)
+        yield _replicas(status)
+        yield _member_states(status)
+
+
+def _shard_states(status: pb.ClusterStatus) -> Metric:
+    family = GaugeMetricFamily(
+        "aidb_shard_state", "1 for the state that a shard is in", labels=("shard", "state")
+    )
+    for shard in status.shards:
+        for name, number in pb.ShardState.items():
+            family.add_metric((str(shard.id), _short(name, "SHARD_")), float(shard.state == number))
+    return family
+
+
+def _replicas(status: pb.ClusterStatus) -> Metric:
+    family = GaugeMetricFamily("aidb_replicas_per_shard", "Healthy replicas", labels=("shard",))
+    for shard in status.shards:
+        healthy = sum(replica.state == pb.MEMBER_HEALTHY for replica in shard.replicas)
+        family.add_metric((str(shard.id),), healthy)
+    return family
+
+
+def _member_states(status: pb.ClusterStatus) -> Metric:
+    members = [
+        *status.routers,
+        *(shard.primary for shard in status.shards if shard.HasField("primary")),
+        *(replica for shard in status.shards for replica in shard.replicas),
+    ]
+    counts = Counter((member.member.role, member.state) for member in members)
+    family = GaugeMetricFamily("aidb_members", "Members by role and state", labels=("role", "state"))
+    for role in (pb.ROLE_PRIMARY, pb.ROLE_REPLICA, pb.ROLE_ROUTER):
+        for name, number in pb.MemberState.items():
+            labels = (_short(pb.Role.Name(role), "ROLE_"), _short(name, "MEMBER_"))
+            family.add_metric(labels, counts[role, number])
+    return family
+
+
+def _short(name: str, prefix: str) -> str:
+    return name.removeprefix(prefix).lower()

@@ -1,0 +1,101 @@
+"""What a node counts, as metrics: `GetStats`, translated at each scrape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from aidb.v1 import storage_pb2 as pb
+
+_CACHE_COUNTERS = (
+    ("hits", "Reads answered from the cache"),
+    ("misses", "Reads that the cache could not answer"),
+    ("fills", "Answers of the primary that were cached"),
+    ("refused_fills", "Answers that were not cached because an invalidation may have overtaken them"),
+    ("evictions", "Entries that went to make room"),
+    ("invalidations", "Entries that went because their key was written"),
+    ("flushes", "Times that all entries went"),
+    ("forwards", "Requests that were forwarded to the primary"),
+)
+
+
+class NodeCollector(Collector):
+    """``stats`` gives the encoded `GetStatsResponse`; all metrics are labelled with shard and role."""
+
+    def __init__(self, stats: Callable[[], bytes], shard: str) -> None:
+        self._stats = stats
+        self._shard = shard
+
+    def collect(self) -> Iterator[Metric]:
+        stats = pb.GetStatsResponse.FromString(self._stats())
+        labels = _Labels(("shard", "role"), (self._shard, stats.role))
+        yield labels.gauge("aidb_uptime_seconds", "Since the program began", stats.uptime_ms / 1000)
+        yield labels.counter("aidb_requests", "Requests let in", stats.requests)
+        yield labels.counter("aidb_cpu_seconds", "User and system time of the process", stats.cpu_us / 1e6)
+        yield labels.gauge("aidb_resident_memory_bytes", "Memory of the process", stats.memory_bytes)
+        if stats.HasField("engine"):
+            yield labels.gauge("aidb_keys", "Live keys, roughly", stats.keys)
+            yield labels.gauge("aidb_data_size_bytes", "Bytes on disk", stats.bytes)
+            yield from _engine(labels, stats.engine)
+        if stats.HasField("cache"):
+            yield from _cache(labels, stats.cache)
+        if stats.HasField("replication"):
+            yield from _replication(labels, stats.replication, is_replica=stats.HasField("cache"))
+
+
+def _engine(labels: _Labels, engine: pb.EngineStats) -> Iterator[Metric]:
+    yield labels.gauge("aidb_memtable_bytes", "Bytes in memtables", engine.memtable_bytes)
+    yield labels.gauge("aidb_visible_lsn", "The newest LSN that reads see", engine.visible_lsn)
+    yield labels.gauge("aidb_synced_lsn", "The newest LSN on disk", engine.synced_lsn)
+    yield labels.gauge("aidb_epoch", "The shard's epoch", engine.epoch)
+    yield labels.by_level("aidb_level_bytes", "Bytes of a level's tables", engine.level_bytes)
+    yield labels.by_level("aidb_level_files", "Tables of a level", engine.level_files)
+    yield labels.counter("aidb_block_cache_hits", "Blocks found in memory", engine.block_cache_hits)
+    yield labels.counter("aidb_block_cache_misses", "Blocks read from disk", engine.block_cache_misses)
+    yield labels.gauge("aidb_stalled", "1 while writers are slowed or wait", bool(engine.stalled))
+    yield labels.gauge("aidb_poisoned", "1 once the store refuses writes", bool(engine.poisoned))
+
+
+def _cache(labels: _Labels, cache: pb.CacheStats) -> Iterator[Metric]:
+    yield labels.gauge("aidb_cache_entries", "Entries in the cache", cache.entries)
+    yield labels.gauge("aidb_cache_size_bytes", "Bytes in the cache", cache.bytes)
+    yield labels.gauge("aidb_cache_capacity_bytes", "Bytes that the cache may hold", cache.capacity_bytes)
+    for name, text in _CACHE_COUNTERS:
+        yield labels.counter(f"aidb_cache_{name}", text, getattr(cache, name))
+
+
+def _replication(labels: _Labels, replication: pb.ReplicationStats, is_replica: bool) -> Iterator[Metric]:
+    if not is_replica:
+        yield labels.gauge("aidb_subscribers", "Replicas that follow", replication.subscribers)
+        return
+    yield labels.gauge("aidb_replica_connected", "1 while it follows its primary", replication.connected)
+    yield labels.gauge("aidb_replica_applied_lsn", "The newest LSN applied", replication.applied_lsn)
+    # Never heard of its primary: unbounded, which JSON and the wire have no number for.
+    known = replication.staleness_ms < 1 << 63
+    staleness = replication.staleness_ms / 1000 if known else float("inf")
+    yield labels.gauge("aidb_replica_staleness_seconds", "How stale the cache may be", staleness)
+
+
+class _Labels:
+    def __init__(self, names: tuple[str, ...], values: tuple[str, ...]) -> None:
+        self._names = names
+        self._values = values
+
+    def gauge(self, name: str, text: str, value: float) -> Metric:
+        family = GaugeMetricFamily(name, text, labels=self._names)
+        family.add_metric(self._values, float(value))
+        return family
+
+    def counter(self, name: str, text: str, value: float) -> Metric:
+        """The format adds ``_total`` to the name."""
+        family = CounterMetricFamily(name, text, labels=self._names)
+        family.add_metric(self._values, float(value))
+        return family
+
+    def by_level(self, name: str, text: str, values: Iterable[float]) -> Metric:
+        family = GaugeMetricFamily(name, text, labels=(*self._names, "level"))
+        for level, value in enumerate(values):
+            family.add_metric((*self._values, str(level)), float(value))
+        return family
