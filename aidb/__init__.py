@@ -170,7 +170,8 @@ def connect(
         retry: backoff and retry budget.
         pool: connections.
         balance: how reads are spread over a shard's cache replicas: "rendezvous" sends a key to the same one,
-            so that caches add up; "round_robin" spreads evenly.
+            so that caches add up, unless that has more than its share of calls in flight; "two_choices",
+            "least_loaded", "round_robin" and "random" spread each key over all.
         keyspace: keys of different keyspaces never meet.
         token: a `Client.session_token` to go on with: reads are no older than what that session saw.
 

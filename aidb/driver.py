@@ -107,11 +107,13 @@ class Driver:
         if timeout <= 0:
             return too_late(call.address)
         lease = self._lease(call.address)
+        began = self._routing.loads.began(call.address)
         try:
             return getattr(lease.channel.stub, call.method)(call.request, timeout=timeout)
         except grpc.RpcError as error:
             return failure_of(error, call.address, call.shard)
         finally:
+            self._routing.loads.ended(call.address, began)
             release(self._pool, lease)
 
     def _call_all(self, calls: Sequence[Call]) -> list[Any]:
@@ -132,7 +134,7 @@ class Driver:
             for sent in under_way:
                 if not isinstance(sent, Failure):
                     sent.future.cancel()
-                    release(self._pool, sent.lease)
+                    self._done(sent)
 
     def _send(self, call: Call) -> _Sent | Failure:
         timeout = call.timeout(self._routing.clock())
@@ -140,7 +142,8 @@ class Driver:
             return too_late(call.address)
         lease = self._lease(call.address)
         method = getattr(lease.channel.stub, call.method)
-        return _Sent(call, lease, method.future(call.request, timeout=timeout))
+        began = self._routing.loads.began(call.address)
+        return _Sent(call, lease, method.future(call.request, timeout=timeout), began)
 
     def _result(self, sent: _Sent) -> Any:
         try:
@@ -149,8 +152,12 @@ class Driver:
             answer = failure_of(error, sent.call.address, sent.call.shard)
         except grpc.FutureCancelledError:
             raise Closed("this client is closed") from None
-        release(self._pool, sent.lease)
+        self._done(sent)
         return answer
+
+    def _done(self, sent: _Sent) -> None:
+        self._routing.loads.ended(sent.call.address, sent.began)
+        release(self._pool, sent.lease)
 
     def _pause(self, pause: Pause) -> None:
         view = self._routing.view
@@ -171,9 +178,10 @@ class Driver:
 class _Sent:
     """A call under way."""
 
-    __slots__ = ("call", "future", "lease")
+    __slots__ = ("began", "call", "future", "lease")
 
-    def __init__(self, call: Call, lease: Lease[Connection], future: Any) -> None:
+    def __init__(self, call: Call, lease: Lease[Connection], future: Any, began: float) -> None:
+        self.began = began
         self.call = call
         self.lease = lease
         self.future = future

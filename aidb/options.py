@@ -7,7 +7,7 @@ from typing import Literal
 
 from aidb.errors import InvalidArgument
 
-ReadBalance = Literal["rendezvous", "round_robin"]
+ReadBalance = Literal["rendezvous", "two_choices", "least_loaded", "round_robin", "random"]
 
 
 @dataclass(frozen=True, slots=True)

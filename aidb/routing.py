@@ -6,7 +6,6 @@ at least as new arrives.
 
 from __future__ import annotations
 
-import itertools
 import random
 import secrets
 import threading
@@ -15,9 +14,11 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aidb.balance import Ejections, rendezvous_order, rotation
+from aidb.balance import Ejections
 from aidb.errors import AidbError, ErrorCode
+from aidb.loads import Loads
 from aidb.options import Pool, ReadBalance, Retry
+from aidb.picker import Picker
 from aidb.retry import RetryBudget
 from aidb.slots import SLOT_COUNT
 from aidb.token import SessionToken
@@ -64,8 +65,8 @@ class Routing:
         self.ejections = Ejections(self.rng)
         self.budget = RetryBudget(self.retry, clock())
         self.client_id = secrets.randbits(64) or 1
-        self._balance = balance
-        self._turns = itertools.count()
+        self.loads = Loads(clock)
+        self._picker = Picker(balance, self.loads, self.rng)
         self._next_seq = 1
         self._lock = threading.Lock()
         self._view = EMPTY_VIEW
@@ -88,7 +89,10 @@ class Routing:
             self._moved = {
                 slot: route for slot, route in self._moved.items() if route.topology_version > view.version
             }
-        self.ejections.retain(frozenset(member.name for member in view.members()))
+        names = frozenset(member.name for member in view.members())
+        self.ejections.retain(names)
+        self._picker.seen(names, self.clock())
+        self.loads.retain(view.addresses)
         return True
 
     def learn(self, route: common_pb2.Route) -> None:
@@ -135,11 +139,9 @@ class Routing:
         shard = self._view.shards.get(place.shard)
         if shard is None or not shard.replicas:
             return place
-        if self._balance == "round_robin":
-            replicas = rotation(shard.replicas, next(self._turns))
-        else:
-            replicas = rendezvous_order(shard.replicas, key)
-        asked, left_alone = self.ejections.split(replicas, self.clock())
+        now = self.clock()
+        replicas = self._picker.order(shard.replicas, key, now)
+        asked, left_alone = self.ejections.split(replicas, now)
         return Place(place.shard, [*asked, *place.members, *left_alone])
 
     def answered(self, member: Member, header: common_pb2.ResponseHeader) -> None:

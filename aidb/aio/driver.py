@@ -111,11 +111,13 @@ class AsyncDriver:
         if timeout <= 0:
             return too_late(call.address)
         lease = self._lease(call.address)
+        began = self._routing.loads.began(call.address)
         try:
             return await getattr(lease.channel.stub, call.method)(call.request, timeout=timeout)
         except grpc.aio.AioRpcError as error:
             return failure_of(error, call.address, call.shard)
         finally:
+            self._routing.loads.ended(call.address, began)
             self.release(lease)
 
     async def _call_all(self, calls: Sequence[Call]) -> list[Any]:
