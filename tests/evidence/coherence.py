@@ -36,9 +36,10 @@ SECONDS = 2.5
 BURST = 0.25
 BOUNDS = (0.15, 0.4, 1.0)
 CALM_BOUND = 0.25
-NETWORK_DELAY = 0.01
+# Of what replicas hear, at most; one replica at least has some, so that a fill's answer may come too late.
+NETWORK_DELAYS = (0.0, 0.01, 0.05)
 PATIENCE = (4.0, 0.3, 0.1)
-MUTANT_ROUNDS = 20
+MUTANT_ROUNDS = 40
 CACHE_COUNTS = ("hits", "forwards", "fills", "refused_fills", "invalidations", "flushes")
 # What has to have happened for a long run to prove anything, and the fault that does it.
 DAMAGE = {
@@ -75,8 +76,9 @@ class Coherence:
         """One round with these faults; keys of its own."""
         self._round += 1
         keys = [b"round-%d-%d" % (self._round, number) for number in range(HOT_KEYS + COOL_KEYS)]
-        for replica in self.cluster.replicas:
-            self.cluster.proxy.delay(replica.name, self._rng.choice([0.0, NETWORK_DELAY, 5 * NETWORK_DELAY]))
+        delays = self._rng.sample(NETWORK_DELAYS, len(self.cluster.replicas))
+        for replica, delay in zip(self.cluster.replicas, delays, strict=True):
+            self.cluster.proxy.delay(replica.name, delay)
         crew = Crew([*self._workers(keys)])
         with crew:
             started = time.monotonic()
