@@ -137,17 +137,23 @@ impl Chain {
     }
 }
 
-/// Reads the log of a running store again: records in memory of which `synced_lsn` is the newest
-/// durable one must all be whole. Returns the number of records and bytes read.
+/// Reads the log of a running store again: the records from `flushed_lsn` (what the SSTs hold) through
+/// `synced_lsn` must all be whole. Returns the number of records and bytes read.
 ///
 /// Segments are reused and removed meanwhile, but always the oldest first: while the oldest one
 /// listed is there, none of the others was touched, and only then is a missing record damage.
 ///
 /// Errors: `Busy` when the log moved on under each of some attempts.
-pub(crate) fn verify(io: &dyn Io, dir: &Path, synced_lsn: u64) -> Result<(u64, u64)> {
+pub(crate) fn verify(
+    io: &dyn Io,
+    dir: &Path,
+    synced_lsn: u64,
+    flushed_lsn: impl Fn() -> u64,
+) -> Result<(u64, u64)> {
     for _ in 0..VERIFY_ATTEMPTS {
         let numbers = listed(io, dir)?;
-        let read = read_chain(io, dir, &numbers, synced_lsn);
+        // Asked after the listing: what is not listed any more was flushed by then.
+        let read = read_chain(io, dir, &numbers, synced_lsn, flushed_lsn());
         if read.is_ok() || listed(io, dir)?.first() == numbers.first() {
             return read;
         }
@@ -165,10 +171,16 @@ fn listed(io: &dyn Io, dir: &Path) -> Result<Vec<u64>> {
     Ok(numbers)
 }
 
-fn read_chain(io: &dyn Io, dir: &Path, numbers: &[u64], synced_lsn: u64) -> Result<(u64, u64)> {
+fn read_chain(
+    io: &dyn Io,
+    dir: &Path,
+    numbers: &[u64],
+    synced_lsn: u64,
+    flushed_lsn: u64,
+) -> Result<(u64, u64)> {
     let mut chain = Chain {
         last_lsn: None,
-        flushed_lsn: u64::MAX,
+        flushed_lsn,
     };
     let (mut records, mut bytes) = (0, 0);
     let mut end = (dir.to_path_buf(), 0);
@@ -184,13 +196,12 @@ fn read_chain(io: &dyn Io, dir: &Path, numbers: &[u64], synced_lsn: u64) -> Resu
             end = (path, offset as u64);
         }
     }
-    match chain.last_lsn {
-        Some(last) if last < synced_lsn => {
-            let what = format!("records after lsn {last} are lost, {synced_lsn} had been synced");
-            Err(Error::corruption(&end.0, end.1, what))
-        }
-        _ => Ok((records, bytes)),
+    let reached = chain.last_lsn.unwrap_or(0).max(flushed_lsn);
+    if reached < synced_lsn {
+        let what = format!("records after lsn {reached} are lost, {synced_lsn} had been synced");
+        return Err(Error::corruption(&end.0, end.1, what));
     }
+    Ok((records, bytes))
 }
 
 fn check_nothing_promised_is_missing(

@@ -127,7 +127,8 @@ impl Store {
         let manifest = shared.manifest.lock().verify();
         self.noting(&mut report, manifest)?;
         let synced = shared.progress.synced();
-        let log = recovery::verify(&*shared.io, &shared.path.join(LOG_DIR), synced);
+        let flushed = || shared.manifest.lock().inventory().flushed_lsn;
+        let log = recovery::verify(&*shared.io, &shared.path.join(LOG_DIR), synced, flushed);
         if let Some((records, bytes)) = self.noting(&mut report, log)? {
             report.records += records;
             report.bytes += bytes;

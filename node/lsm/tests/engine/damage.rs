@@ -105,6 +105,41 @@ fn a_flipped_bit_in_the_log_is_found() {
 }
 
 #[test]
+fn a_flipped_bit_in_the_log_of_a_running_store_is_found() {
+    let io = FaultIo::default();
+    let options = Options {
+        memtable_bytes: 1 << 20,
+        ..small(&io)
+    };
+    let store = Store::open(dir(), options).unwrap();
+    for number in 0..100 {
+        put(&store, &number.to_string(), &"v".repeat(200));
+    }
+    let mut random = random("flipped running log");
+    let paths = io.paths();
+    let logs = paths
+        .iter()
+        .filter(|path| path.to_string_lossy().ends_with(".log"));
+    let mut tried = 0;
+    for path in logs {
+        let data = io.read(path);
+        // Zeros follow the last record.
+        let end = data.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+        for at in (0..end).step_by(11) {
+            let mut flipped = data.clone();
+            flipped[at] ^= 1 << random.random_range(0..8);
+            io.replace(path, flipped);
+            let damage = store.verify().unwrap().damage;
+            assert_eq!(damage.len(), 1, "byte {at} of {}", path.display());
+            tried += 1;
+        }
+        io.replace(path, data);
+    }
+    assert_eq!(store.verify().unwrap().damage, []);
+    assert!(tried > 1000, "only {tried} flips were tried");
+}
+
+#[test]
 fn a_missing_segment_is_found() {
     let io = FaultIo::default();
     let options = || Options {
