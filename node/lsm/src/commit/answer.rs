@@ -1,25 +1,66 @@
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+
 use crate::batch::Committed;
 use crate::error::{Error, Result};
 
-/// A callback that runs exactly once, even if a panic drops it on the way.
-pub(crate) struct Completion<T>(Option<Box<dyn FnOnce(Result<T>) + Send>>);
+/// Tells one caller its result exactly once, even if a panic drops it on the way.
+pub(crate) struct Completion<T>(Option<Receiver<T>>);
+
+enum Receiver<T> {
+    Callback(Box<dyn FnOnce(Result<T>) + Send>),
+    Waiter(Waiter<T>),
+}
+
+/// Where a blocked caller waits for its result.
+pub(crate) struct Waiter<T>(Arc<(Mutex<Option<Result<T>>>, Condvar)>);
+
+impl<T> Waiter<T> {
+    pub(crate) fn new() -> (Waiter<T>, Completion<T>) {
+        let slot = Arc::new((Mutex::new(None), Condvar::new()));
+        let done = Completion(Some(Receiver::Waiter(Waiter(Arc::clone(&slot)))));
+        (Waiter(slot), done)
+    }
+
+    pub(crate) fn wait(self) -> Result<T> {
+        let (result, arrived) = &*self.0;
+        let mut result = result.lock();
+        loop {
+            if let Some(result) = result.take() {
+                return result;
+            }
+            arrived.wait(&mut result);
+        }
+    }
+}
 
 impl<T> Completion<T> {
     pub(crate) fn new(done: Box<dyn FnOnce(Result<T>) + Send>) -> Completion<T> {
-        Completion(Some(done))
+        Completion(Some(Receiver::Callback(done)))
     }
 
     pub(crate) fn run(mut self, result: Result<T>) {
-        if let Some(done) = self.0.take() {
-            done(result);
+        self.tell(result);
+    }
+
+    fn tell(&mut self, result: Result<T>) {
+        match self.0.take() {
+            Some(Receiver::Callback(done)) => done(result),
+            Some(Receiver::Waiter(waiter)) => {
+                let (slot, arrived) = &*waiter.0;
+                *slot.lock() = Some(result);
+                arrived.notify_one();
+            }
+            None => {}
         }
     }
 }
 
 impl<T> Drop for Completion<T> {
     fn drop(&mut self) {
-        if let Some(done) = self.0.take() {
-            done(Err(Error::Poisoned("a background thread failed".into())));
+        if self.0.is_some() {
+            self.tell(Err(Error::Poisoned("a background thread failed".into())));
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Forms groups, judges them, gives them LSNs, appends them to the log and inserts them into the
-//! memtable. The only writer of all of these.
+//! memtable. The only writer of all of these; whoever holds its lock is the committer of the moment.
 //!
 //! Invariants: a record is in the memtable before its LSN can become visible; nothing of a group
 //! is visible or answered when its append failed; a group that found the disk full used no LSN.
@@ -47,12 +47,21 @@ impl Committer {
         Committer { shared, log, gate }
     }
 
-    pub(crate) fn run(&mut self) {
-        while let Some(group) = self.shared.queue.take() {
-            if let Err(error) = self.group(group) {
-                // The tail of the log is unknown: no LSN may be given again.
-                self.shared.poison.set(error.to_string());
-            }
+    /// Commits what waits in the queue, as one group.
+    pub(crate) fn drain(&mut self) {
+        let works = self.shared.queue.take();
+        self.poisoning(|committer| committer.group(works));
+    }
+
+    /// Commits one batch that found nobody before it.
+    pub(crate) fn alone(&mut self, batch: Batch, done: Completion<Committed>) {
+        self.poisoning(|committer| committer.commit(vec![Work::Batch(batch, done)]));
+    }
+
+    /// After a failure the tail of the log is unknown: no LSN may be given again.
+    fn poisoning(&mut self, commit: impl FnOnce(&mut Self) -> Result<()>) {
+        if let Err(error) = commit(self) {
+            self.shared.poison.set(error.to_string());
         }
     }
 

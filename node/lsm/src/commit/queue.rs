@@ -7,7 +7,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::answer::Completion;
 use crate::batch::{Batch, Committed};
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// A group takes no more than this, so that one sync covers many writers but none waits for
 /// megabytes of others; a larger batch is a group of its own.
@@ -84,15 +84,33 @@ impl CommitQueue {
             || (state.work.len() < self.max_batches && state.bytes + bytes <= self.max_bytes)
     }
 
-    /// The next group; `None` when the queue is closed and drained.
-    pub(crate) fn take(&self) -> Option<Vec<Work>> {
+    /// Waits for work; false when the queue is closed and drained. What is there is taken later,
+    /// under the committer's lock, so that nobody overtakes it.
+    pub(crate) fn wait(&self) -> bool {
         let mut state = self.state.lock();
         while state.work.is_empty() {
             if state.closed {
-                return None;
+                return false;
             }
             self.arrived.wait(&mut state);
         }
+        true
+    }
+
+    /// Whether nothing waits.
+    ///
+    /// Errors: `Closed`.
+    pub(crate) fn is_idle(&self) -> Result<bool> {
+        let state = self.state.lock();
+        if state.closed {
+            return Err(Error::Closed);
+        }
+        Ok(state.work.is_empty())
+    }
+
+    /// The next group; empty when nothing waits.
+    pub(crate) fn take(&self) -> Vec<Work> {
+        let mut state = self.state.lock();
         let mut group = Vec::new();
         let mut total = 0;
         while let Some((_, bytes)) = state.work.front() {
@@ -107,7 +125,7 @@ impl CommitQueue {
         }
         drop(state);
         self.left.notify_all();
-        Some(group)
+        group
     }
 
     /// Nothing more is accepted; what is queued is still taken.

@@ -88,11 +88,17 @@ impl SyncQueue {
             _ => Duration::ZERO,
         };
         let due = now + delay;
-        state.due = Some(state.due.map_or(due, |earlier| earlier.min(due)));
+        let sooner = state.due.is_none_or(|earlier| due < earlier);
+        if sooner {
+            state.due = Some(due);
+        }
         state.bytes += group.bytes;
         state.groups.push_back(group);
         drop(state);
-        self.changed.notify_all();
+        // The syncer sleeps until what was due before: it need not be woken for what is due later.
+        if sooner {
+            self.changed.notify_all();
+        }
     }
 
     /// Whether everything through `lsn` is durable; if not, it is synced now instead of at the end

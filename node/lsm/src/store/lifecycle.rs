@@ -9,11 +9,16 @@ use std::thread::{self, JoinHandle};
 use parking_lot::Mutex;
 
 use super::open::Opened;
+use crate::batch::{Batch, Committed};
+use crate::commit::answer::Waiter;
+use crate::commit::committer::Committer;
 use crate::error::{Error, Result};
 use crate::shared::Shared;
 
 pub(crate) struct Running {
     shared: Arc<Shared>,
+    /// Taken before any lock of [`Shared`].
+    committer: Arc<Mutex<Committer>>,
     closed: AtomicBool,
     threads: Mutex<Threads>,
 }
@@ -30,14 +35,18 @@ impl Running {
     pub(crate) fn start(opened: Opened) -> Running {
         let Opened {
             shared,
-            mut committer,
+            committer,
             syncer,
             lock,
         } = opened;
+        let committer = Arc::new(Mutex::new(committer));
+        let queued = Arc::clone(&committer);
         let preparer = Arc::clone(&shared.segments);
         let threads = Threads {
-            committer: Some(spawn("committer", &shared, move |_| {
-                committer.run();
+            committer: Some(spawn("committer", &shared, move |shared| {
+                while shared.queue.wait() {
+                    queued.lock().drain();
+                }
                 Ok(())
             })),
             syncer: Some(spawn("syncer", &shared, move |_| {
@@ -53,6 +62,7 @@ impl Running {
         };
         Running {
             shared,
+            committer,
             closed: AtomicBool::new(false),
             threads: Mutex::new(threads),
         }
@@ -69,12 +79,41 @@ impl Running {
         Ok(())
     }
 
+    /// Commits on the caller's thread. The batch comes back when others wait: it must queue.
+    pub(crate) fn commit_here(
+        &self,
+        batch: Batch,
+    ) -> std::result::Result<Result<Committed>, Batch> {
+        let (waiter, done) = Waiter::new();
+        {
+            let mut committer = self.committer.lock();
+            match self.shared.queue.is_idle() {
+                Ok(true) => {}
+                Ok(false) => return Err(batch),
+                Err(closed) => return Ok(Err(closed)),
+            }
+            let commit = AssertUnwindSafe(|| committer.alone(batch, done));
+            if let Err(panic) = catch_unwind(commit) {
+                fail(&self.shared, "committer", &panic_text(panic.as_ref()));
+            }
+        }
+        Ok(waiter.wait())
+    }
+
     /// Idempotent: the first caller stops the threads, the others wait for it.
     pub(crate) fn stop(&self) -> Result<()> {
         self.closed.store(true, Ordering::Release);
         self.shared.queue.close();
         let mut threads = self.threads.lock();
-        join(threads.committer.take());
+        let committer = threads.committer.take();
+        let own = committer
+            .as_ref()
+            .is_some_and(|thread| thread.thread().id() == thread::current().id());
+        join(committer);
+        if !own {
+            // Who commits on its own thread has come before the queue was closed, and ends.
+            drop(self.committer.lock());
+        }
         self.shared.sync_queue.close(Error::Closed);
         join(threads.syncer.take());
         self.shared.segments.close();
@@ -109,18 +148,23 @@ fn spawn(
             Ok(Err(error)) => error.to_string(),
             Err(panic) => panic_text(panic.as_ref()),
         };
-        shared.poison.set(format!("{role}: {reason}"));
-        let error = Error::Poisoned(format!("{role}: {reason}"));
-        shared.queue.close();
-        shared.queue.fail_all(&error);
-        shared.sync_queue.fail_all(&error);
-        shared.segments.close();
-        shared.events.notify();
+        fail(&shared, &role, &reason);
     };
     thread::Builder::new()
         .name(format!("aidb {name}"))
         .spawn(run)
         .unwrap_or_else(|error| panic!("cannot start a thread: {error}"))
+}
+
+fn fail(shared: &Shared, role: &str, reason: &str) {
+    let reason = format!("{role}: {reason}");
+    shared.poison.set(reason.clone());
+    let error = Error::Poisoned(reason);
+    shared.queue.close();
+    shared.queue.fail_all(&error);
+    shared.sync_queue.fail_all(&error);
+    shared.segments.close();
+    shared.events.notify();
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {

@@ -5,12 +5,11 @@ mod reports;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc;
 
 pub use reports::{Checkpoint, CheckpointFile, Damage, Stats, VerifyReport};
 
 use crate::batch::{Batch, Committed, Entry, OpKind};
-use crate::commit::answer::Completion;
+use crate::commit::answer::{Completion, Waiter};
 use crate::commit::queue::Work;
 use crate::error::{Error, Result};
 use crate::log::{LogRecord, Subscription};
@@ -61,18 +60,29 @@ impl Store {
     /// Errors, all through `done`: `Busy` (the queue is full), `Closed`, `Poisoned`, `DiskFull`,
     /// `TooLarge`, `Invalid`.
     pub fn submit(&self, batch: Batch, done: Box<dyn FnOnce(Result<Committed>) + Send>) {
-        self.queue(batch, Completion::new(done), false);
+        let done = Completion::new(done);
+        if let Err(error) = self.accept(&batch) {
+            return done.run(Err(error));
+        }
+        let bytes = batch.bytes();
+        let queue = &self.shared().queue;
+        queue.push(Work::Batch(batch, done), bytes, false);
     }
 
-    /// The blocking form; it waits for room in the queue instead of `Busy`.
+    /// The blocking form; it waits for room in the queue instead of `Busy`. When nobody else writes
+    /// it commits on this thread.
     pub fn write(&self, batch: Batch) -> Result<Committed> {
-        let (send, receive) = mpsc::channel();
-        let done = Completion::new(Box::new(move |result| {
-            // The receiver is gone only if the caller's thread is.
-            let _ = send.send(result);
-        }));
-        self.queue(batch, done, true);
-        receive.recv().unwrap_or(Err(Error::Closed))
+        self.accept(&batch)?;
+        match self.running.commit_here(batch) {
+            Ok(answer) => answer,
+            Err(batch) => {
+                let (waiter, done) = Waiter::new();
+                let bytes = batch.bytes();
+                let queue = &self.shared().queue;
+                queue.push(Work::Batch(batch, done), bytes, true);
+                waiter.wait()
+            }
+        }
     }
 
     pub fn get(&self, key: &[u8]) -> Result<Read> {
@@ -143,33 +153,18 @@ impl Store {
         Ok(self.running.shared())
     }
 
-    fn queue(&self, batch: Batch, done: Completion<Committed>, wait: bool) {
+    fn accept(&self, batch: &Batch) -> Result<()> {
         let shared = self.shared();
-        let accepted = shared
-            .poison
-            .check()
-            .and_then(|()| check_limits(&batch, shared));
-        match accepted {
-            Ok(()) => {
-                let bytes = batch.bytes();
-                shared.queue.push(Work::Batch(batch, done), bytes, wait);
-            }
-            Err(error) => done.run(Err(error)),
-        }
+        shared.poison.check()?;
+        check_limits(batch, shared)
     }
 
     fn ask(&self, work: impl FnOnce(Completion<u64>) -> Work) -> Result<u64> {
-        let (send, receive) = mpsc::channel();
-        let done = Completion::new(Box::new(move |result| {
-            // The receiver is gone only if the caller's thread is.
-            let _ = send.send(result);
-        }));
         let shared = self.shared();
-        match shared.poison.check() {
-            Ok(()) => shared.queue.push(work(done), 0, true),
-            Err(error) => done.run(Err(error)),
-        }
-        receive.recv().unwrap_or(Err(Error::Closed))
+        shared.poison.check()?;
+        let (waiter, done) = Waiter::new();
+        shared.queue.push(work(done), 0, true);
+        waiter.wait()
     }
 }
 
