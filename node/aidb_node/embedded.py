@@ -101,6 +101,8 @@ class Store:
     ) -> int:
         _check_durability(durability)
         condition = Condition.of(if_absent, if_exists, if_version)
+        if condition is None:
+            return self._native.put(key, value, ttl_to_ms(ttl))
         return self._native.write_one(_write(Write(key, value, ttl_to_ms(ttl), condition)))
 
     def delete(

@@ -26,6 +26,7 @@ mod pressure;
 mod progress;
 mod range;
 mod shared;
+mod skiplist;
 mod snapshot;
 mod store;
 mod table;

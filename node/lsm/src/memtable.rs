@@ -1,16 +1,14 @@
 //! The newest writes, sorted by key and, within a key, newest first. The committer is the only
 //! writer; readers skip what is above their LSN, so a half-inserted record is never seen.
 
-use std::borrow::Borrow;
-use std::cmp::Ordering as Order;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use crossbeam_skiplist::SkipMap;
 
 use crate::log::{LogOpKind, LogRecord};
 use crate::range::{Direction, Range};
+use crate::skiplist::{Entry, SkipList};
 use crate::value::Value;
 
 /// What an entry costs beside its key and value (tower, key and value structs), about.
@@ -20,85 +18,13 @@ const ESTIMATE_LIMIT: usize = 4096;
 
 #[derive(Default)]
 pub(crate) struct Memtable {
-    map: SkipMap<Versioned, Value>,
+    map: SkipList,
     bytes: AtomicUsize,
     live: AtomicI64,
     last_lsn: AtomicU64,
     epoch: AtomicU64,
     clock_ms: AtomicU64,
 }
-
-struct Versioned {
-    key: Bytes,
-    lsn: u64,
-}
-
-/// Lets a borrowed key look up an owned one without copying it.
-trait Position {
-    fn position(&self) -> (&[u8], u64);
-}
-
-impl Position for Versioned {
-    fn position(&self) -> (&[u8], u64) {
-        (&self.key, self.lsn)
-    }
-}
-
-impl Position for (&[u8], u64) {
-    fn position(&self) -> (&[u8], u64) {
-        *self
-    }
-}
-
-impl<'a> Borrow<dyn Position + 'a> for Versioned {
-    fn borrow(&self) -> &(dyn Position + 'a) {
-        self
-    }
-}
-
-fn compare(a: (&[u8], u64), b: (&[u8], u64)) -> Order {
-    a.0.cmp(b.0).then(b.1.cmp(&a.1))
-}
-
-impl Ord for dyn Position + '_ {
-    fn cmp(&self, other: &Self) -> Order {
-        compare(self.position(), other.position())
-    }
-}
-
-impl PartialOrd for dyn Position + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<Order> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for dyn Position + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for dyn Position + '_ {}
-
-impl Ord for Versioned {
-    fn cmp(&self, other: &Self) -> Order {
-        compare(self.position(), other.position())
-    }
-}
-
-impl PartialOrd for Versioned {
-    fn partial_cmp(&self, other: &Self) -> Option<Order> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Versioned {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Versioned {}
 
 impl Memtable {
     pub(crate) fn insert(&self, record: &LogRecord) {
@@ -111,19 +37,13 @@ impl Memtable {
             };
             bytes += op.key.len() + op.value.len() + ENTRY_OVERHEAD;
             live += if tombstone { -1 } else { 1 };
-            let key = Versioned {
-                key: op.key.clone(),
-                lsn: record.lsn,
+            let value = Value {
+                tombstone,
+                data: op.value.clone(),
+                version: op.version,
+                expires_at_ms: op.expires_at_ms,
             };
-            self.map.insert(
-                key,
-                Value {
-                    tombstone,
-                    data: op.value.clone(),
-                    version: op.version,
-                    expires_at_ms: op.expires_at_ms,
-                },
-            );
+            self.map.insert(&op.key, record.lsn, value);
         }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.live.fetch_add(live, Ordering::Relaxed);
@@ -134,9 +54,8 @@ impl Memtable {
 
     /// The newest value of `key` at or below `lsn`.
     pub(crate) fn get(&self, key: &[u8], lsn: u64) -> Option<Value> {
-        let from: &dyn Position = &(key, lsn);
-        let entry = self.map.lower_bound(Bound::Included(from))?;
-        (entry.key().key == key).then(|| entry.value().clone())
+        let entry = self.map.seek(key, lsn)?;
+        (entry.key == key).then(|| entry.value.clone())
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -189,31 +108,23 @@ impl Memtable {
         limit: usize,
         out: &mut impl Extend<(Bytes, Value)>,
     ) {
-        let at;
-        let from: Bound<&dyn Position> = match start {
-            Bound::Included(key) => {
-                at = (key, u64::MAX);
-                Bound::Included(&at)
-            }
-            Bound::Excluded(key) => {
-                at = (key, 0);
-                Bound::Excluded(&at)
-            }
-            Bound::Unbounded => Bound::Unbounded,
+        let mut at = match start {
+            Bound::Included(key) => self.map.seek(key, u64::MAX),
+            Bound::Excluded(key) => self.map.seek(key, 0),
+            Bound::Unbounded => self.map.first(),
         };
-        let mut previous: Option<Bytes> = None;
+        let mut previous: Option<&[u8]> = None;
         let mut count = 0;
-        for entry in self.map.range::<dyn Position, _>((from, Bound::Unbounded)) {
-            let Versioned { key, lsn: at } = entry.key();
-            if *at > lsn || previous.as_ref() == Some(key) {
-                continue;
+        while let Some(entry) = at {
+            if entry.lsn <= lsn && previous != Some(entry.key) {
+                if count == limit {
+                    break;
+                }
+                count += 1;
+                previous = Some(entry.key);
+                out.extend([owned(&entry)]);
             }
-            if count == limit {
-                break;
-            }
-            count += 1;
-            previous = Some(key.clone());
-            out.extend([(key.clone(), entry.value().clone())]);
+            at = self.map.after(&entry);
         }
     }
 
@@ -225,35 +136,31 @@ impl Memtable {
         limit: usize,
         out: &mut impl Extend<(Bytes, Value)>,
     ) {
-        let at;
-        let until: Bound<&dyn Position> = match end {
-            Bound::Included(key) => {
-                at = (key, 0);
-                Bound::Included(&at)
-            }
-            Bound::Excluded(key) => {
-                at = (key, u64::MAX);
-                Bound::Excluded(&at)
-            }
-            Bound::Unbounded => Bound::Unbounded,
+        let mut at = match end {
+            Bound::Included(key) => self.map.seek_before(key, 0),
+            Bound::Excluded(key) => self.map.seek_before(key, u64::MAX),
+            Bound::Unbounded => self.map.last(),
         };
-        let mut newest: Option<(Bytes, Value)> = None;
+        let mut newest: Option<Entry<'_>> = None;
         let mut count = 0;
-        let range = self.map.range::<dyn Position, _>((Bound::Unbounded, until));
-        for entry in range.rev() {
-            let Versioned { key, lsn: at } = entry.key();
-            if *at > lsn {
-                continue;
-            }
-            if let Some(found) = newest.take_if(|(found, _)| found != key) {
-                out.extend([found]);
-                count += 1;
-                if count == limit {
-                    return;
+        while let Some(entry) = at {
+            let before = self.map.before(&entry);
+            if entry.lsn <= lsn {
+                if let Some(found) = newest.take_if(|found| found.key != entry.key) {
+                    out.extend([owned(&found)]);
+                    count += 1;
+                    if count == limit {
+                        return;
+                    }
                 }
+                newest = Some(entry);
             }
-            newest = Some((key.clone(), entry.value().clone()));
+            at = before;
         }
-        out.extend(newest);
+        out.extend(newest.as_ref().map(owned));
     }
+}
+
+fn owned(entry: &Entry<'_>) -> (Bytes, Value) {
+    (Bytes::copy_from_slice(entry.key), entry.value.clone())
 }

@@ -124,6 +124,14 @@ impl Store {
         Ok(committed.lsn)
     }
 
+    /// An unconditional put; its version.
+    fn put(&self, py: Python<'_>, key: &[u8], value: PyBackedBytes, ttl_ms: u64) -> PyResult<u64> {
+        let store = self.open()?;
+        let expires_at_ms = expiry(&store, ttl_ms)?;
+        let op = self.op(key, Some(&value), expires_at_ms, Condition::None)?;
+        Ok(self.commit(py, &store, vec![op], false)?.lsn)
+    }
+
     /// One write; its version.
     fn write_one(&self, py: Python<'_>, write: Write) -> PyResult<u64> {
         let store = self.open()?;
