@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 from aidb.errors import AidbError, InvalidArgument
 
@@ -37,8 +37,7 @@ def bounded(seconds: float) -> Bounded:
     return Bounded(seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A key as it is stored. ``value`` is empty in scans with ``keys_only``.
 
     ``expires_at`` is in seconds since 1970, None = never.

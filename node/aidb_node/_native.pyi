@@ -91,8 +91,8 @@ _Found = tuple[bytes, int, int]
 class Scan:
     """Entries of one snapshot, in order."""
 
-    def take(self, count: int, size: int) -> list[tuple[bytes, bytes, int, int]]:
-        """The next (key, value, version, expiry), at most `count` of about `size` bytes; empty at the end."""
+    def take(self, count: int, size: int) -> list[tuple[bytes, bytes, int, float | None]]:
+        """The next entries, at most `count` of about `size` bytes; empty at the end."""
 
     def close(self) -> None: ...
 

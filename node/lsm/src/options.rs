@@ -67,7 +67,7 @@ pub struct Options {
     pub expiry_grace: Duration,
     /// Log segments are kept at least this long: request ids are rebuilt by replay (V6).
     pub log_retention: Duration,
-    /// Bytes of synced records kept in memory for subscribers.
+    /// Bytes of synced records kept in memory for subscribers; 0 keeps none, and nobody can follow.
     pub tail_bytes: usize,
     /// Batches, and bytes of batches, that may wait for the committer.
     pub queue_batches: usize,

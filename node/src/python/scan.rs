@@ -9,8 +9,8 @@ use pyo3::types::PyBytes;
 
 use super::failure::of_engine;
 
-/// (key, value, version, expiry in ms since 1970 or 0)
-type Item = (Py<PyBytes>, Py<PyBytes>, u64, u64);
+/// The fields of `aidb.Entry`: (key, value, version, expiry in seconds since 1970)
+type Item = (Py<PyBytes>, Py<PyBytes>, u64, Option<f64>);
 
 #[pyclass(frozen, module = "aidb_node._native")]
 pub struct Scan {
@@ -91,7 +91,11 @@ impl Scan {
                 PyBytes::new(py, &key).unbind(),
                 PyBytes::new(py, value).unbind(),
             );
-            (key, value, entry.version, entry.expires_at_ms)
+            let expires_at = match entry.expires_at_ms {
+                0 => None,
+                at_ms => Some(at_ms as f64 / 1000.0),
+            };
+            (key, value, entry.version, expires_at)
         };
         Ok(taken.map_err(of_engine)?.into_iter().map(item).collect())
     }

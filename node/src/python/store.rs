@@ -64,6 +64,8 @@ impl Store {
             cache_bytes,
             memtable_bytes,
             compression,
+            // Nobody follows an embedded store.
+            tail_bytes: 0,
             ..Options::default()
         };
         let store = py

@@ -137,8 +137,8 @@ impl Committer {
     ) {
         let lsn = group.last_lsn + 1;
         let clock_ms = group.clock_ms;
-        let view = self.shared.view();
         let lookup = |key: &[u8]| {
+            let view = self.shared.view();
             let value = self.shared.noting_damage(view.get(key, u64::MAX))?;
             Ok(value.and_then(|value| value.visible(clock_ms)))
         };
@@ -207,7 +207,8 @@ impl Committer {
                 }
             }
         }
-        let records = self.insert(buffer.into(), records)?;
+        let view = self.shared.view();
+        let records = self.insert(&view.active, buffer.into(), records)?;
         self.shared.progress.set_epoch(epoch);
         self.shared.progress.set_appended(last_lsn);
         let at_once = self.shared.config.sync != SyncMode::Group;
@@ -231,7 +232,7 @@ impl Committer {
                 answers: waiting,
             });
         }
-        if self.shared.view().active.bytes() >= self.shared.config.memtable_bytes {
+        if view.active.bytes() >= self.shared.config.memtable_bytes {
             self.rotate()?;
         }
         Ok(())
@@ -239,18 +240,21 @@ impl Committer {
 
     fn insert(
         &self,
+        memtable: &Memtable,
         buffer: Bytes,
         records: Vec<(std::ops::Range<usize>, Vec<u32>)>,
     ) -> Result<Vec<Arc<LogRecord>>> {
-        let memtable = Arc::clone(&self.shared.view().active);
-        let mut inserted = Vec::with_capacity(records.len());
+        let keeps = self.shared.tail.keeps();
+        let mut inserted = Vec::new();
         for (range, tags) in records {
             let mut record = LogRecord::decode(buffer.slice(range))?;
             for (op, tag) in record.ops.iter_mut().zip(tags) {
                 op.tag = tag;
             }
             memtable.insert(&record);
-            inserted.push(Arc::new(record));
+            if keeps {
+                inserted.push(Arc::new(record));
+            }
         }
         Ok(inserted)
     }

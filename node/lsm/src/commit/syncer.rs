@@ -215,6 +215,9 @@ impl Syncer {
         }
         let before = self.progress.synced();
         self.tail.publish(records);
+        if !self.tail.keeps() {
+            self.tail.advance(last_lsn);
+        }
         self.progress.set_synced(last_lsn);
         if self.mode == SyncMode::Group {
             self.progress.set_visible(last_lsn);

@@ -149,8 +149,9 @@ impl LogRecord {
 
 /// Upper bound of what [`put_record`] appends for the operations.
 pub(crate) fn max_encoded_len<'a>(ops: impl Iterator<Item = &'a Op>) -> usize {
-    const PER_RECORD: usize = 4 * 11 + 2;
-    const PER_OP: usize = 64;
+    // Five numbers with their tags; tags, lengths, two 64-bit numbers, client and sequence.
+    const PER_RECORD: usize = 2 + 4 * 11;
+    const PER_OP: usize = 1 + 5 + 2 + 2 * 6 + 2 * 11 + 9 + 11;
     PER_RECORD
         + ops
             .map(|op| PER_OP + op.key.len() + op.value_len())

@@ -45,6 +45,16 @@ impl Tail {
         }
     }
 
+    /// Whether records are kept at all: a store that nobody follows saves their memory.
+    pub(crate) fn keeps(&self) -> bool {
+        self.limit > 0
+    }
+
+    /// The newest LSN when there are no records to say it.
+    pub(crate) fn advance(&self, lsn: u64) {
+        self.ring.lock().last_lsn = lsn;
+    }
+
     pub(crate) fn publish(&self, records: impl IntoIterator<Item = Arc<LogRecord>>) {
         let mut ring = self.ring.lock();
         for record in records {
