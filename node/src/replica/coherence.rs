@@ -28,6 +28,15 @@ pub struct Demand {
     pub seen: Option<Position>,
 }
 
+impl Demand {
+    /// Whether an answer at `position` shows what the session has seen (C5).
+    pub fn shown_by(&self, position: Position) -> bool {
+        self.seen.is_none_or(|seen| {
+            seen == Position::default() || seen.epoch == position.epoch && seen.lsn <= position.lsn
+        })
+    }
+}
+
 /// The time of a lookup.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
@@ -178,11 +187,11 @@ impl Coherence {
             && now.ns.saturating_sub(entry.filled_at_ns) < LONGEST_LIFE_NS
             && (entry.expires_at_ms == 0
                 || now.wall_ms.saturating_add(now.skew_ms) < entry.expires_at_ms);
-        let shows = |seen: Position| {
-            seen == Position::default()
-                || seen.epoch == stream.epoch && seen.lsn <= stream.applied.max(entry.read_lsn)
+        let shown = Position {
+            epoch: stream.epoch,
+            lsn: stream.applied.max(entry.read_lsn),
         };
-        if !current || !demand.seen.is_none_or(shows) {
+        if !current || !demand.shown_by(shown) {
             return None;
         }
         let lsn = stream.applied.max(entry.version);

@@ -1,5 +1,5 @@
 //! What a replica cannot answer goes to its primary once, with the caller's header and what is left of its time.
-//! A forwarder repeats no write (V6): a lost answer is reported as unknown.
+//! A forwarder repeats no write (V6): a lost answer is reported as unknown. Single reads travel gathered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,15 @@ use aidb_client::pool::Pool;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
-use crate::serve::Node;
+use super::gather::{Ask, Gather, Outcome};
+use crate::serve::{Deadline, Node};
 
 const CONNECTIONS: usize = 2;
 
 pub struct Forwarder {
     node: Arc<Node>,
     pool: Pool,
+    gather: Arc<Gather>,
 }
 
 /// A call under way: where to, and by when.
@@ -51,6 +53,7 @@ impl Forwarder {
         Self {
             node,
             pool: Pool::new(CONNECTIONS),
+            gather: Arc::default(),
         }
     }
 
@@ -59,6 +62,36 @@ impl Forwarder {
     forward!(delete, DeleteRequest, DeleteResponse);
     forward!(batch_get, BatchGetRequest, BatchGetResponse);
     forward!(batch_put, BatchPutRequest, BatchPutResponse);
+
+    /// A read of the newest state, together with what others ask meanwhile.
+    pub async fn read(self: &Arc<Self>, ask: Ask) -> Outcome {
+        let forwarder = Arc::clone(self);
+        let call = move |request, deadline| Arc::clone(&forwarder).read_all(request, deadline);
+        self.gather.ask(ask, call).await
+    }
+
+    /// Asks the primary, and asks again when the shard's primary becomes another while this one is silent.
+    async fn read_all(
+        self: Arc<Self>,
+        request: pb::BatchGetRequest,
+        deadline: Deadline,
+    ) -> Result<pb::BatchGetResponse, Status> {
+        let shard = self.node.identity.shard;
+        let mut views = self.node.topology.watch();
+        loop {
+            let mut call = self.call()?;
+            let request = outgoing(request.clone(), deadline.remaining());
+            tokio::select! {
+                answered = call.client.batch_get(request) => {
+                    return answered
+                        .map(Response::into_inner)
+                        .map_err(|failed| forwarded_status(&failed, Kind::Read, &call.address));
+                }
+                _ = views.wait_for(|view| view.primary_address(shard) != Some(&call.address)) => {}
+            }
+            deadline.in_time()?;
+        }
+    }
 
     pub async fn scan(
         &self,

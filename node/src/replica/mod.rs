@@ -10,6 +10,7 @@ mod demand;
 mod faults;
 mod flights;
 mod forward;
+mod gather;
 #[cfg(test)]
 mod model;
 mod storage;
