@@ -53,6 +53,16 @@ class Loads:
         average, _ = self._latency.get(address, (UNKNOWN_LATENCY, 0.0))
         return max(average, 1e-6) * (self.in_flight(address) + 1)
 
+    def latency(self, address: str) -> float | None:
+        """The average in seconds, None = it has not answered yet."""
+        known = self._latency.get(address)
+        return None if known is None else known[0]
+
+    def forget(self, address: str) -> None:
+        """Judge it anew."""
+        with self._lock:
+            self._latency.pop(address, None)
+
     def retain(self, addresses: frozenset[str]) -> None:
         """Forget the latency of servers that are gone."""
         with self._lock:
