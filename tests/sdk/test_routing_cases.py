@@ -56,6 +56,10 @@ def test_actions(case: dict[str, Any]) -> None:
         assert policy.decide(cause, kind) == case[kind.value], kind
 
 
+def test_ejecting_causes() -> None:
+    assert {cause.name for cause in policy.EJECTING} == set(CASES["ejecting"])
+
+
 @pytest.mark.parametrize("case", CASES["hedge_delay"], ids=lambda case: case["why"])
 def test_hedge_delay(case: dict[str, Any]) -> None:
     quantile = Quantile()
