@@ -58,7 +58,7 @@ class Server:
         """Raises StartRefused."""
 
     @staticmethod
-    def router(common: Common) -> Server:
+    def router(common: Common, *, hedge_extra: float) -> Server:
         """Raises StartRefused."""
 
     @property

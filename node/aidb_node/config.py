@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import socket
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ class Settings:
     cache_bytes: int = 64 << 20
     memtable_bytes: int = 32 << 20
     threads: int = 2
+    hedge_percent: float = 5.0
     zone: str = ""
     node: str = ""
     grace_seconds: float = 10.0
@@ -71,6 +73,16 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _percent(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no percentage: give a number from 0 to 100")
+    return number
+
+
 def _shard(text: str) -> int:
     if not text.isdecimal() or int(text) >= 0xFFFF:
         raise argparse.ArgumentTypeError(f"{text!r} is no shard: give a number from 0 to 65534")
@@ -94,6 +106,14 @@ def _parser() -> argparse.ArgumentParser:
         if role != "router":
             add("--shard", type=_shard, required=True)
             add("--cache-bytes", type=size, default=64 << 20, help="64MiB")
+        if role == "router":
+            add(
+                "--hedge-percent",
+                type=_percent,
+                default=5.0,
+                metavar="N",
+                help="second reads for a hundred reads, at most; 0 = none (5)",
+            )
         if role == "primary":
             add("--data", type=Path, required=True, metavar="DIR")
             add("--sync", choices=SYNC_MODES, default="group", help="before a write is acknowledged (group)")

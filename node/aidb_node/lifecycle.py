@@ -206,4 +206,4 @@ def _server(settings: Settings, disk: identity.Identity | None, metrics: str) ->
         )
     if settings.role == "replica":
         return Server.replica(common, shard=settings.shard, cache_bytes=settings.cache_bytes)
-    return Server.router(common)
+    return Server.router(common, hedge_extra=settings.hedge_percent / 100)

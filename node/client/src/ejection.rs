@@ -55,6 +55,10 @@ impl Ejections {
         self.out.retain(|name, _| stays(name));
     }
 
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.out.is_empty()
     }

@@ -107,11 +107,13 @@ impl Server {
         })
     }
 
+    /// `hedge_extra`: second reads for each read at most, 0 = none.
     #[staticmethod]
-    fn router(py: Python<'_>, common: Common) -> PyResult<Self> {
+    #[pyo3(signature = (common, *, hedge_extra))]
+    fn router(py: Python<'_>, common: Common, hedge_extra: f64) -> PyResult<Self> {
         py.detach(|| {
             let options = common.options(pb::Role::Router, 0, String::new());
-            let role: Arc<dyn Role> = Arc::new(Router::default());
+            let role: Arc<dyn Role> = Arc::new(Router::new(hedge_extra));
             let host = Host::start(&options, role).map_err(|error| of_start(&error))?;
             Ok(Self {
                 host,

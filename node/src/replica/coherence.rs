@@ -79,6 +79,12 @@ pub struct Counters {
     pub refused_fills: AtomicU64,
     pub invalidations: AtomicU64,
     pub flushes: AtomicU64,
+    /// Of the hits: that there is no such key.
+    pub negative_hits: AtomicU64,
+    /// Entries renewed by the stream instead of invalidated.
+    pub updates: AtomicU64,
+    /// Entries that were there before anybody asked for them.
+    pub warmed: AtomicU64,
 }
 
 pub struct Coherence {
@@ -167,11 +173,14 @@ impl Coherence {
         now: &Now,
     ) -> Option<Hit> {
         let hit = self.find(slot, hash, key, demand, now);
-        count(if hit.is_some() {
-            &self.counters.hits
-        } else {
-            &self.counters.misses
+        let counters = &self.counters;
+        count(match &hit {
+            Some(_) => &counters.hits,
+            None => &counters.misses,
         });
+        if hit.as_ref().is_some_and(|hit| hit.entry.value.is_none()) {
+            count(&counters.negative_hits);
+        }
         hit
     }
 

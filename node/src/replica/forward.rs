@@ -2,6 +2,7 @@
 //! A forwarder repeats no write (V6): a lost answer is reported as unknown. Single reads travel gathered.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aidb_client::call::{forwarded_status, no_primary, outgoing};
@@ -17,8 +18,19 @@ use crate::serve::{Deadline, Node};
 
 const CONNECTIONS: usize = 2;
 
+/// What was forwarded, by all serving threads.
+#[derive(Default)]
+pub struct Forwards {
+    pub requests: AtomicU64,
+    /// Reads that took the answer of another read of the same key.
+    pub coalesced: AtomicU64,
+    /// Reads that travelled in a call with others.
+    pub gathered: AtomicU64,
+}
+
 pub struct Forwarder {
     node: Arc<Node>,
+    counters: Arc<Forwards>,
     pool: Pool,
     gather: Arc<Gather>,
 }
@@ -49,9 +61,10 @@ macro_rules! forward {
 
 impl Forwarder {
     /// To be made on the runtime that will use it.
-    pub fn new(node: Arc<Node>) -> Self {
+    pub fn new(node: Arc<Node>, counters: &Arc<Forwards>) -> Self {
         Self {
             node,
+            counters: Arc::clone(counters),
             pool: Pool::new(CONNECTIONS),
             gather: Arc::default(),
         }
@@ -76,6 +89,12 @@ impl Forwarder {
         request: pb::BatchGetRequest,
         deadline: Deadline,
     ) -> Result<pb::BatchGetResponse, Status> {
+        if request.keys.len() > 1 {
+            let together = request.keys.len() as u64;
+            self.counters
+                .gathered
+                .fetch_add(together, Ordering::Relaxed);
+        }
         let shard = self.node.identity.shard;
         let mut views = self.node.topology.watch();
         loop {

@@ -30,13 +30,13 @@ use crate::serve::{Grant, Node, Report, Role, boottime_ns};
 use coherence::Coherence;
 use faults::Faults;
 use flights::Flights;
-use forward::Forwarder;
+use forward::{Forwarder, Forwards};
 use storage::StorageService;
 
 pub struct Replica {
     coherence: Coherence,
     flights: Flights,
-    forwards: AtomicU64,
+    forwards: Arc<Forwards>,
     /// T, the staleness that reads bear which name no bound (C3); ms.
     lease_ms: AtomicU64,
     node: OnceLock<Arc<Node>>,
@@ -48,7 +48,7 @@ impl Replica {
         Self {
             coherence: Coherence::new(cache_bytes, Faults::from_env()),
             flights: Flights::default(),
-            forwards: AtomicU64::new(0),
+            forwards: Arc::default(),
             lease_ms: AtomicU64::new(0),
             node: OnceLock::new(),
         }
@@ -71,7 +71,7 @@ impl Role for Replica {
         let message = node.limits.message_bytes();
         let storage = StorageService {
             node: Arc::clone(node),
-            forwarder: Arc::new(Forwarder::new(Arc::clone(node))),
+            forwarder: Arc::new(Forwarder::new(Arc::clone(node), &self.forwards)),
             replica: Arc::clone(&self),
         };
         routes.add_service(
@@ -131,7 +131,12 @@ impl Role for Replica {
                 evictions: cache.evictions(),
                 invalidations: read(&counters.invalidations),
                 flushes: read(&counters.flushes),
-                forwards: read(&self.forwards),
+                forwards: read(&self.forwards.requests),
+                negative_hits: read(&counters.negative_hits),
+                coalesced: read(&self.forwards.coalesced),
+                gathered: read(&self.forwards.gathered),
+                updates: read(&counters.updates),
+                warmed: read(&counters.warmed),
             }),
             replication: Some(pb::ReplicationStats {
                 epoch: stream.epoch,

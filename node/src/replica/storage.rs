@@ -104,6 +104,8 @@ impl StorageService {
                 if let Ok(Some(answer)) = landed
                     && self.suits(&answer, started_ns, demand)
                 {
+                    let coalesced = &self.replica.forwards.coalesced;
+                    coalesced.fetch_add(1, Ordering::Relaxed);
                     return Ok(self.answered(&answer));
                 }
                 return self.ask(request, demand, admitted).await;
@@ -204,7 +206,8 @@ impl StorageService {
     }
 
     fn count_forward(&self) {
-        self.replica.forwards.fetch_add(1, Ordering::Relaxed);
+        let forwards = &self.replica.forwards.requests;
+        forwards.fetch_add(1, Ordering::Relaxed);
     }
 }
 
