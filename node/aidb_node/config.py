@@ -34,6 +34,7 @@ class Settings:
     memtable_bytes: int = 32 << 20
     threads: int = 2
     hedge_percent: float = 5.0
+    update_bytes: int = 0
     zone: str = ""
     node: str = ""
     grace_seconds: float = 10.0
@@ -106,6 +107,15 @@ def _parser() -> argparse.ArgumentParser:
         if role != "router":
             add("--shard", type=_shard, required=True)
             add("--cache-bytes", type=size, default=64 << 20, help="64MiB")
+        if role == "replica":
+            add(
+                "--update-bytes",
+                type=size,
+                default=0,
+                metavar="SIZE",
+                help="cached values up to this size are renewed when they are written; others, and all with 0, "
+                "are invalidated (0)",
+            )
         if role == "router":
             add(
                 "--hedge-percent",

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use super::failure::{of_engine, of_start, of_status};
 use super::store::sync_mode;
 use crate::primary::{Primary, PrimaryOptions};
-use crate::replica::Replica;
+use crate::replica::{Replica, ReplicaOptions};
 use crate::router::Router;
 use crate::serve::{self, Host, Identity, Limits, Registration, Role, ServeOptions};
 
@@ -94,10 +94,20 @@ impl Server {
     }
 
     #[staticmethod]
-    #[pyo3(signature = (common, *, shard, cache_bytes))]
-    fn replica(py: Python<'_>, common: Common, shard: u32, cache_bytes: usize) -> PyResult<Self> {
+    #[pyo3(signature = (common, *, shard, cache_bytes, update_bytes))]
+    fn replica(
+        py: Python<'_>,
+        common: Common,
+        shard: u32,
+        cache_bytes: usize,
+        update_bytes: u32,
+    ) -> PyResult<Self> {
+        let options = ReplicaOptions {
+            cache_bytes: cache_bytes as u64,
+            update_bytes,
+        };
         py.detach(|| {
-            let role: Arc<dyn Role> = Arc::new(Replica::new(cache_bytes as u64));
+            let role: Arc<dyn Role> = Arc::new(Replica::new(options));
             let options = common.options(pb::Role::Replica, shard, String::new());
             let host = Host::start(&options, role).map_err(|error| of_start(&error))?;
             Ok(Self {

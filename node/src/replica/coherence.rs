@@ -5,7 +5,7 @@
 //! hence an entry found shows every record at or below the `applied` it is answered with.
 //! Lock order: a shard of the cache, then the stream.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use aidb_client::pb;
@@ -137,11 +137,14 @@ impl Coherence {
     /// Applies one record: to the entries first, then to what is answered with.
     pub fn apply(&self, record: &pb::CacheRecord) -> Result<(), Broken> {
         self.stream().expect(record.previous_lsn)?;
-        let updated = record.updates.iter().map(|update| key_hash(&update.key));
-        for hash in record.key_hashes.iter().copied().chain(updated) {
+        for &hash in &record.key_hashes {
             if self.cache.shard(hash).invalidate(hash, record.lsn) {
                 count(&self.counters.invalidations);
             }
+        }
+        let generation = self.stream().generation;
+        for update in &record.updates {
+            self.renew(update, record.lsn, generation);
         }
         for span in &record.dropped_slots {
             let slots = self
@@ -153,6 +156,39 @@ impl Coherence {
         }
         self.write().applied = record.lsn;
         Ok(())
+    }
+
+    /// Update in place: an entry that was read since it last changed is replaced by what was written; any other is
+    /// invalidated, since a key that is written and not read would stay for ever by being written. Nothing is added.
+    fn renew(&self, update: &pb::CacheUpdate, lsn: u64, generation: u64) {
+        let hash = key_hash(&update.key);
+        let mut shard = self.cache.shard(hash);
+        let held = shard.get(hash);
+        if !shard.invalidate(hash, lsn) {
+            return;
+        }
+        let renewed = held.and_then(|held| {
+            let hits = held.hits.load(Ordering::Relaxed);
+            let renewable = hits > 0 && held.generation == generation && *held.key == *update.key;
+            renewable.then(|| Entry {
+                key: held.key.clone(),
+                value: (!update.deleted).then(|| Bytes::copy_from_slice(&update.value)),
+                version: if update.deleted { 0 } else { update.version },
+                expires_at_ms: update.expires_at_unix_ms,
+                read_lsn: lsn,
+                generation,
+                // Of the first fill: an entry that was never asked for anew ages (C7).
+                filled_at_ns: held.filled_at_ns,
+                hits: AtomicU32::new(hits / 2),
+            })
+        });
+        match renewed {
+            Some(entry) => {
+                shard.insert(hash, entry);
+                count(&self.counters.updates);
+            }
+            None => count(&self.counters.invalidations),
+        }
     }
 
     pub fn echoed(&self, committed: u64, sent_ns: u64) -> Result<(), Broken> {
@@ -203,7 +239,13 @@ impl Coherence {
         if !current || !demand.shown_by(shown) {
             return None;
         }
-        let lsn = stream.applied.max(entry.version);
+        entry.hit();
+        // An absence has no version: it may be a deletion that the stream has yet to bring, so its reading counts.
+        let shown = match &entry.value {
+            Some(_) => entry.version,
+            None => entry.read_lsn,
+        };
+        let lsn = stream.applied.max(shown);
         Some(Hit {
             entry,
             position: Position {
@@ -263,6 +305,7 @@ impl Coherence {
             read_lsn: answer.position.lsn,
             generation: stream.generation,
             filled_at_ns: now_ns,
+            hits: AtomicU32::new(0),
         };
         shard.insert(hash, entry);
         count(&self.counters.fills);

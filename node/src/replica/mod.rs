@@ -40,17 +40,26 @@ pub struct Replica {
     /// T, the staleness that reads bear which name no bound (C3); ms.
     lease_ms: AtomicU64,
     node: OnceLock<Arc<Node>>,
+    options: ReplicaOptions,
+}
+
+#[derive(Clone, Debug)]
+pub struct ReplicaOptions {
+    pub cache_bytes: u64,
+    /// Entries are renewed in place by values up to this size, when they are read between writes; larger ones, and all
+    /// with 0, are invalidated.
+    pub update_bytes: u32,
 }
 
 impl Replica {
-    /// A replica whose cache holds at most `cache_bytes`.
-    pub fn new(cache_bytes: u64) -> Self {
+    pub fn new(options: ReplicaOptions) -> Self {
         Self {
-            coherence: Coherence::new(cache_bytes, Faults::from_env()),
+            coherence: Coherence::new(options.cache_bytes, Faults::from_env()),
             flights: Flights::default(),
             forwards: Arc::default(),
             lease_ms: AtomicU64::new(0),
             node: OnceLock::new(),
+            options,
         }
     }
 
@@ -89,7 +98,7 @@ impl Role for Replica {
 
     async fn run(self: Arc<Self>, node: Arc<Node>) {
         tokio::select! {
-            () = subscription::follow(&self.coherence, &node) => {}
+            () = subscription::follow(&self.coherence, &node, self.options.update_bytes) => {}
             () = node.stopping() => {}
         }
     }
