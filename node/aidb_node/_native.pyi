@@ -54,7 +54,7 @@ class Server:
         """
 
     @staticmethod
-    def replica(common: Common, *, shard: int, cache_bytes: int, update_bytes: int) -> Server:
+    def replica(common: Common, *, shard: int, cache_bytes: int, update_bytes: int, warm: str) -> Server:
         """Raises StartRefused."""
 
     @staticmethod

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict, get_args
 
+Warm = Literal["none", "siblings", "scan"]
 Role = Literal["primary", "replica", "router"]
 SYNC_MODES = ("group", "interval", "none")
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -35,6 +36,7 @@ class Settings:
     threads: int = 2
     hedge_percent: float = 5.0
     update_bytes: int = 0
+    warm: Warm = "none"
     zone: str = ""
     node: str = ""
     grace_seconds: float = 10.0
@@ -113,8 +115,14 @@ def _parser() -> argparse.ArgumentParser:
                 type=size,
                 default=0,
                 metavar="SIZE",
-                help="cached values up to this size are renewed when they are written; others, and all with 0, "
-                "are invalidated (0)",
+                help="cached values up to this size are renewed when they are written; "
+                "others, and all with 0, are invalidated (0)",
+            )
+            add(
+                "--warm",
+                choices=get_args(Warm),
+                default="none",
+                help="fill the cache before clients ask: with what siblings are read for, or by scan (none)",
             )
         if role == "router":
             add(

@@ -210,5 +210,6 @@ def _server(settings: Settings, disk: identity.Identity | None, metrics: str) ->
             shard=settings.shard,
             cache_bytes=settings.cache_bytes,
             update_bytes=settings.update_bytes,
+            warm=settings.warm,
         )
     return Server.router(common, hedge_extra=settings.hedge_percent / 100)

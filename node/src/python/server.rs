@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use super::failure::{of_engine, of_start, of_status};
 use super::store::sync_mode;
 use crate::primary::{Primary, PrimaryOptions};
-use crate::replica::{Replica, ReplicaOptions};
+use crate::replica::{Replica, ReplicaOptions, Warm};
 use crate::router::Router;
 use crate::serve::{self, Host, Identity, Limits, Registration, Role, ServeOptions};
 
@@ -94,17 +94,23 @@ impl Server {
     }
 
     #[staticmethod]
-    #[pyo3(signature = (common, *, shard, cache_bytes, update_bytes))]
+    #[pyo3(signature = (common, *, shard, cache_bytes, update_bytes, warm))]
     fn replica(
         py: Python<'_>,
         common: Common,
         shard: u32,
         cache_bytes: usize,
         update_bytes: u32,
+        warm: &str,
     ) -> PyResult<Self> {
         let options = ReplicaOptions {
             cache_bytes: cache_bytes as u64,
             update_bytes,
+            warm: match warm {
+                "siblings" => Warm::Siblings,
+                "scan" => Warm::Scan,
+                _ => Warm::None,
+            },
         };
         py.detach(|| {
             let role: Arc<dyn Role> = Arc::new(Replica::new(options));

@@ -47,6 +47,9 @@ impl Entry {
     }
 }
 
+/// Hits and physical keys, the least hit first.
+type Hottest = BinaryHeap<Reverse<(u32, Box<[u8]>)>>;
+
 pub struct Cache {
     shards: Box<[Mutex<Shard>]>,
     capacity: u64,
@@ -167,7 +170,7 @@ impl Shard {
     }
 
     /// The most read entries, `count` of them at most, into `hottest` (hits, physical key).
-    fn hottest(&self, count: usize, hottest: &mut BinaryHeap<Reverse<(u32, Box<[u8]>)>>) {
+    fn hottest(&self, count: usize, hottest: &mut Hottest) {
         for (_, entry) in self.entries.iter() {
             let hits = entry.hits.load(Ordering::Relaxed);
             let least = hottest.peek().map_or(0, |Reverse((hits, _))| *hits);

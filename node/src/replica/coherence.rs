@@ -12,6 +12,8 @@ use aidb_client::pb;
 use aidb_client::{Position, SLOT_COUNT, key_hash};
 use bytes::Bytes;
 
+use tokio::sync::watch;
+
 use super::cache::{Cache, Entry};
 use super::faults::Faults;
 use super::stream::{Broken, Stream};
@@ -93,6 +95,7 @@ pub struct Coherence {
     /// By slot: entries read below it are void (C4: slot lost, range delete, ingest).
     slot_floors: Box<[AtomicU64]>,
     pub counters: Counters,
+    generations: watch::Sender<u64>,
     faults: Faults,
 }
 
@@ -103,12 +106,22 @@ impl Coherence {
             stream: RwLock::default(),
             slot_floors: (0..SLOT_COUNT).map(|_| AtomicU64::new(0)).collect(),
             counters: Counters::default(),
+            generations: watch::Sender::new(0),
             faults,
         }
     }
 
     pub fn stream(&self) -> Stream {
         *self.read()
+    }
+
+    /// The cache's generation, once its entries can be of it; 0 = there was no stream yet.
+    pub fn generations(&self) -> watch::Receiver<u64> {
+        self.generations.subscribe()
+    }
+
+    pub fn count_warmed(&self) {
+        count(&self.counters.warmed);
     }
 
     pub fn cache(&self) -> &Cache {
@@ -130,6 +143,7 @@ impl Coherence {
         if !kept {
             count(&self.counters.flushes);
             self.cache.clear();
+            self.generations.send_replace(self.stream().generation);
         }
         Ok(())
     }

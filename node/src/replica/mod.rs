@@ -1,7 +1,7 @@
 //! A cache replica: memory only, disposable, coherent with its primary.
 //!
 //! `subscription` follows the primary's stream into `coherence`, which owns the cache and the rules (C1-C4, C7); `demand`
-//! says what a request asks of a copy (C5); `storage` serves hits and forwards everything else. It knows only its
+//! says what a request asks of a copy (C5); `gather` lets forwarded reads travel together; `warm` fills the cache ahead; `storage` serves hits and forwards everything else. It knows only its
 //! primary: a key of another shard is answered `Moved`, never followed.
 
 mod cache;
@@ -16,6 +16,7 @@ mod model;
 mod storage;
 mod stream;
 mod subscription;
+mod warm;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -32,6 +33,7 @@ use faults::Faults;
 use flights::Flights;
 use forward::{Forwarder, Forwards};
 use storage::StorageService;
+pub use warm::Warm;
 
 pub struct Replica {
     coherence: Coherence,
@@ -49,6 +51,7 @@ pub struct ReplicaOptions {
     /// Entries are renewed in place by values up to this size, when they are read between writes; larger ones, and all
     /// with 0, are invalidated.
     pub update_bytes: u32,
+    pub warm: Warm,
 }
 
 impl Replica {
@@ -97,7 +100,15 @@ impl Role for Replica {
     }
 
     async fn run(self: Arc<Self>, node: Arc<Node>) {
+        let forwarder = Forwarder::new(Arc::clone(&node), &self.forwards);
+        let warming = async {
+            if self.options.warm != Warm::None {
+                warm::keep_warm(&self, &node, &forwarder, self.options.warm).await;
+            }
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
+            () = warming => {}
             () = subscription::follow(&self.coherence, &node, self.options.update_bytes) => {}
             () = node.stopping() => {}
         }
@@ -156,6 +167,10 @@ impl Role for Replica {
             }),
             ..Default::default()
         }
+    }
+
+    fn hot_keys(&self, count: usize) -> Vec<Box<[u8]>> {
+        self.coherence.cache().hottest(count)
     }
 
     fn stop(&self) {}
