@@ -157,7 +157,7 @@ class Driver:
         except grpc.RpcError as error:
             return failure_of(error, call.address, call.shard)
         finally:
-            self._routing.loads.ended(call.address, began)
+            self._routing.loads.ended(call.address, began, call.method == "Get")
             release(self._pool, lease)
 
     def _call_all(self, calls: Sequence[Call]) -> list[Any]:
@@ -200,7 +200,7 @@ class Driver:
         return answer
 
     def _done(self, sent: _Sent) -> None:
-        self._routing.loads.ended(sent.call.address, sent.began)
+        self._routing.loads.ended(sent.call.address, sent.began, sent.call.method == "Get")
         release(self._pool, sent.lease)
 
     def _pause(self, pause: Pause) -> None:

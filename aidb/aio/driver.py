@@ -149,7 +149,7 @@ class AsyncDriver:
         except grpc.aio.AioRpcError as error:
             return failure_of(error, call.address, call.shard)
         finally:
-            self._routing.loads.ended(call.address, began)
+            self._routing.loads.ended(call.address, began, call.method == "Get")
             self.release(lease)
 
     async def _call_all(self, calls: Sequence[Call]) -> list[Any]:
