@@ -74,7 +74,7 @@ from aidb.interface import (
     WriteBatch,
     bounded,
 )
-from aidb.options import Pool, ReadBalance, Retry
+from aidb.options import Hedge, Pool, ReadBalance, Retry
 from aidb.slots import SLOT_COUNT, slot_of
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ __all__ = [
     "Durability",
     "Entry",
     "ErrorCode",
+    "Hedge",
     "Internal",
     "InvalidArgument",
     "KeyEmpty",
@@ -157,6 +158,7 @@ def connect(
     retry: Retry | None = None,
     pool: Pool | None = None,
     balance: ReadBalance = "rendezvous",
+    hedge: Hedge | None = None,
     keyspace: int = 0,
     token: bytes = b"",
 ) -> Client:
@@ -172,6 +174,9 @@ def connect(
         balance: how reads are spread over a shard's cache replicas: "rendezvous" sends a key to the same one,
             so that caches add up, unless that has more than its share of calls in flight; "two_choices",
             "least_loaded", "round_robin" and "random" spread each key over all.
+        hedge: a read that takes long goes to a second member too, see `Hedge`. None = never, the default
+            here: a blocking call cannot be overtaken, so that each read would cost about half more of this
+            process's CPU. `aidb.aio.connect` hedges by default.
         keyspace: keys of different keyspaces never meet.
         token: a `Client.session_token` to go on with: reads are no older than what that session saw.
 
@@ -189,6 +194,7 @@ def connect(
         retry=retry,
         pool=pool,
         balance=balance,
+        hedge=hedge,
         keyspace=keyspace,
         token=token,
     )

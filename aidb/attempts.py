@@ -57,11 +57,16 @@ class Attempts:
                 return member
         return members[0]
 
+    def spare(self, members: Sequence[Member], member: Member) -> Member | None:
+        """Whom to ask besides ``member``: the next that this call has not failed at."""
+        for other in members:
+            if other.name not in self._avoid and other is not member:
+                return other
+        return None
+
     def at_most(self, kind: Kind, members: Sequence[Member], member: Member) -> float:
         """Seconds to wait for ``member``. A read moves on early while it has another member to ask."""
-        if kind is Kind.READ and any(
-            other.name not in self._avoid and other is not member for other in members
-        ):
+        if kind is Kind.READ and self.spare(members, member) is not None:
             return self._routing.retry.read_attempt_timeout
         return math.inf
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from aidb.attempts import Pause
+from aidb.hedging import Target
 from aidb.interface import Entry
 from aidb.v1 import storage_pb2
 
@@ -26,8 +27,23 @@ class Stream(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Spare:
+    """Another member that may answer a read, and what kind of member the first one is."""
+
+    address: str
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class FromSpare:
+    """The answer of a call's spare, which was quicker."""
+
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """Answered by the response message or a `Failure`.
+    """Answered by the response message or a `Failure`; with a ``spare``, perhaps by `FromSpare`.
 
     ``deadline`` is on the routing's clock; ``at_most`` is the longest wait in seconds from when the call is
     sent, which
@@ -40,6 +56,7 @@ class Call:
     deadline: float
     at_most: float
     shard: int | None = None
+    spare: Spare | None = None
 
     def timeout(self, now: float) -> float:
         """Seconds to wait when it is sent at ``now``; not positive = too late to send."""

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 import grpc
 
 from aidb.attempts import Pause
 from aidb.channels import failure_of, storage_options
-from aidb.commands import Call, CallAll, Command, Emit, Next, Open, Operation
+from aidb.commands import Call, CallAll, Command, Emit, FromSpare, Next, Open, Operation, Spare
 from aidb.errors import Closed
 from aidb.failure import Failure, too_late
+from aidb.hedging import Hedging
 from aidb.pool import ChannelPool, Lease
 from aidb.routing import Routing
 from aidb.sources import Sources, unreachable
@@ -103,6 +106,47 @@ class Driver:
                 raise AssertionError("only scans emit")
 
     def _call(self, call: Call) -> Any:
+        if call.spare is not None and self._routing.hedging is not None:
+            return self._hedged(call, call.spare, self._routing.hedging)
+        return self._alone(call)
+
+    def _hedged(self, call: Call, spare: Spare, hedging: Hedging) -> Any:
+        delay = hedging.began(spare.target)
+        first = self._send(call)
+        if isinstance(first, Failure):
+            return first
+        done: SimpleQueue[_Sent] = SimpleQueue()
+        under_way = [first]
+        answers: dict[_Sent, Any] = {}
+        try:
+            first.future.add_done_callback(lambda _: done.put(first))
+            try:
+                done.put(done.get(timeout=delay))
+            except Empty:
+                second = self._send(replace(call, address=spare.address)) if hedging.spend() else None
+                if isinstance(second, _Sent):
+                    under_way.append(second)
+                    sent = second
+                    second.future.add_done_callback(lambda _: done.put(sent))
+            while len(answers) < len(under_way):
+                ended = done.get()
+                answers[ended] = self._result(ended)
+                if not isinstance(answers[ended], Failure):
+                    break
+            if isinstance(answers[ended], Failure):
+                return answers[first]
+            hedging.answered(spare.target, self._routing.clock() - first.began)
+            if ended is first:
+                return answers[first]
+            hedging.second_won()
+            return FromSpare(answers[ended])
+        finally:
+            for sent in under_way:
+                if sent not in answers:
+                    sent.future.cancel()
+                    self._done(sent)
+
+    def _alone(self, call: Call) -> Any:
         timeout = call.timeout(self._routing.clock())
         if timeout <= 0:
             return too_late(call.address)
@@ -113,7 +157,7 @@ class Driver:
         except grpc.RpcError as error:
             return failure_of(error, call.address, call.shard)
         finally:
-            self._routing.loads.ended(call.address, began)
+            self._routing.loads.ended(call.address, began, call.method == "Get")
             release(self._pool, lease)
 
     def _call_all(self, calls: Sequence[Call]) -> list[Any]:
@@ -156,7 +200,7 @@ class Driver:
         return answer
 
     def _done(self, sent: _Sent) -> None:
-        self._routing.loads.ended(sent.call.address, sent.began)
+        self._routing.loads.ended(sent.call.address, sent.began, sent.call.method == "Get")
         release(self._pool, sent.lease)
 
     def _pause(self, pause: Pause) -> None:

@@ -41,6 +41,27 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Hedge:
+    """A single read that is not answered after the 95th percentile of recent answers goes to a second member
+    as well; the first answer counts, the other call is cancelled. Only reads that several members may answer
+    are hedged.
+
+    Attributes:
+        extra: hedges for each read, at most: 0.05 is five more reads for a hundred.
+        burst: so many may be saved up while none were needed.
+        least: no read is hedged earlier, in seconds.
+    """
+
+    extra: float = 0.05
+    burst: float = 10.0
+    least: float = 0.001
+
+    def __post_init__(self) -> None:
+        if not 0 < self.extra <= 1 or self.burst < 1 or self.least < 0:
+            raise InvalidArgument("a hedge needs 0 < extra <= 1, burst >= 1 and least >= 0")
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """Connections.
 

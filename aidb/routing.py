@@ -14,10 +14,11 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aidb.balance import Ejections
+from aidb.ejection import Ejections, is_outlier
 from aidb.errors import AidbError, ErrorCode
+from aidb.hedging import Hedging, Target
 from aidb.loads import Loads
-from aidb.options import Pool, ReadBalance, Retry
+from aidb.options import Hedge, Pool, ReadBalance, Retry
 from aidb.picker import Picker
 from aidb.retry import RetryBudget
 from aidb.slots import SLOT_COUNT
@@ -49,6 +50,7 @@ class Routing:
         retry: Retry | None = None,
         pool: Pool | None = None,
         balance: ReadBalance = "rendezvous",
+        hedge: Hedge | None = None,
         keyspace: int = 0,
         token: bytes = b"",
         clock: Callable[[], float] = time.monotonic,
@@ -66,6 +68,7 @@ class Routing:
         self.budget = RetryBudget(self.retry, clock())
         self.client_id = secrets.randbits(64) or 1
         self.loads = Loads(clock)
+        self.hedging = None if hedge is None else Hedging(hedge)
         self._picker = Picker(balance, self.loads, self.rng)
         self._next_seq = 1
         self._lock = threading.Lock()
@@ -144,10 +147,26 @@ class Routing:
         asked, left_alone = self.ejections.split(replicas, now)
         return Place(place.shard, [*asked, *place.members, *left_alone])
 
+    def target(self, shard: int, member: Member) -> Target:
+        """What kind of member ``member`` is."""
+        known = self._view.shards.get(shard)
+        return "replica" if known is not None and member in known.replicas else "primary"
+
     def answered(self, member: Member, header: common_pb2.ResponseHeader) -> None:
         """A member answered: merge the token it gave."""
-        self.ejections.succeeded(member.name)
+        self.ejections.succeeded(member.name, self.clock())
+        self._judge_latency(member, header.shard)
         self.token.merge(header.token)
+
+    def _judge_latency(self, member: Member, shard: int) -> None:
+        known = self._view.shards.get(shard)
+        latency = self.loads.latency(member.address)
+        if known is None or latency is None or member not in known.replicas:
+            return
+        siblings = [self.loads.latency(other.address) for other in known.replicas if other is not member]
+        if is_outlier(latency, [seconds for seconds in siblings if seconds is not None]):
+            self.ejections.failed(member.name, self.clock())
+            self.loads.forget(member.address)
 
     def reported(self, error: AidbError) -> None:
         """An error goes to the application: a broken session is reported once."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aidb.attempts import Attempts, Missed, Pause, unknown_outcome
-from aidb.commands import Call, Operation
+from aidb.commands import Call, FromSpare, Operation, Spare
 from aidb.errors import AidbError, CrossSlot, ErrorCode, KeyEmpty, ShardUnavailable
 from aidb.failure import Failure, failure_of_message
 from aidb.headers import address_to, read_header, write_header
@@ -108,7 +108,12 @@ def _ask(
             member = attempts.pick(place.members)
             address_to(request.header, routing, place.shard, resends)
             at_most = attempts.at_most(kind, place.members, member)
-            answer = yield Call(member.address, method, request, deadline, at_most, place.shard)
+            other = attempts.spare(place.members, member) if kind is Kind.READ else None
+            spare = None if other is None else Spare(other.address, routing.target(place.shard, member))
+            answer = yield Call(member.address, method, request, deadline, at_most, place.shard, spare)
+            if isinstance(answer, FromSpare):
+                assert other is not None
+                member, answer = other, answer.answer
             failure = answer if isinstance(answer, Failure) else check(answer) if check else None
             if failure is None:
                 routing.answered(member, answer.header)

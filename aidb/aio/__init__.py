@@ -13,12 +13,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aidb.interface import Consistency, Seconds
-from aidb.options import Pool, ReadBalance, Retry
+from aidb.options import Hedge, Pool, ReadBalance, Retry
 
 if TYPE_CHECKING:
     from aidb.aio.client import AsyncClient
 
 __all__ = ["connect"]
+
+_HEDGE = Hedge()
 
 
 def connect(
@@ -29,12 +31,14 @@ def connect(
     retry: Retry | None = None,
     pool: Pool | None = None,
     balance: ReadBalance = "rendezvous",
+    hedge: Hedge | None = _HEDGE,
     keyspace: int = 0,
     token: bytes = b"",
 ) -> AsyncClient:
     """A client to be awaited or entered: ``db = await connect()`` or ``async with connect() as db``.
 
-    Parameters and errors are those of `aidb.connect`; they show when it is awaited or entered.
+    Parameters and errors are those of `aidb.connect`, except that reads are hedged by default; errors show
+    when it is awaited or entered.
     """
     from aidb.aio.client import AsyncClient
 
@@ -45,6 +49,7 @@ def connect(
         retry=retry,
         pool=pool,
         balance=balance,
+        hedge=hedge,
         keyspace=keyspace,
         token=token,
     )

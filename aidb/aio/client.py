@@ -9,9 +9,10 @@ from typing import Any, Self
 from aidb.aio.driver import AsyncDriver
 from aidb.commands import Emit, Operation
 from aidb.errors import Closed
+from aidb.hedging import HedgeCounts
 from aidb.interface import BatchResult, Consistency, Durability, Entry, Seconds, Write, WriteBatch
 from aidb.operations import Operations, checked_timeout, delete_write, put_write, put_writes, values_of
-from aidb.options import Pool, ReadBalance, Retry
+from aidb.options import Hedge, Pool, ReadBalance, Retry
 from aidb.routing import Routing
 from aidb.sources import parse_addresses
 
@@ -31,10 +32,13 @@ class AsyncClient:
         retry: Retry | None = None,
         pool: Pool | None = None,
         balance: ReadBalance = "rendezvous",
+        hedge: Hedge | None = None,
         keyspace: int = 0,
         token: bytes = b"",
     ) -> None:
-        self._routing = Routing(retry=retry, pool=pool, balance=balance, keyspace=keyspace, token=token)
+        self._routing = Routing(
+            retry=retry, pool=pool, balance=balance, hedge=hedge, keyspace=keyspace, token=token
+        )
         self._operations = Operations(self._routing, checked_timeout(timeout), consistency)
         self._addresses = parse_addresses(address)
         self._driver: AsyncDriver | None = None
@@ -60,6 +64,12 @@ class AsyncClient:
     def session_token(self) -> bytes:
         """What this client has seen, as opaque bytes for `aidb.connect` or `adopt_token` elsewhere."""
         return self._routing.token.encode()
+
+    @property
+    def hedges(self) -> HedgeCounts:
+        """How many reads were hedged; all zero without ``hedge``."""
+        hedging = self._routing.hedging
+        return HedgeCounts() if hedging is None else hedging.counts()
 
     def adopt_token(self, token: bytes) -> None:
         """From now on, session reads are no older than what ``token``'s session saw.

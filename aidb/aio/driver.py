@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import grpc
@@ -11,9 +12,10 @@ import grpc
 from aidb.aio.watch import AsyncWatcher
 from aidb.attempts import Pause
 from aidb.channels import failure_of, storage_options
-from aidb.commands import Call, CallAll, Command, Emit, Next, Open, Operation
+from aidb.commands import Call, CallAll, Command, Emit, FromSpare, Next, Open, Operation, Spare
 from aidb.errors import Closed
-from aidb.failure import too_late
+from aidb.failure import Failure, too_late
+from aidb.hedging import Hedging
 from aidb.pool import ChannelPool, Lease
 from aidb.routing import Routing
 from aidb.sources import Sources, unreachable
@@ -107,6 +109,36 @@ class AsyncDriver:
                 raise AssertionError("only scans emit")
 
     async def _call(self, call: Call) -> Any:
+        if call.spare is not None and self._routing.hedging is not None:
+            return await self._hedged(call, call.spare, self._routing.hedging)
+        return await self._alone(call)
+
+    async def _hedged(self, call: Call, spare: Spare, hedging: Hedging) -> Any:
+        delay = hedging.began(spare.target)
+        began = self._routing.clock()
+        first = asyncio.ensure_future(self._alone(call))
+        under_way = {first}
+        try:
+            done, _ = await asyncio.wait(under_way, timeout=delay)
+            if not done and hedging.spend():
+                under_way.add(asyncio.ensure_future(self._alone(replace(call, address=spare.address))))
+            answered: list[asyncio.Task[Any]] = []
+            while under_way and not answered:
+                done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                answered = [task for task in done if not isinstance(task.result(), Failure)]
+            if not answered:
+                return first.result()
+            hedging.answered(spare.target, self._routing.clock() - began)
+            if first in answered:
+                return first.result()
+            hedging.second_won()
+            return FromSpare(answered[0].result())
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _alone(self, call: Call) -> Any:
         timeout = call.timeout(self._routing.clock())
         if timeout <= 0:
             return too_late(call.address)
@@ -117,7 +149,7 @@ class AsyncDriver:
         except grpc.aio.AioRpcError as error:
             return failure_of(error, call.address, call.shard)
         finally:
-            self._routing.loads.ended(call.address, began)
+            self._routing.loads.ended(call.address, began, call.method == "Get")
             self.release(lease)
 
     async def _call_all(self, calls: Sequence[Call]) -> list[Any]:

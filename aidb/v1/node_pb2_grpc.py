@@ -55,6 +55,11 @@ class NodeStub:
                 request_serializer=aidb_dot_v1_dot_node__pb2.CheckpointRequest.SerializeToString,
                 response_deserializer=aidb_dot_v1_dot_node__pb2.CheckpointResponse.FromString,
                 _registered_method=True)
+        self.HotKeys = channel.unary_unary(
+                '/aidb.v1.Node/HotKeys',
+                request_serializer=aidb_dot_v1_dot_node__pb2.HotKeysRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_node__pb2.HotKeysResponse.FromString,
+                _registered_method=True)
 
 
 class NodeServicer:
@@ -88,6 +93,13 @@ class NodeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def HotKeys(self, request, context):
+        """What a cache is read for most: siblings warm theirs by it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -110,6 +122,11 @@ def add_NodeServicer_to_server(servicer, server):
                     servicer.Checkpoint,
                     request_deserializer=aidb_dot_v1_dot_node__pb2.CheckpointRequest.FromString,
                     response_serializer=aidb_dot_v1_dot_node__pb2.CheckpointResponse.SerializeToString,
+            ),
+            'HotKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.HotKeys,
+                    request_deserializer=aidb_dot_v1_dot_node__pb2.HotKeysRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_node__pb2.HotKeysResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -221,6 +238,33 @@ class Node:
             '/aidb.v1.Node/Checkpoint',
             aidb_dot_v1_dot_node__pb2.CheckpointRequest.SerializeToString,
             aidb_dot_v1_dot_node__pb2.CheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HotKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aidb.v1.Node/HotKeys',
+            aidb_dot_v1_dot_node__pb2.HotKeysRequest.SerializeToString,
+            aidb_dot_v1_dot_node__pb2.HotKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

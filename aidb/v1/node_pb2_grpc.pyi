@@ -40,6 +40,8 @@ class NodeStub:
     """Write the memtable out and sync."""
     Checkpoint: _grpc.UnaryUnaryMultiCallable[_node_pb2.CheckpointRequest, _node_pb2.CheckpointResponse]
     """Hard-link checkpoint into a folder below the data directory's `checkpoints/`."""
+    HotKeys: _grpc.UnaryUnaryMultiCallable[_node_pb2.HotKeysRequest, _node_pb2.HotKeysResponse]
+    """What a cache is read for most: siblings warm theirs by it."""
 
 @_typing.type_check_only
 class NodeAsyncStub(NodeStub):
@@ -53,6 +55,8 @@ class NodeAsyncStub(NodeStub):
     """Write the memtable out and sync."""
     Checkpoint: _aio.UnaryUnaryMultiCallable[_node_pb2.CheckpointRequest, _node_pb2.CheckpointResponse]  # type: ignore[assignment]
     """Hard-link checkpoint into a folder below the data directory's `checkpoints/`."""
+    HotKeys: _aio.UnaryUnaryMultiCallable[_node_pb2.HotKeysRequest, _node_pb2.HotKeysResponse]  # type: ignore[assignment]
+    """What a cache is read for most: siblings warm theirs by it."""
 
 class NodeServicer(metaclass=_abc_1.ABCMeta):
     """What the coordinator and administrators ask of one node. Hints only: a node obeys the topology document (rules M)."""
@@ -87,5 +91,13 @@ class NodeServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_node_pb2.CheckpointResponse, _abc.Awaitable[_node_pb2.CheckpointResponse]]:
         """Hard-link checkpoint into a folder below the data directory's `checkpoints/`."""
+
+    @_abc_1.abstractmethod
+    def HotKeys(
+        self,
+        request: _node_pb2.HotKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.HotKeysResponse, _abc.Awaitable[_node_pb2.HotKeysResponse]]:
+        """What a cache is read for most: siblings warm theirs by it."""
 
 def add_NodeServicer_to_server(servicer: NodeServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -186,6 +186,7 @@ class SubscribeRequest(_message.Message):
         APPLIED_LSN_FIELD_NUMBER: _builtins.int
         TERM_FIELD_NUMBER: _builtins.int
         FEATURE_LEVEL_FIELD_NUMBER: _builtins.int
+        UPDATE_BYTES_FIELD_NUMBER: _builtins.int
         name: _builtins.str
         """the replica's stable name"""
         epoch: _builtins.int
@@ -194,6 +195,8 @@ class SubscribeRequest(_message.Message):
         """resume after it (C4)"""
         term: _builtins.int
         feature_level: _builtins.int
+        update_bytes: _builtins.int
+        """values up to this size come with their records; 0 = none do"""
         def __init__(
             self,
             *,
@@ -202,10 +205,11 @@ class SubscribeRequest(_message.Message):
             applied_lsn: _builtins.int = ...,
             term: _builtins.int = ...,
             feature_level: _builtins.int = ...,
+            update_bytes: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_lsn", b"applied_lsn", "epoch", b"epoch", "feature_level", b"feature_level", "name", b"name", "term", b"term"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_lsn", b"applied_lsn", "epoch", b"epoch", "feature_level", b"feature_level", "name", b"name", "term", b"term", "update_bytes", b"update_bytes"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -639,6 +639,7 @@ class GetStatsResponse(_message.Message):
     CACHE_FIELD_NUMBER: _builtins.int
     REPLICATION_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
+    ROUTER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     role: _builtins.str
     uptime_ms: _builtins.int
@@ -663,6 +664,10 @@ class GetStatsResponse(_message.Message):
     def engine(self) -> Global___EngineStats:
         """primaries"""
 
+    @_builtins.property
+    def router(self) -> Global___RouterStats:
+        """routers"""
+
     def __init__(
         self,
         *,
@@ -678,10 +683,11 @@ class GetStatsResponse(_message.Message):
         cache: Global___CacheStats | None = ...,
         replication: Global___ReplicationStats | None = ...,
         engine: Global___EngineStats | None = ...,
+        router: Global___RouterStats | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "engine", b"engine", "header", b"header", "replication", b"replication"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "engine", b"engine", "header", b"header", "replication", b"replication", "router", b"router"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "cache", b"cache", "cpu_us", b"cpu_us", "engine", b"engine", "header", b"header", "keys", b"keys", "memory_bytes", b"memory_bytes", "name", b"name", "replication", b"replication", "requests", b"requests", "role", b"role", "uptime_ms", b"uptime_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "cache", b"cache", "cpu_us", b"cpu_us", "engine", b"engine", "header", b"header", "keys", b"keys", "memory_bytes", b"memory_bytes", "name", b"name", "replication", b"replication", "requests", b"requests", "role", b"role", "router", b"router", "uptime_ms", b"uptime_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -702,6 +708,11 @@ class CacheStats(_message.Message):
     INVALIDATIONS_FIELD_NUMBER: _builtins.int
     FLUSHES_FIELD_NUMBER: _builtins.int
     FORWARDS_FIELD_NUMBER: _builtins.int
+    NEGATIVE_HITS_FIELD_NUMBER: _builtins.int
+    COALESCED_FIELD_NUMBER: _builtins.int
+    GATHERED_FIELD_NUMBER: _builtins.int
+    UPDATES_FIELD_NUMBER: _builtins.int
+    WARMED_FIELD_NUMBER: _builtins.int
     entries: _builtins.int
     bytes: _builtins.int
     capacity_bytes: _builtins.int
@@ -714,6 +725,16 @@ class CacheStats(_message.Message):
     invalidations: _builtins.int
     flushes: _builtins.int
     forwards: _builtins.int
+    negative_hits: _builtins.int
+    """of the hits: answered that there is no such key"""
+    coalesced: _builtins.int
+    """reads that took the answer of another read of the same key"""
+    gathered: _builtins.int
+    """forwarded reads that travelled in a call with others"""
+    updates: _builtins.int
+    """entries renewed by the stream instead of invalidated"""
+    warmed: _builtins.int
+    """entries that were there before anybody asked for them"""
     def __init__(
         self,
         *,
@@ -728,14 +749,51 @@ class CacheStats(_message.Message):
         invalidations: _builtins.int = ...,
         flushes: _builtins.int = ...,
         forwards: _builtins.int = ...,
+        negative_hits: _builtins.int = ...,
+        coalesced: _builtins.int = ...,
+        gathered: _builtins.int = ...,
+        updates: _builtins.int = ...,
+        warmed: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "capacity_bytes", b"capacity_bytes", "entries", b"entries", "evictions", b"evictions", "fills", b"fills", "flushes", b"flushes", "forwards", b"forwards", "hits", b"hits", "invalidations", b"invalidations", "misses", b"misses", "refused_fills", b"refused_fills"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "capacity_bytes", b"capacity_bytes", "coalesced", b"coalesced", "entries", b"entries", "evictions", b"evictions", "fills", b"fills", "flushes", b"flushes", "forwards", b"forwards", "gathered", b"gathered", "hits", b"hits", "invalidations", b"invalidations", "misses", b"misses", "negative_hits", b"negative_hits", "refused_fills", b"refused_fills", "updates", b"updates", "warmed", b"warmed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CacheStats: _TypeAlias = CacheStats  # noqa: Y015
+
+@_typing.final
+class RouterStats(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEDGES_FIELD_NUMBER: _builtins.int
+    HEDGES_WON_FIELD_NUMBER: _builtins.int
+    HEDGES_DENIED_FIELD_NUMBER: _builtins.int
+    EJECTIONS_FIELD_NUMBER: _builtins.int
+    hedges: _builtins.int
+    """second reads sent"""
+    hedges_won: _builtins.int
+    """that answered first"""
+    hedges_denied: _builtins.int
+    """not sent for want of budget"""
+    ejections: _builtins.int
+    """times a replica was left alone"""
+    def __init__(
+        self,
+        *,
+        hedges: _builtins.int = ...,
+        hedges_won: _builtins.int = ...,
+        hedges_denied: _builtins.int = ...,
+        ejections: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ejections", b"ejections", "hedges", b"hedges", "hedges_denied", b"hedges_denied", "hedges_won", b"hedges_won"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RouterStats: _TypeAlias = RouterStats  # noqa: Y015
 
 @_typing.final
 class ReplicationStats(_message.Message):

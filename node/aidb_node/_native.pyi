@@ -54,11 +54,11 @@ class Server:
         """
 
     @staticmethod
-    def replica(common: Common, *, shard: int, cache_bytes: int) -> Server:
+    def replica(common: Common, *, shard: int, cache_bytes: int, update_bytes: int, warm: str) -> Server:
         """Raises StartRefused."""
 
     @staticmethod
-    def router(common: Common) -> Server:
+    def router(common: Common, *, hedge_extra: float) -> Server:
         """Raises StartRefused."""
 
     @property

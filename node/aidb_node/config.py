@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import socket
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict, get_args
 
+Warm = Literal["none", "siblings", "scan"]
 Role = Literal["primary", "replica", "router"]
 SYNC_MODES = ("group", "interval", "none")
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -32,6 +34,9 @@ class Settings:
     cache_bytes: int = 64 << 20
     memtable_bytes: int = 32 << 20
     threads: int = 2
+    hedge_percent: float = 5.0
+    update_bytes: int = 0
+    warm: Warm = "none"
     zone: str = ""
     node: str = ""
     grace_seconds: float = 10.0
@@ -71,6 +76,16 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _percent(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no percentage: give a number from 0 to 100")
+    return number
+
+
 def _shard(text: str) -> int:
     if not text.isdecimal() or int(text) >= 0xFFFF:
         raise argparse.ArgumentTypeError(f"{text!r} is no shard: give a number from 0 to 65534")
@@ -94,6 +109,29 @@ def _parser() -> argparse.ArgumentParser:
         if role != "router":
             add("--shard", type=_shard, required=True)
             add("--cache-bytes", type=size, default=64 << 20, help="64MiB")
+        if role == "replica":
+            add(
+                "--update-bytes",
+                type=size,
+                default=0,
+                metavar="SIZE",
+                help="cached values up to this size are renewed when they are written; "
+                "others, and all with 0, are invalidated (0)",
+            )
+            add(
+                "--warm",
+                choices=get_args(Warm),
+                default="none",
+                help="fill the cache before clients ask: with what siblings are read for, or by scan (none)",
+            )
+        if role == "router":
+            add(
+                "--hedge-percent",
+                type=_percent,
+                default=5.0,
+                metavar="N",
+                help="second reads for a hundred reads, at most; 0 = none (5)",
+            )
         if role == "primary":
             add("--data", type=Path, required=True, metavar="DIR")
             add("--sync", choices=SYNC_MODES, default="group", help="before a write is acknowledged (group)")

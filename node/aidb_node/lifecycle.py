@@ -205,5 +205,11 @@ def _server(settings: Settings, disk: identity.Identity | None, metrics: str) ->
             memtable_bytes=settings.memtable_bytes,
         )
     if settings.role == "replica":
-        return Server.replica(common, shard=settings.shard, cache_bytes=settings.cache_bytes)
-    return Server.router(common)
+        return Server.replica(
+            common,
+            shard=settings.shard,
+            cache_bytes=settings.cache_bytes,
+            update_bytes=settings.update_bytes,
+            warm=settings.warm,
+        )
+    return Server.router(common, hedge_extra=settings.hedge_percent / 100)

@@ -18,6 +18,18 @@ _CACHE_COUNTERS = (
     ("invalidations", "Entries that went because their key was written"),
     ("flushes", "Times that all entries went"),
     ("forwards", "Requests that were forwarded to the primary"),
+    ("negative_hits", "Reads answered from the cache that there is no such key"),
+    ("coalesced", "Reads that took the answer of another read of the same key"),
+    ("gathered", "Forwarded reads that travelled in a call with others"),
+    ("updates", "Entries that the stream renewed instead of invalidating them"),
+    ("warmed", "Entries that were there before anybody asked for them"),
+)
+
+_ROUTER_COUNTERS = (
+    ("hedges", "Second reads sent because the first took long"),
+    ("hedges_won", "Second reads that were answered first"),
+    ("hedges_denied", "Second reads not sent for want of budget"),
+    ("ejections", "Times a replica was left alone because it failed or was far slower than its siblings"),
 )
 
 
@@ -41,6 +53,9 @@ class NodeCollector(Collector):
             yield from _engine(labels, stats.engine)
         if stats.HasField("cache"):
             yield from _cache(labels, stats.cache)
+        if stats.HasField("router"):
+            for name, text in _ROUTER_COUNTERS:
+                yield labels.counter(f"aidb_router_{name}", text, getattr(stats.router, name))
         if stats.HasField("replication"):
             yield from _replication(labels, stats.replication, is_replica=stats.HasField("cache"))
 

@@ -168,7 +168,8 @@ def connected_from(pid: int, port: int) -> bool:
     """Whether process ``pid`` holds the loopback connection whose local port is ``port``."""
     inodes = {
         f"socket:[{fields[9]}]"
-        for fields in map(str.split, Path("/proc/net/tcp").read_text().splitlines()[1:])
+        for table in ("tcp", "tcp6")  # grpc-core's sockets are dual-stack
+        for fields in map(str.split, Path(f"/proc/net/{table}").read_text().splitlines()[1:])
         if int(fields[1].rpartition(":")[2], 16) == port
     }
     try:

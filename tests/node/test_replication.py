@@ -24,9 +24,13 @@ _END = pb.SubscribeRequest()
 class Replica:
     """One subscription. What it received lies in `records`, in order."""
 
-    def __init__(self, node: NodeProcess, epoch: int = 0, applied_lsn: int = 0) -> None:
+    def __init__(
+        self, node: NodeProcess, epoch: int = 0, applied_lsn: int = 0, update_bytes: int = 0
+    ) -> None:
         self._asks: queue.SimpleQueue[pb.SubscribeRequest] = queue.SimpleQueue()
-        hello = pb.SubscribeRequest.Hello(name="test", epoch=epoch, applied_lsn=applied_lsn)
+        hello = pb.SubscribeRequest.Hello(
+            name="test", epoch=epoch, applied_lsn=applied_lsn, update_bytes=update_bytes
+        )
         self._asks.put(pb.SubscribeRequest(hello=hello))
         self.stream = rpc.ReplicationStub(node.channel).Subscribe(iter(self._asks.get, _END), timeout=60)
         self.records: list[pb.CacheRecord] = []
@@ -73,6 +77,28 @@ def test_every_record_comes_once_in_order_and_before_the_echo(node: NodeProcess)
     hashes = [hash_ for record in replica.records for hash_ in record.key_hashes]
     keys = [b"key-%d" % number for number in range(50)] + [b"key-0"]
     assert hashes == [xxhash.xxh3_64_intdigest(physical(key)) for key in keys]
+    replica.close()
+
+
+def test_small_values_travel_with_their_records_and_of_each_key_the_last(node: NodeProcess) -> None:
+    replica = Replica(node, update_bytes=4)
+    ops = [
+        storage.WriteOp(key=b"{t}a", value=b"old"),
+        storage.WriteOp(key=b"{t}b", value=b"tiny"),
+        storage.WriteOp(key=b"{t}c", value=b"tiny"),
+        storage.WriteOp(key=b"{t}d", value=b"large"),
+        storage.WriteOp(key=b"{t}a", value=b"new"),
+        storage.WriteOp(key=b"{t}b", value=b"large"),
+        storage.WriteOp(key=b"{t}c", delete=True),
+    ]
+    node.storage.BatchPut(storage.BatchPutRequest(ops=ops, atomic=True), timeout=10)
+    replica.ping(1)
+    record = next(record for record in replica.records if record.updates)
+    updates = {update.key: (update.value, update.deleted) for update in record.updates}
+    assert updates == {physical(b"{t}a"): (b"new", False), physical(b"{t}c"): (b"", True)}
+    assert {update.version for update in record.updates} == {record.lsn}
+    hashes = [xxhash.xxh3_64_intdigest(physical(key)) for key in (b"{t}d", b"{t}b")]
+    assert list(record.key_hashes) == hashes
     replica.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections import Counter
 
 import pytest
@@ -11,7 +12,10 @@ from aidb.balance import rendezvous_order
 from aidb.loads import Loads
 from aidb.options import ReadBalance
 from aidb.picker import SLOW_START_SECONDS, Picker
-from aidb.topology import Member
+from aidb.routing import Routing
+from aidb.slots import SLOT_COUNT
+from aidb.topology import Member, Shard, View
+from aidb.v1 import common_pb2
 
 MEMBERS = [Member(f"replica-{number}", f"host:{number}") for number in range(4)]
 NAMES = frozenset(member.name for member in MEMBERS)
@@ -98,6 +102,31 @@ def test_latency_rises_at_once_and_falls_slowly() -> None:
         clock.now += 1.0
         answer(0.01)
     assert loads.cost("a") == pytest.approx(quick, rel=0.1)
+
+
+def test_a_replica_is_left_alone_for_slow_reads_not_for_large_batches() -> None:
+    clock = Clock()
+    view = View("u", 1, 1, array("H", [0]) * SLOT_COUNT, {0: Shard(0, 1, None, tuple(MEMBERS))}, ())
+    routing = Routing(clock=clock, rng=random.Random(7))
+    routing.adopt(view)
+
+    def answer(member: Member, seconds: float, single: bool) -> None:
+        began = routing.loads.began(member.address)
+        clock.now += seconds
+        routing.loads.ended(member.address, began, single)
+        routing.answered(member, common_pb2.ResponseHeader())
+
+    def left_alone() -> bool:
+        place = routing.readers(0, b"k")
+        assert place is not None
+        return place.members[-1] == MEMBERS[0] and routing.ejections.count == 1
+
+    for member in MEMBERS:
+        answer(member, 0.001, True)
+    answer(MEMBERS[0], 1.0, False)
+    assert not left_alone()
+    answer(MEMBERS[0], 1.0, True)
+    assert left_alone()
 
 
 @pytest.mark.parametrize("balance", ALL)

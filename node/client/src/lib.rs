@@ -1,11 +1,15 @@
 //! Contracts and routing client of AiDb.
 //!
-//! Pure: `slots`, `key`, `token`, `error`, `policy`, `balance`, `view`. Shared state: `topology`. I/O: `pool`, `call`.
+//! Pure: `slots`, `key`, `token`, `error`, `policy`, `balance`, `ejection`, `hedge`, `latency`,
+//! `view`. Shared state: `topology`. I/O: `pool`, `call`.
 
 pub mod balance;
 pub mod call;
+pub mod ejection;
 pub mod error;
+pub mod hedge;
 pub mod key;
+pub mod latency;
 pub mod pb;
 pub mod policy;
 pub mod pool;

@@ -69,3 +69,15 @@ pub fn decide(cause: Cause, kind: Kind) -> Action {
         Kind::ConditionalWrite => conditional,
     }
 }
+
+/// Whether a cause speaks of the member, not of the request or the shard: it is left alone for a while.
+pub fn ejects(cause: Cause) -> bool {
+    use ErrorCode as E;
+    matches!(
+        cause,
+        Cause::Unreachable
+            | Cause::Lost
+            | Cause::Timeout
+            | Cause::Code(E::Starting | E::ShuttingDown | E::ClockSkew | E::Internal)
+    )
+}

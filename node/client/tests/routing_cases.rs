@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use aidb_client::balance::rendezvous_order;
+use aidb_client::ejection::{Ejections, is_outlier};
+use aidb_client::hedge::{Budget, Quantile};
 use aidb_client::pb::{ErrorCode, Member};
-use aidb_client::policy::{Action, Cause, Kind, decide};
+use aidb_client::policy::{Action, Cause, Kind, decide, ejects};
 use aidb_client::slots::hash_tag;
 use aidb_client::{Position, Token, slot_of};
 use serde_json::Value;
@@ -105,5 +107,83 @@ fn actions() {
         ] {
             assert_eq!(name(decide(cause, kind)), case[column], "{column}: {case}");
         }
+    }
+}
+
+#[test]
+fn ejecting_causes() {
+    let ejecting = cases("ejecting");
+    for case in cases("actions") {
+        let named = ejecting.contains(&case["cause"]);
+        assert_eq!(ejects(cause(text(&case["cause"]))), named, "{case}");
+    }
+}
+
+fn numbers(values: &Value) -> Vec<f64> {
+    let values = values.as_array().unwrap().iter();
+    values.map(|value| value.as_f64().unwrap()).collect()
+}
+
+#[test]
+fn hedge_delay() {
+    for case in cases("hedge_delay") {
+        let mut quantile = Quantile::default();
+        numbers(&case["seconds"])
+            .into_iter()
+            .for_each(|seconds| quantile.add(seconds));
+        let estimate = case["estimate"].as_f64().unwrap();
+        assert!((quantile.value() / estimate - 1.0).abs() < 1e-9, "{case}");
+        assert_eq!(quantile.delay(), None, "few answers are known");
+    }
+}
+
+#[test]
+fn hedge_budget() {
+    for case in cases("hedge_budget") {
+        let number = |name: &str| case[name].as_f64().unwrap();
+        let mut budget = Budget::new(number("extra"), number("burst"));
+        let mut allowed = Vec::new();
+        for step in text(&case["steps"]).chars() {
+            match step {
+                'c' => budget.called(),
+                _ => allowed.push(budget.spend()),
+            }
+        }
+        assert_eq!(Value::from(allowed), case["allowed"], "{case}");
+    }
+}
+
+#[test]
+fn ejections() {
+    for case in cases("ejections") {
+        let mut ejections = Ejections::default();
+        let members: Vec<&str> = case["members"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(text)
+            .collect();
+        let draw = case["draw"].as_f64().unwrap();
+        for step in case["steps"].as_array().unwrap() {
+            let now = step["at"].as_f64().unwrap();
+            if let Some(name) = step["failed"].as_str() {
+                ejections.failed(name, now, 1.0);
+            } else if let Some(name) = step["answered"].as_str() {
+                ejections.succeeded(name, now);
+            } else {
+                let (asked, out) = ejections.split(members.clone(), |name| name, now, || draw);
+                assert_eq!(Value::from(asked), step["asked"], "{step} of {case}");
+                assert_eq!(Value::from(out), step["out"], "{step} of {case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn outliers() {
+    for case in cases("outliers") {
+        let latency = case["latency"].as_f64().unwrap();
+        let found = is_outlier(latency, numbers(&case["siblings"]).into_iter());
+        assert_eq!(Value::from(found), case["outlier"], "{case}");
     }
 }

@@ -6,7 +6,7 @@
 //! of ownership (D1): so a replica knows that it has seen every write acknowledged before it sent the ping. (To echo at
 //! once was rejected: with sync `interval` or `none` writes are acknowledged before they are synced.)
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -73,6 +73,7 @@ impl Replication for ReplicationService {
             node: Arc::clone(&self.node),
             epoch: self.node.lease.epoch(),
             cursor: 0,
+            update_bytes: hello.update_bytes,
             sender,
             counted: Counted::new(Arc::clone(&self.primary)),
             pings: VecDeque::new(),
@@ -116,6 +117,8 @@ struct Subscriber {
     epoch: u64,
     /// The LSN of the last record sent.
     cursor: u64,
+    /// Values up to this size travel with their records; 0 = none do.
+    update_bytes: u32,
     sender: mpsc::Sender<Result<pb::SubscribeResponse, Status>>,
     counted: Counted,
     /// Not echoed yet, oldest first.
@@ -222,7 +225,10 @@ impl Subscriber {
                 break;
             };
             self.cursor = last.lsn;
-            let records = records.iter().map(|record| derived(record)).collect();
+            let records = records
+                .iter()
+                .map(|record| derived(record, self.update_bytes))
+                .collect();
             self.send(Tell::Records(pb::CacheRecords { records }))
                 .await?;
         }
@@ -264,17 +270,40 @@ impl Subscriber {
 }
 
 /// What caches need of a log record. A record without keys (a new epoch) is sent too: the chain has to hold.
-fn derived(record: &LogRecord) -> pb::CacheRecord {
-    let written = record
-        .ops
-        .iter()
-        .filter(|op| matches!(op.kind, LogOpKind::Put | LogOpKind::Delete));
-    pb::CacheRecord {
+///
+/// Of each key only its last operation counts: a cache shows the state after the whole record, or the one before it.
+fn derived(record: &LogRecord, update_bytes: u32) -> pb::CacheRecord {
+    let mut derived = pb::CacheRecord {
         lsn: record.lsn,
         previous_lsn: record.previous_lsn,
         clock_ms: record.clock_ms,
-        key_hashes: written.map(|op| key_hash(&op.key)).collect(),
-        dropped_slots: Vec::new(),
-        updates: Vec::new(),
+        ..Default::default()
+    };
+    let mut seen = HashSet::new();
+    for op in record.ops.iter().rev() {
+        let deleted = match op.kind {
+            LogOpKind::Put => false,
+            LogOpKind::Delete => true,
+            _ => continue,
+        };
+        if record.ops.len() > 1 && !seen.insert(&op.key[..]) {
+            continue;
+        }
+        if update_bytes == 0 || op.value.len() > update_bytes as usize {
+            derived.key_hashes.push(key_hash(&op.key));
+            continue;
+        }
+        derived.updates.push(pb::CacheUpdate {
+            key: op.key.clone(),
+            value: op.value.clone(),
+            expires_at_unix_ms: op.expires_at_ms,
+            deleted,
+            version: match op.version {
+                0 => record.lsn,
+                imported => imported,
+            },
+        });
     }
+    derived.key_hashes.reverse();
+    derived
 }

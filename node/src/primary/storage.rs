@@ -307,7 +307,7 @@ impl Storage for StorageService {
         &self,
         request: Request<tonic::Streaming<pb::PipelineRequest>>,
     ) -> Result<Response<Self::PipelineStream>, Status> {
-        let answers = pipeline(self.clone(), &self.node, request.into_inner());
+        let answers = pipeline(self.clone(), &self.node, request);
         Ok(Response::new(answers))
     }
 

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use super::failure::{of_engine, of_start, of_status};
 use super::store::sync_mode;
 use crate::primary::{Primary, PrimaryOptions};
-use crate::replica::Replica;
+use crate::replica::{Replica, ReplicaOptions, Warm};
 use crate::router::Router;
 use crate::serve::{self, Host, Identity, Limits, Registration, Role, ServeOptions};
 
@@ -94,10 +94,26 @@ impl Server {
     }
 
     #[staticmethod]
-    #[pyo3(signature = (common, *, shard, cache_bytes))]
-    fn replica(py: Python<'_>, common: Common, shard: u32, cache_bytes: usize) -> PyResult<Self> {
+    #[pyo3(signature = (common, *, shard, cache_bytes, update_bytes, warm))]
+    fn replica(
+        py: Python<'_>,
+        common: Common,
+        shard: u32,
+        cache_bytes: usize,
+        update_bytes: u32,
+        warm: &str,
+    ) -> PyResult<Self> {
+        let options = ReplicaOptions {
+            cache_bytes: cache_bytes as u64,
+            update_bytes,
+            warm: match warm {
+                "siblings" => Warm::Siblings,
+                "scan" => Warm::Scan,
+                _ => Warm::None,
+            },
+        };
         py.detach(|| {
-            let role: Arc<dyn Role> = Arc::new(Replica::new(cache_bytes as u64));
+            let role: Arc<dyn Role> = Arc::new(Replica::new(options));
             let options = common.options(pb::Role::Replica, shard, String::new());
             let host = Host::start(&options, role).map_err(|error| of_start(&error))?;
             Ok(Self {
@@ -107,11 +123,13 @@ impl Server {
         })
     }
 
+    /// `hedge_extra`: second reads for each read at most, 0 = none.
     #[staticmethod]
-    fn router(py: Python<'_>, common: Common) -> PyResult<Self> {
+    #[pyo3(signature = (common, *, hedge_extra))]
+    fn router(py: Python<'_>, common: Common, hedge_extra: f64) -> PyResult<Self> {
         py.detach(|| {
             let options = common.options(pb::Role::Router, 0, String::new());
-            let role: Arc<dyn Role> = Arc::new(Router::default());
+            let role: Arc<dyn Role> = Arc::new(Router::new(hedge_extra));
             let host = Host::start(&options, role).map_err(|error| of_start(&error))?;
             Ok(Self {
                 host,

@@ -5,8 +5,10 @@
 //! key itself, and of two keys with one hash the later fill stays. Eviction is quick_cache's (CLOCK-Pro, close to
 //! S3-FIFO): one scan of cold keys does not push out the hot ones.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -34,7 +36,19 @@ pub struct Entry {
     pub read_lsn: u64,
     pub generation: u64,
     pub filled_at_ns: u64,
+    /// Reads since it was cached, halved whenever it is renewed. Counted without care: it is only compared.
+    pub hits: AtomicU32,
 }
+
+impl Entry {
+    pub fn hit(&self) {
+        let hits = self.hits.load(Ordering::Relaxed);
+        self.hits.store(hits.saturating_add(1), Ordering::Relaxed);
+    }
+}
+
+/// Hits and physical keys, the least hit first.
+type Hottest = BinaryHeap<Reverse<(u32, Box<[u8]>)>>;
 
 pub struct Cache {
     shards: Box<[Mutex<Shard>]>,
@@ -90,6 +104,16 @@ impl Cache {
         )
     }
 
+    /// The physical keys of the `count` entries most read, the hottest first; each shard is locked for its own part.
+    pub fn hottest(&self, count: usize) -> Vec<Box<[u8]>> {
+        let mut hottest = BinaryHeap::new();
+        for index in 0..self.shards.len() {
+            self.lock(index).hottest(count, &mut hottest);
+        }
+        let sorted = hottest.into_sorted_vec().into_iter();
+        sorted.map(|Reverse((_, key))| key).collect()
+    }
+
     pub fn capacity(&self) -> u64 {
         self.capacity
     }
@@ -143,6 +167,21 @@ impl Shard {
         self.entries
             .remove_if(&hash, |entry| entry.read_lsn < lsn)
             .is_some()
+    }
+
+    /// The most read entries, `count` of them at most, into `hottest` (hits, physical key).
+    fn hottest(&self, count: usize, hottest: &mut Hottest) {
+        for (_, entry) in self.entries.iter() {
+            let hits = entry.hits.load(Ordering::Relaxed);
+            let least = hottest.peek().map_or(0, |Reverse((hits, _))| *hits);
+            if hits == 0 || entry.value.is_none() || hottest.len() == count && hits <= least {
+                continue;
+            }
+            hottest.push(Reverse((hits, entry.key.clone())));
+            if hottest.len() > count {
+                hottest.pop();
+            }
+        }
     }
 
     fn bucket(&self, hash: u64) -> usize {
@@ -214,6 +253,7 @@ mod tests {
             read_lsn,
             generation: 1,
             filled_at_ns: 0,
+            hits: AtomicU32::new(0),
         }
     }
 
@@ -252,6 +292,27 @@ mod tests {
             .filter(|&key| cache.shard(hash(key)).get(hash(key)).is_some())
             .count();
         assert!(kept > 150, "{kept} of 200 left");
+    }
+
+    #[test]
+    fn the_hottest_are_those_read_most() {
+        let cache = Cache::new(16 << 20);
+        for key in 0..100u64 {
+            let hot = Entry {
+                key: key.to_be_bytes().into(),
+                hits: AtomicU32::new((key % 50) as u32),
+                ..entry(10, 1)
+            };
+            cache.shard(hash(key)).insert(hash(key), hot);
+        }
+        let mut hottest: Vec<u64> = cache
+            .hottest(4)
+            .iter()
+            .map(|key| u64::from_be_bytes(key[..].try_into().unwrap()))
+            .collect();
+        hottest.sort_unstable();
+        assert_eq!(hottest, [48, 49, 98, 99]);
+        assert_eq!(cache.hottest(1000).len(), 98, "two were never read");
     }
 
     #[test]

@@ -5,12 +5,14 @@
 //! hence an entry found shows every record at or below the `applied` it is answered with.
 //! Lock order: a shard of the cache, then the stream.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use aidb_client::pb;
 use aidb_client::{Position, SLOT_COUNT, key_hash};
 use bytes::Bytes;
+
+use tokio::sync::watch;
 
 use super::cache::{Cache, Entry};
 use super::faults::Faults;
@@ -26,6 +28,15 @@ pub struct Demand {
     pub bound_ns: u64,
     /// What its session has seen of this shard (C5); None: it does not ask.
     pub seen: Option<Position>,
+}
+
+impl Demand {
+    /// Whether an answer at `position` shows what the session has seen (C5).
+    pub fn shown_by(&self, position: Position) -> bool {
+        self.seen.is_none_or(|seen| {
+            seen == Position::default() || seen.epoch == position.epoch && seen.lsn <= position.lsn
+        })
+    }
 }
 
 /// The time of a lookup.
@@ -70,6 +81,12 @@ pub struct Counters {
     pub refused_fills: AtomicU64,
     pub invalidations: AtomicU64,
     pub flushes: AtomicU64,
+    /// Of the hits: that there is no such key.
+    pub negative_hits: AtomicU64,
+    /// Entries renewed by the stream instead of invalidated.
+    pub updates: AtomicU64,
+    /// Entries that were there before anybody asked for them.
+    pub warmed: AtomicU64,
 }
 
 pub struct Coherence {
@@ -78,6 +95,7 @@ pub struct Coherence {
     /// By slot: entries read below it are void (C4: slot lost, range delete, ingest).
     slot_floors: Box<[AtomicU64]>,
     pub counters: Counters,
+    generations: watch::Sender<u64>,
     faults: Faults,
 }
 
@@ -88,12 +106,22 @@ impl Coherence {
             stream: RwLock::default(),
             slot_floors: (0..SLOT_COUNT).map(|_| AtomicU64::new(0)).collect(),
             counters: Counters::default(),
+            generations: watch::Sender::new(0),
             faults,
         }
     }
 
     pub fn stream(&self) -> Stream {
         *self.read()
+    }
+
+    /// The cache's generation, once its entries can be of it; 0 = there was no stream yet.
+    pub fn generations(&self) -> watch::Receiver<u64> {
+        self.generations.subscribe()
+    }
+
+    pub fn count_warmed(&self) {
+        count(&self.counters.warmed);
     }
 
     pub fn cache(&self) -> &Cache {
@@ -115,6 +143,7 @@ impl Coherence {
         if !kept {
             count(&self.counters.flushes);
             self.cache.clear();
+            self.generations.send_replace(self.stream().generation);
         }
         Ok(())
     }
@@ -122,11 +151,14 @@ impl Coherence {
     /// Applies one record: to the entries first, then to what is answered with.
     pub fn apply(&self, record: &pb::CacheRecord) -> Result<(), Broken> {
         self.stream().expect(record.previous_lsn)?;
-        let updated = record.updates.iter().map(|update| key_hash(&update.key));
-        for hash in record.key_hashes.iter().copied().chain(updated) {
+        for &hash in &record.key_hashes {
             if self.cache.shard(hash).invalidate(hash, record.lsn) {
                 count(&self.counters.invalidations);
             }
+        }
+        let generation = self.stream().generation;
+        for update in &record.updates {
+            self.renew(update, record.lsn, generation);
         }
         for span in &record.dropped_slots {
             let slots = self
@@ -138,6 +170,39 @@ impl Coherence {
         }
         self.write().applied = record.lsn;
         Ok(())
+    }
+
+    /// Update in place: an entry that was read since it last changed is replaced by what was written; any other is
+    /// invalidated, since a key that is written and not read would stay for ever by being written. Nothing is added.
+    fn renew(&self, update: &pb::CacheUpdate, lsn: u64, generation: u64) {
+        let hash = key_hash(&update.key);
+        let mut shard = self.cache.shard(hash);
+        let held = shard.get(hash);
+        if !shard.invalidate(hash, lsn) {
+            return;
+        }
+        let renewed = held.and_then(|held| {
+            let hits = held.hits.load(Ordering::Relaxed);
+            let renewable = hits > 0 && held.generation == generation && *held.key == *update.key;
+            renewable.then(|| Entry {
+                key: held.key.clone(),
+                value: (!update.deleted).then(|| Bytes::copy_from_slice(&update.value)),
+                version: if update.deleted { 0 } else { update.version },
+                expires_at_ms: update.expires_at_unix_ms,
+                read_lsn: lsn,
+                generation,
+                // Of the first fill: an entry that was never asked for anew ages (C7).
+                filled_at_ns: held.filled_at_ns,
+                hits: AtomicU32::new(hits / 2),
+            })
+        });
+        match renewed {
+            Some(entry) => {
+                shard.insert(hash, entry);
+                count(&self.counters.updates);
+            }
+            None => count(&self.counters.invalidations),
+        }
     }
 
     pub fn echoed(&self, committed: u64, sent_ns: u64) -> Result<(), Broken> {
@@ -158,11 +223,14 @@ impl Coherence {
         now: &Now,
     ) -> Option<Hit> {
         let hit = self.find(slot, hash, key, demand, now);
-        count(if hit.is_some() {
-            &self.counters.hits
-        } else {
-            &self.counters.misses
+        let counters = &self.counters;
+        count(match &hit {
+            Some(_) => &counters.hits,
+            None => &counters.misses,
         });
+        if hit.as_ref().is_some_and(|hit| hit.entry.value.is_none()) {
+            count(&counters.negative_hits);
+        }
         hit
     }
 
@@ -178,14 +246,20 @@ impl Coherence {
             && now.ns.saturating_sub(entry.filled_at_ns) < LONGEST_LIFE_NS
             && (entry.expires_at_ms == 0
                 || now.wall_ms.saturating_add(now.skew_ms) < entry.expires_at_ms);
-        let shows = |seen: Position| {
-            seen == Position::default()
-                || seen.epoch == stream.epoch && seen.lsn <= stream.applied.max(entry.read_lsn)
+        let shown = Position {
+            epoch: stream.epoch,
+            lsn: stream.applied.max(entry.read_lsn),
         };
-        if !current || !demand.seen.is_none_or(shows) {
+        if !current || !demand.shown_by(shown) {
             return None;
         }
-        let lsn = stream.applied.max(entry.version);
+        entry.hit();
+        // An absence has no version: it may be a deletion that the stream has yet to bring, so its reading counts.
+        let shown = match &entry.value {
+            Some(_) => entry.version,
+            None => entry.read_lsn,
+        };
+        let lsn = stream.applied.max(shown);
         Some(Hit {
             entry,
             position: Position {
@@ -245,6 +319,7 @@ impl Coherence {
             read_lsn: answer.position.lsn,
             generation: stream.generation,
             filled_at_ns: now_ns,
+            hits: AtomicU32::new(0),
         };
         shard.insert(hash, entry);
         count(&self.counters.fills);

@@ -1,7 +1,8 @@
 //! What a replica cannot answer goes to its primary once, with the caller's header and what is left of its time.
-//! A forwarder repeats no write (V6): a lost answer is reported as unknown.
+//! A forwarder repeats no write (V6): a lost answer is reported as unknown. Single reads travel gathered.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aidb_client::call::{forwarded_status, no_primary, outgoing};
@@ -12,13 +13,26 @@ use aidb_client::pool::Pool;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
-use crate::serve::Node;
+use super::gather::{Ask, Gather, Outcome};
+use crate::serve::{Deadline, Node};
 
 const CONNECTIONS: usize = 2;
 
+/// What was forwarded, by all serving threads.
+#[derive(Default)]
+pub struct Forwards {
+    pub requests: AtomicU64,
+    /// Reads that took the answer of another read of the same key.
+    pub coalesced: AtomicU64,
+    /// Reads that travelled in a call with others.
+    pub gathered: AtomicU64,
+}
+
 pub struct Forwarder {
     node: Arc<Node>,
+    counters: Arc<Forwards>,
     pool: Pool,
+    gather: Arc<Gather>,
 }
 
 /// A call under way: where to, and by when.
@@ -47,10 +61,12 @@ macro_rules! forward {
 
 impl Forwarder {
     /// To be made on the runtime that will use it.
-    pub fn new(node: Arc<Node>) -> Self {
+    pub fn new(node: Arc<Node>, counters: &Arc<Forwards>) -> Self {
         Self {
             node,
+            counters: Arc::clone(counters),
             pool: Pool::new(CONNECTIONS),
+            gather: Arc::default(),
         }
     }
 
@@ -59,6 +75,42 @@ impl Forwarder {
     forward!(delete, DeleteRequest, DeleteResponse);
     forward!(batch_get, BatchGetRequest, BatchGetResponse);
     forward!(batch_put, BatchPutRequest, BatchPutResponse);
+
+    /// A read of the newest state, together with what others ask meanwhile.
+    pub async fn read(self: &Arc<Self>, ask: Ask) -> Outcome {
+        let forwarder = Arc::clone(self);
+        let call = move |request, deadline| Arc::clone(&forwarder).read_all(request, deadline);
+        self.gather.ask(ask, call).await
+    }
+
+    /// Asks the primary, and asks again when the shard's primary becomes another while this one is silent.
+    async fn read_all(
+        self: Arc<Self>,
+        request: pb::BatchGetRequest,
+        deadline: Deadline,
+    ) -> Result<pb::BatchGetResponse, Status> {
+        if request.keys.len() > 1 {
+            let together = request.keys.len() as u64;
+            self.counters
+                .gathered
+                .fetch_add(together, Ordering::Relaxed);
+        }
+        let shard = self.node.identity.shard;
+        let mut views = self.node.topology.watch();
+        loop {
+            let mut call = self.call()?;
+            let request = outgoing(request.clone(), deadline.remaining());
+            tokio::select! {
+                answered = call.client.batch_get(request) => {
+                    return answered
+                        .map(Response::into_inner)
+                        .map_err(|failed| forwarded_status(&failed, Kind::Read, &call.address));
+                }
+                _ = views.wait_for(|view| view.primary_address(shard) != Some(&call.address)) => {}
+            }
+            deadline.in_time()?;
+        }
+    }
 
     pub async fn scan(
         &self,

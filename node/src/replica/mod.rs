@@ -1,7 +1,7 @@
 //! A cache replica: memory only, disposable, coherent with its primary.
 //!
 //! `subscription` follows the primary's stream into `coherence`, which owns the cache and the rules (C1-C4, C7); `demand`
-//! says what a request asks of a copy (C5); `storage` serves hits and forwards everything else. It knows only its
+//! says what a request asks of a copy (C5); `gather` lets forwarded reads travel together; `warm` fills the cache ahead; `storage` serves hits and forwards everything else. It knows only its
 //! primary: a key of another shard is answered `Moved`, never followed.
 
 mod cache;
@@ -10,11 +10,13 @@ mod demand;
 mod faults;
 mod flights;
 mod forward;
+mod gather;
 #[cfg(test)]
 mod model;
 mod storage;
 mod stream;
 mod subscription;
+mod warm;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -29,27 +31,38 @@ use crate::serve::{Grant, Node, Report, Role, boottime_ns};
 use coherence::Coherence;
 use faults::Faults;
 use flights::Flights;
-use forward::Forwarder;
+use forward::{Forwarder, Forwards};
 use storage::StorageService;
+pub use warm::Warm;
 
 pub struct Replica {
     coherence: Coherence,
     flights: Flights,
-    forwards: AtomicU64,
+    forwards: Arc<Forwards>,
     /// T, the staleness that reads bear which name no bound (C3); ms.
     lease_ms: AtomicU64,
     node: OnceLock<Arc<Node>>,
+    options: ReplicaOptions,
+}
+
+#[derive(Clone, Debug)]
+pub struct ReplicaOptions {
+    pub cache_bytes: u64,
+    /// Entries are renewed in place by values up to this size, when they are read between writes; larger ones, and all
+    /// with 0, are invalidated.
+    pub update_bytes: u32,
+    pub warm: Warm,
 }
 
 impl Replica {
-    /// A replica whose cache holds at most `cache_bytes`.
-    pub fn new(cache_bytes: u64) -> Self {
+    pub fn new(options: ReplicaOptions) -> Self {
         Self {
-            coherence: Coherence::new(cache_bytes, Faults::from_env()),
+            coherence: Coherence::new(options.cache_bytes, Faults::from_env()),
             flights: Flights::default(),
-            forwards: AtomicU64::new(0),
+            forwards: Arc::default(),
             lease_ms: AtomicU64::new(0),
             node: OnceLock::new(),
+            options,
         }
     }
 
@@ -70,7 +83,7 @@ impl Role for Replica {
         let message = node.limits.message_bytes();
         let storage = StorageService {
             node: Arc::clone(node),
-            forwarder: Arc::new(Forwarder::new(Arc::clone(node))),
+            forwarder: Arc::new(Forwarder::new(Arc::clone(node), &self.forwards)),
             replica: Arc::clone(&self),
         };
         routes.add_service(
@@ -87,8 +100,16 @@ impl Role for Replica {
     }
 
     async fn run(self: Arc<Self>, node: Arc<Node>) {
+        let forwarder = Forwarder::new(Arc::clone(&node), &self.forwards);
+        let warming = async {
+            if self.options.warm != Warm::None {
+                warm::keep_warm(&self, &node, &forwarder, self.options.warm).await;
+            }
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
-            () = subscription::follow(&self.coherence, &node) => {}
+            () = warming => {}
+            () = subscription::follow(&self.coherence, &node, self.options.update_bytes) => {}
             () = node.stopping() => {}
         }
     }
@@ -130,7 +151,12 @@ impl Role for Replica {
                 evictions: cache.evictions(),
                 invalidations: read(&counters.invalidations),
                 flushes: read(&counters.flushes),
-                forwards: read(&self.forwards),
+                forwards: read(&self.forwards.requests),
+                negative_hits: read(&counters.negative_hits),
+                coalesced: read(&self.forwards.coalesced),
+                gathered: read(&self.forwards.gathered),
+                updates: read(&counters.updates),
+                warmed: read(&counters.warmed),
             }),
             replication: Some(pb::ReplicationStats {
                 epoch: stream.epoch,
@@ -141,6 +167,10 @@ impl Role for Replica {
             }),
             ..Default::default()
         }
+    }
+
+    fn hot_keys(&self, count: usize) -> Vec<Box<[u8]>> {
+        self.coherence.cache().hottest(count)
     }
 
     fn stop(&self) {}

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 
 use aidb_client::{Position, key_hash, pb, physical_key, slot_of};
 use fastrand::Rng;
@@ -10,8 +11,8 @@ use fastrand::Rng;
 use super::coherence::{Answer, Coherence, Demand, Fill, Now};
 use super::faults::Faults;
 
-const STEPS: u64 = 400;
-const HISTORIES: u64 = 300;
+const STEPS: u64 = 800;
+const HISTORIES: u64 = 600;
 const KEYS: usize = 4;
 /// Records that the primary still has for a resume.
 const TAIL: usize = 6;
@@ -25,6 +26,9 @@ struct Key {
 struct Commit {
     lsn: u64,
     key: usize,
+    deleted: bool,
+    /// It travels with its value, to be renewed in place.
+    carried: bool,
     /// The step it became visible in.
     at: u64,
 }
@@ -90,14 +94,34 @@ impl World {
             .map_or(0, |commit| commit.lsn)
     }
 
+    /// What a reader is told of the state that the commit at `lsn` made; 0 = there is no such key.
+    fn version(&self, lsn: u64) -> u64 {
+        let commit = self.log.iter().find(|commit| commit.lsn == lsn);
+        commit
+            .filter(|commit| !commit.deleted)
+            .map_or(0, |commit| commit.lsn)
+    }
+
     fn record(&self, index: usize) -> Message {
         let previous_lsn = index.checked_sub(1).map_or(0, |at| self.log[at].lsn);
-        Message::Record(pb::CacheRecord {
-            lsn: self.log[index].lsn,
+        let commit = &self.log[index];
+        let key = &self.keys[commit.key];
+        let mut record = pb::CacheRecord {
+            lsn: commit.lsn,
             previous_lsn,
-            key_hashes: vec![self.keys[self.log[index].key].hash],
             ..Default::default()
-        })
+        };
+        match commit.carried {
+            false => record.key_hashes.push(key.hash),
+            true => record.updates.push(pb::CacheUpdate {
+                key: key.physical.clone().into(),
+                value: commit.lsn.to_be_bytes().to_vec().into(),
+                deleted: commit.deleted,
+                version: commit.lsn,
+                ..Default::default()
+            }),
+        }
+        Message::Record(record)
     }
 
     fn step(&mut self) {
@@ -120,6 +144,8 @@ impl World {
         let commit = Commit {
             lsn: self.visible() + self.rng.u64(1..3),
             key: self.rng.usize(0..KEYS),
+            deleted: self.rng.u8(0..4) == 0,
+            carried: self.rng.bool(),
             at: self.now,
         };
         self.log.push(commit);
@@ -193,7 +219,8 @@ impl World {
         let Some(index) = self.fillings.iter().position(|fill| fill.answer.is_none()) else {
             return;
         };
-        let version = self.newest(self.fillings[index].key, |_| true);
+        let newest = self.newest(self.fillings[index].key, |_| true);
+        let version = self.version(newest);
         self.fillings[index].answer = Some(Answer {
             value: (version > 0).then(|| version.to_be_bytes().to_vec().into()),
             version,
@@ -248,25 +275,34 @@ impl World {
             return;
         };
         self.served += 1;
-        let version = hit.entry.version;
+        let value = hit.entry.value.as_deref();
+        let version = value.map_or(0, |value| u64::from_be_bytes(value.try_into().unwrap()));
         let shown = self.newest(key, |commit| commit.lsn <= hit.position.lsn);
-        assert_eq!(version, shown, "not the state at the position it names");
+        assert_eq!(
+            (version, hit.entry.version),
+            (self.version(shown), self.version(shown)),
+            "not the state at the position it names"
+        );
         let fresh = self.newest(key, |commit| commit.at + bound_ns < self.now);
-        assert!(version >= fresh, "staler than asked (C3)");
+        assert!(shown >= fresh, "staler than asked (C3)");
         if let Some(seen) = seen {
             let own = self.newest(key, |commit| commit.lsn <= seen.lsn);
-            assert!(version >= own, "older than the session has seen (C5)");
+            assert!(shown >= own, "older than the session has seen (C5)");
         }
     }
 }
 
 /// How many lookups one history served.
 fn history(seed: u64, faults: Faults) -> u64 {
+    lived(seed, faults).served
+}
+
+fn lived(seed: u64, faults: Faults) -> World {
     let mut world = World::new(seed, faults);
     for _ in 0..STEPS {
         world.step();
     }
-    world.served
+    world
 }
 
 fn caught(faults: Faults) -> bool {
@@ -280,6 +316,16 @@ fn whatever_is_served_is_as_new_as_it_says_and_as_was_asked() {
         .map(|seed| history(seed, Faults::default()))
         .sum();
     assert!(served > HISTORIES, "{served} lookups served show little");
+}
+
+#[test]
+fn the_histories_renew_in_place() {
+    let renewed = |seed| {
+        let world = lived(seed, Faults::default());
+        world.replica.counters.updates.load(Ordering::Relaxed)
+    };
+    let renewed: u64 = (0..HISTORIES).map(renewed).sum();
+    assert!(renewed > HISTORIES / 4, "{renewed} renewals show little");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use super::coherence::{Answer, Demand, Hit, Now};
 use super::demand::demand;
 use super::flights::Boarding;
 use super::forward::Forwarder;
+use super::gather::{Ask, Outcome};
 use crate::primary::limits::{check_batch, check_key};
 use crate::primary::{ResponseStream, moved};
 use crate::serve::{Admitted, Node, View, boottime_ns, pipeline, wall_ms};
@@ -103,14 +104,16 @@ impl StorageService {
                 if let Ok(Some(answer)) = landed
                     && self.suits(&answer, started_ns, demand)
                 {
+                    let coalesced = &self.replica.forwards.coalesced;
+                    coalesced.fetch_add(1, Ordering::Relaxed);
                     return Ok(self.answered(&answer));
                 }
-                return self.ask(request, admitted).await;
+                return self.ask(request, demand, admitted).await;
             }
         };
         let coherence = &self.replica.coherence;
         let fill = coherence.begin_fill();
-        let response = self.ask(request, admitted).await?;
+        let response = self.ask(request, demand, admitted).await?;
         if let Some(position) = shown(response.header.as_ref(), self.shard()) {
             let answer = Answer {
                 value: response.found.then(|| response.value.clone()),
@@ -134,11 +137,7 @@ impl StorageService {
     /// Whether another reader's answer is as new as `demand` asks (C3, C5).
     fn suits(&self, answer: &Answer, started_ns: u64, demand: &Demand) -> bool {
         let fresh = boottime_ns().saturating_sub(started_ns) <= demand.bound_ns;
-        let seen = demand.seen.is_none_or(|seen| {
-            seen == Position::default()
-                || seen.epoch == answer.position.epoch && seen.lsn <= answer.position.lsn
-        });
-        fresh && seen
+        fresh && demand.shown_by(answer.position)
     }
 
     fn answered(&self, answer: &Answer) -> pb::GetResponse {
@@ -155,7 +154,44 @@ impl StorageService {
         }
     }
 
+    /// From the primary, with others' reads where they do not differ in what they ask of it.
+    ///
+    /// A trace is to show its own call; and where the answer does not show what the session has seen, its token has to go
+    /// to the primary itself (C5).
     async fn ask(
+        &self,
+        request: pb::GetRequest,
+        demand: &Demand,
+        admitted: &Admitted,
+    ) -> Result<pb::GetResponse, Status> {
+        let header = request.header.as_ref();
+        if header.is_some_and(|header| !header.traceparent.is_empty()) {
+            return self.ask_alone(request, admitted).await;
+        }
+        self.count_forward();
+        let ask = Ask {
+            keyspace: header.map_or(0, |header| header.keyspace),
+            key: request.key.clone(),
+            deadline: admitted.deadline,
+        };
+        let mut response = match self.forwarder.read(ask).await {
+            Outcome::Answered(response) => response,
+            // It did not fit the batch's answer.
+            Outcome::Refused(refused) if refused.code() == ErrorCode::Busy => {
+                return self.ask_alone(request, admitted).await;
+            }
+            Outcome::Refused(refused) => return Err(status(refused)),
+            Outcome::Failed(failed) => return Err(failed),
+        };
+        let read = shown(response.header.as_ref(), self.shard());
+        if !demand.shown_by(read.unwrap_or_default()) {
+            return self.ask_alone(request, admitted).await;
+        }
+        mark(&mut response.header);
+        Ok(response)
+    }
+
+    async fn ask_alone(
         &self,
         request: pb::GetRequest,
         admitted: &Admitted,
@@ -170,7 +206,8 @@ impl StorageService {
     }
 
     fn count_forward(&self) {
-        self.replica.forwards.fetch_add(1, Ordering::Relaxed);
+        let forwards = &self.replica.forwards.requests;
+        forwards.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -216,7 +253,7 @@ impl Storage for StorageService {
         let view = self.node.topology.view();
         self.readable(&view, &request.key).map_err(status)?;
         let Some(demand) = demand(header, &view, self.shard(), self.replica.lease())? else {
-            return self.ask(request, &admitted).await.map(Response::new);
+            return self.ask_alone(request, &admitted).await.map(Response::new);
         };
         let key = Key::new(header.map_or(0, |header| header.keyspace), &request.key);
         if let Some(hit) = self.lookup(&key, &demand) {
@@ -423,7 +460,7 @@ impl Storage for StorageService {
         &self,
         request: Request<tonic::Streaming<pb::PipelineRequest>>,
     ) -> Result<Response<Self::PipelineStream>, Status> {
-        let answers = pipeline(self.clone(), &self.node, request.into_inner());
+        let answers = pipeline(self.clone(), &self.node, request);
         Ok(Response::new(answers))
     }
 

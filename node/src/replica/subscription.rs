@@ -27,7 +27,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Follows the primary of this node's shard until the future is dropped.
-pub async fn follow(coherence: &Coherence, node: &Node) {
+///
+/// Values of at most `update_bytes` are to come with their records (0: none).
+pub async fn follow(coherence: &Coherence, node: &Node, update_bytes: u32) {
     let mut views = node.topology.watch();
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
@@ -41,7 +43,7 @@ pub async fn follow(coherence: &Coherence, node: &Node) {
             continue;
         };
         let began = Instant::now();
-        let ended = run(coherence, node, &address).await;
+        let ended = run(coherence, node, &address, update_bytes).await;
         if coherence.stream().live {
             let why = ended.err().unwrap_or_else(|| "it ended or moved".into());
             let message = format!("the stream from {address} is lost: {why}");
@@ -59,7 +61,12 @@ pub async fn follow(coherence: &Coherence, node: &Node) {
 }
 
 /// One stream from its beginning to its end.
-async fn run(coherence: &Coherence, node: &Node, address: &str) -> Result<(), String> {
+async fn run(
+    coherence: &Coherence,
+    node: &Node,
+    address: &str,
+    update_bytes: u32,
+) -> Result<(), String> {
     let connecting = endpoint(address).map_err(said)?;
     let channel = timeout(CONNECT_WITHIN, connecting.connect())
         .await
@@ -75,6 +82,7 @@ async fn run(coherence: &Coherence, node: &Node, address: &str) -> Result<(), St
         applied_lsn,
         term: node.lease.term(),
         feature_level: 1,
+        update_bytes,
     };
     tell(&sender, Tell::Hello(hello))?;
     let subscribing = client.subscribe(ReceiverStream::new(receiver));

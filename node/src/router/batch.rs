@@ -188,6 +188,7 @@ mod tests {
         Target {
             shard: 0,
             address: address.into(),
+            replica: false,
         }
     }
 

@@ -7,25 +7,32 @@ use aidb_client::{View, slot_of};
 use tonic::Status;
 
 use super::batch::Item;
+use super::members::Members;
 use super::route::{primary, readers};
 use crate::primary::limits::{check_key, check_value};
 use crate::serve::Limits;
 
-/// A key of a batch: from its first replica, or else from its primary.
+/// A key of a batch: from the first of its readers as `members` arranges them, or else from its primary.
 pub fn read_item(
     limits: &Limits,
     view: &View,
+    members: &Members,
     consistency: Consistency,
     index: usize,
     key: &[u8],
 ) -> Result<Item, pb::Error> {
     check_key(limits, key)?;
-    let mut targets = readers(view, key, consistency).map_err(|nobody| said(&nobody))?;
-    let last = targets.pop_back();
-    let (target, other) = match (targets.pop_front(), last) {
-        (Some(first), last) => (first, last),
-        (None, Some(only)) => (only, None),
-        (None, None) => return Err(error(ErrorCode::ShardUnavailable, "nobody can be asked")),
+    let targets = readers(view, key, consistency).map_err(|nobody| said(&nobody))?;
+    let mut targets = members.arrange(targets);
+    let first = targets.pop_front();
+    let primary = targets.iter().position(|target| !target.replica);
+    let other = match primary {
+        Some(at) => targets.remove(at),
+        None => targets.pop_front(),
+    };
+    let (target, other) = match first {
+        Some(first) => (first, other),
+        None => return Err(error(ErrorCode::ShardUnavailable, "nobody can be asked")),
     };
     Ok(Item {
         index,

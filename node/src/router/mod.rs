@@ -4,12 +4,14 @@
 //! failures by the clients' table of decisions; `items` and `batch` split, `scan` and `merge` merge; `storage` is the service. It holds no data
 //! and no session: the caller's token goes to the shards and the shards' tokens come back merged.
 //!
-//! Reads try another member; `Moved` is followed; nothing else is tried again here. A router that repeated what clients
+//! Reads try another member, and replicas that fail or are far slower than their siblings are asked last (`members`); a
+//! read that takes long goes to a second member, within a budget; `Moved` is followed; nothing else is tried again here. A router that repeated what clients
 //! repeat themselves would multiply load just when there is too much of it, and a write whose outcome is unknown is
 //! never sent twice (V6).
 
 mod batch;
 mod items;
+mod members;
 mod merge;
 mod route;
 mod scan;
@@ -25,12 +27,25 @@ use tonic::Status;
 use tonic::service::RoutesBuilder;
 
 use crate::serve::{Grant, Node, Report, Role};
+use members::{Counters, Members};
 use storage::StorageService;
 
-#[derive(Default)]
 pub struct Router {
     /// Of all serving threads together.
     scans: OnceLock<Arc<Semaphore>>,
+    counters: Arc<Counters>,
+    /// Second reads for each read at most; 0 = reads are not hedged.
+    hedge_extra: f64,
+}
+
+impl Router {
+    pub fn new(hedge_extra: f64) -> Self {
+        Self {
+            scans: OnceLock::new(),
+            counters: Arc::default(),
+            hedge_extra,
+        }
+    }
 }
 
 #[tonic::async_trait]
@@ -38,9 +53,10 @@ impl Role for Router {
     fn routes(self: Arc<Self>, node: &Arc<Node>, routes: &mut RoutesBuilder) {
         let most = node.limits.scans;
         let scans = self.scans.get_or_init(|| Arc::new(Semaphore::new(most)));
+        let members = Members::new(self.hedge_extra, &self.counters);
         let message = node.limits.message_bytes();
         routes.add_service(
-            StorageServer::new(StorageService::new(node, scans))
+            StorageServer::new(StorageService::new(node, scans, members))
                 .max_decoding_message_size(message)
                 .max_encoding_message_size(message),
         );
@@ -62,7 +78,10 @@ impl Role for Router {
     }
 
     fn stats(&self) -> pb::GetStatsResponse {
-        pb::GetStatsResponse::default()
+        pb::GetStatsResponse {
+            router: Some(self.counters.stats()),
+            ..Default::default()
+        }
     }
 
     fn stop(&self) {}

@@ -16,6 +16,8 @@ use crate::serve::Node;
 pub struct Target {
     pub shard: u32,
     pub address: String,
+    /// A cache, which others can stand in for.
+    pub replica: bool,
 }
 
 /// Where `slot` is written, and read by whoever asks for the newest.
@@ -28,6 +30,7 @@ pub fn primary(view: &View, slot: u16) -> Result<Target, Status> {
         Some(address) => Ok(Target {
             shard,
             address: address.into(),
+            replica: false,
         }),
         None => Err(no_primary(shard)),
     }
@@ -52,6 +55,7 @@ pub fn readers(
         .map(|replica| Target {
             shard,
             address: replica.address.clone(),
+            replica: true,
         })
         .collect();
     match primary {
@@ -68,6 +72,7 @@ pub fn moved_to(error: &pb::Error) -> Option<Target> {
     (!route.address.is_empty()).then(|| Target {
         shard: route.shard,
         address: route.address.clone(),
+        replica: false,
     })
 }
 

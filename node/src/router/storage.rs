@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 
 use super::batch::{Part, answered, scatter};
 use super::items::{kind_of, numbered, read_item, write_item};
+use super::members::Members;
 use super::route::{Caller, merged, primary, readers};
 use super::scan;
 use super::upstream::{Client, Upstream, patience};
@@ -35,10 +36,10 @@ struct Begun {
 
 impl StorageService {
     /// To be made on the runtime that will use it.
-    pub fn new(node: &Arc<Node>, scans: &Arc<Semaphore>) -> Self {
+    pub fn new(node: &Arc<Node>, scans: &Arc<Semaphore>, members: Members) -> Self {
         Self {
             node: Arc::clone(node),
-            upstream: Arc::new(Upstream::new(node)),
+            upstream: Arc::new(Upstream::new(node, members)),
             scans: Arc::clone(scans),
         }
     }
@@ -99,6 +100,7 @@ impl Storage for StorageService {
         check_key(&self.node.limits, &key).map_err(status)?;
         let begun = self.begin(header, &admitted).await?;
         let targets = readers(&begun.view, &key, begun.caller.consistency())?;
+        let targets = self.upstream.members.arrange(targets);
         let make = |header| pb::GetRequest {
             header: Some(header),
             key: key.clone(),
@@ -178,7 +180,15 @@ impl Storage for StorageService {
         let mut results = vec![pb::GetResult::default(); keys.len()];
         let mut items = Vec::with_capacity(keys.len());
         for (index, key) in keys.iter().enumerate() {
-            match read_item(&self.node.limits, &begun.view, consistency, index, key) {
+            let members = &self.upstream.members;
+            match read_item(
+                &self.node.limits,
+                &begun.view,
+                members,
+                consistency,
+                index,
+                key,
+            ) {
                 Ok(item) => items.push(item),
                 Err(refused) => results[index].error = Some(refused),
             }
@@ -190,12 +200,13 @@ impl Storage for StorageService {
             };
             let client = self.upstream.client(&part.target.address);
             let timeout = patience(admitted.deadline, part.others);
+            let (upstream, target) = (Arc::clone(&self.upstream), part.target.clone());
             async move {
                 let mut request = Request::new(message);
                 request.set_timeout(timeout);
-                answered(client?.batch_get(request).await, |answer| {
-                    (answer.header, answer.results)
-                })
+                let answer = client?.batch_get(request).await;
+                upstream.judge(&target, answer.as_ref().err());
+                answered(answer, |answer| (answer.header, answer.results))
             }
         })
         .await;
@@ -303,7 +314,7 @@ impl Storage for StorageService {
         &self,
         request: Request<tonic::Streaming<pb::PipelineRequest>>,
     ) -> Result<Response<Self::PipelineStream>, Status> {
-        let answers = pipeline(self.clone(), &self.node, request.into_inner());
+        let answers = pipeline(self.clone(), &self.node, request);
         Ok(Response::new(answers))
     }
 

@@ -6,12 +6,17 @@ use std::time::Duration;
 use aidb_client::error::refuse;
 use aidb_client::pb::node_server::Node as NodeApi;
 use aidb_client::pb::{self, ErrorCode};
+use bytes::Bytes;
 use tonic::{Request, Response, Status};
 
 use super::clock::boottime_ns;
 use super::event::Event;
 use super::node::{FEATURE_LEVEL, Node};
 use super::role::Role;
+
+/// Of one answer to `HotKeys`: keys, and their bytes, which have to fit any client's limit of a message.
+const HOT_KEYS: usize = 100_000;
+const HOT_KEY_BYTES: usize = 2 << 20;
 
 pub struct NodeService {
     pub node: Arc<Node>,
@@ -81,5 +86,20 @@ impl NodeApi for NodeService {
         }
         let (path, lsn) = self.role.checkpoint(name).await?;
         Ok(Response::new(pb::CheckpointResponse { path, lsn }))
+    }
+
+    async fn hot_keys(
+        &self,
+        request: Request<pb::HotKeysRequest>,
+    ) -> Result<Response<pb::HotKeysResponse>, Status> {
+        let count = (request.get_ref().count as usize).min(HOT_KEYS);
+        let mut room = HOT_KEY_BYTES;
+        let keys = self.role.hot_keys(count).into_iter().take_while(|key| {
+            let fits = key.len() <= room;
+            room = room.saturating_sub(key.len());
+            fits
+        });
+        let keys = keys.map(Bytes::from).collect();
+        Ok(Response::new(pb::HotKeysResponse { keys }))
     }
 }

@@ -3,6 +3,7 @@
 //! A request is counted before the phase is read, and a drain changes the phase before it reads the count: so once the
 //! count is zero in phase `Stopping`, no request is inside.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use super::clock::wall_ms;
+use super::shares::Shares;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -34,6 +36,7 @@ pub struct Admission {
     left: Notify,
     max_in_flight: usize,
     max_bytes: usize,
+    shares: Shares,
 }
 
 impl Admission {
@@ -46,6 +49,7 @@ impl Admission {
             left: Notify::new(),
             max_in_flight,
             max_bytes,
+            shares: Shares::new(max_in_flight, max_bytes),
         }
     }
 
@@ -67,22 +71,25 @@ impl Admission {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Lets a request of about `bytes` in, or says why not. It counts until the guard is dropped.
+    /// Lets a request of about `bytes` in, or says why not. It counts until the guard is dropped. `peer` says whose
+    /// connection it came by, and is asked only while the server is crowded.
     pub fn admit(
         self: &Arc<Self>,
         header: Option<&pb::RequestHeader>,
         metadata: &MetadataMap,
         bytes: usize,
+        peer: impl FnOnce() -> Option<SocketAddr>,
     ) -> Result<Admitted, Status> {
         let in_flight = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
         let held = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let deadline = Deadline {
             at_ms: deadline(header, metadata, wall_ms()),
         };
-        let admitted = Admitted {
+        let mut admitted = Admitted {
             admission: Arc::clone(self),
             bytes,
             deadline,
+            booked: None,
         };
         match self.phase() {
             Phase::Starting => {
@@ -105,6 +112,15 @@ impl Admission {
             )));
         }
         deadline.in_time()?;
+        if self.shares.crowded(in_flight, held) {
+            let peer = peer();
+            if !self.shares.enter(peer, bytes) {
+                return Err(busy(
+                    "this server is crowded, and this connection has its share of requests in flight",
+                ));
+            }
+            admitted.booked = Some(peer);
+        }
         self.requests.fetch_add(1, Ordering::Relaxed);
         Ok(admitted)
     }
@@ -140,6 +156,8 @@ pub struct Admitted {
     admission: Arc<Admission>,
     bytes: usize,
     pub deadline: Deadline,
+    /// On the share of this connection.
+    booked: Option<Option<SocketAddr>>,
 }
 
 /// By the wall clock; 0 = none.
@@ -168,6 +186,9 @@ impl Deadline {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
+        if let Some(peer) = self.booked {
+            self.admission.shares.leave(peer, self.bytes);
+        }
         self.admission
             .bytes
             .fetch_sub(self.bytes, Ordering::Relaxed);
@@ -218,6 +239,10 @@ mod tests {
         admission
     }
 
+    fn nobody() -> Option<SocketAddr> {
+        None
+    }
+
     fn code(refused: Result<Admitted, Status>) -> Option<ErrorCode> {
         refused
             .err()
@@ -247,15 +272,15 @@ mod tests {
         let admission = Arc::new(Admission::new(10, 1000));
         let metadata = MetadataMap::new();
         assert_eq!(
-            code(admission.admit(None, &metadata, 0)),
+            code(admission.admit(None, &metadata, 0, nobody)),
             Some(ErrorCode::Starting)
         );
         admission.enter(Phase::Serving);
-        assert_eq!(code(admission.admit(None, &metadata, 0)), None);
+        assert_eq!(code(admission.admit(None, &metadata, 0, nobody)), None);
         admission.enter(Phase::Stopping);
         admission.enter(Phase::Serving);
         assert_eq!(
-            code(admission.admit(None, &metadata, 0)),
+            code(admission.admit(None, &metadata, 0, nobody)),
             Some(ErrorCode::ShuttingDown)
         );
     }
@@ -264,22 +289,22 @@ mod tests {
     fn load_beyond_the_limits_is_shed() {
         let admission = open(2);
         let metadata = MetadataMap::new();
-        let first = admission.admit(None, &metadata, 5000).ok();
+        let first = admission.admit(None, &metadata, 5000, nobody).ok();
         assert!(
             first.is_some(),
             "one request alone may be larger than the limit"
         );
         assert_eq!(
-            code(admission.admit(None, &metadata, 10)),
+            code(admission.admit(None, &metadata, 10, nobody)),
             Some(ErrorCode::Busy)
         );
         drop(first);
         let _held = (
-            admission.admit(None, &metadata, 0).ok(),
-            admission.admit(None, &metadata, 0).ok(),
+            admission.admit(None, &metadata, 0, nobody).ok(),
+            admission.admit(None, &metadata, 0, nobody).ok(),
         );
         assert_eq!(
-            code(admission.admit(None, &metadata, 0)),
+            code(admission.admit(None, &metadata, 0, nobody)),
             Some(ErrorCode::Busy)
         );
     }
@@ -290,14 +315,14 @@ mod tests {
             deadline_unix_ms: 1,
             ..Default::default()
         };
-        let refused = open(1).admit(Some(&header), &MetadataMap::new(), 0);
+        let refused = open(1).admit(Some(&header), &MetadataMap::new(), 0, nobody);
         assert_eq!(code(refused), Some(ErrorCode::DeadlineExceeded));
     }
 
     #[tokio::test]
     async fn a_drain_waits_for_the_last_request() {
         let admission = open(4);
-        let held = admission.admit(None, &MetadataMap::new(), 0).ok();
+        let held = admission.admit(None, &MetadataMap::new(), 0, nobody).ok();
         admission.enter(Phase::Stopping);
         assert!(!admission.drained(Duration::ZERO).await);
         let waiting = tokio::spawn({
@@ -306,5 +331,34 @@ mod tests {
         });
         drop(held);
         assert!(waiting.await.unwrap());
+    }
+
+    #[test]
+    fn a_polite_connection_is_served_beside_greedy_ones() {
+        let admission = Arc::new(Admission::new(8192, 1 << 20));
+        admission.enter(Phase::Serving);
+        let metadata = MetadataMap::new();
+        let admit = |port: u16| {
+            let peer = move || Some(([127, 0, 0, 1], port).into());
+            admission.admit(None, &metadata, 0, peer)
+        };
+        let mut held: Vec<Admitted> = Vec::new();
+        for greedy in 1..=8 {
+            held.extend((0..4096).map_while(|_| admit(greedy).ok()));
+        }
+        let full = held.len();
+        let mut served = 0;
+        for turn in 0..4000 {
+            served += usize::from(admit(99).is_ok());
+            // Of the greedy ones' an answer leaves, and all of them have more to ask at once.
+            held.swap_remove(turn * 31 % held.len());
+            for greedy in 1..=8 {
+                held.extend(admit(greedy).ok());
+            }
+        }
+        assert_eq!(served, 4000);
+        assert!(full > 8000 && held.len() > 6000, "{full}, {}", held.len());
+        drop(held);
+        assert!(admit(1).is_ok_and(|admitted| admitted.booked.is_none()));
     }
 }

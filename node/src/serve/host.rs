@@ -39,7 +39,8 @@ use super::role::{Grant, Role};
 
 /// How long a connection may be silent before it is asked whether it lives, and how long the answer may take.
 const KEEPALIVE: Duration = Duration::from_secs(10);
-const STREAMS_PER_CONNECTION: u32 = 4096;
+/// More than a connection needs to be kept busy, and no more: what waits behind it here waits unfairly.
+const STREAMS_PER_CONNECTION: u32 = 1024;
 
 pub struct Host {
     node: Arc<Node>,

@@ -20,6 +20,7 @@ mod options;
 mod pipeline;
 mod process;
 mod role;
+mod shares;
 mod topology;
 
 pub use admission::{Admitted, Deadline, Phase, busy};

@@ -18,6 +18,7 @@ use super::lease::Lease;
 use super::options::{Identity, Limits, ServeOptions};
 use super::process;
 use super::role::{Grant, Report, Role};
+use super::shares;
 use super::topology::{TopologyCell, View};
 
 pub struct Node {
@@ -92,7 +93,9 @@ impl Node {
         header: Option<&pb::RequestHeader>,
         bytes: usize,
     ) -> Result<Admitted, Status> {
-        self.admission.admit(header, request.metadata(), bytes)
+        let peer = || request.remote_addr().or_else(shares::peer);
+        self.admission
+            .admit(header, request.metadata(), bytes, peer)
     }
 
     /// The view to answer by: at least as new as what the client routed by and what its session has seen (M10, C5).

@@ -5,6 +5,7 @@
 //! control holds the client back. A request counts, is limited and drained as if it had come alone. The stream ends when
 //! the client has ended its side and all is answered, or when the node stops.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::node::Node;
+use super::shares::PEER;
 
 const INSIDE: usize = 256;
 
@@ -28,13 +30,15 @@ type Answers = Pin<Box<dyn Stream<Item = Result<pb::PipelineResponse, Status>> +
 pub fn pipeline<S: Storage>(
     service: S,
     node: &Arc<Node>,
-    requests: Streaming<pb::PipelineRequest>,
+    requests: Request<Streaming<pb::PipelineRequest>>,
 ) -> Answers {
+    let peer = requests.remote_addr();
+    let requests = requests.into_inner();
     let (sender, receiver) = mpsc::channel(INSIDE);
     let node = Arc::clone(node);
     tokio::spawn(async move {
         tokio::select! {
-            () = read(Arc::new(service), requests, &sender) => {}
+            () = read(Arc::new(service), requests, peer, &sender) => {}
             () = sender.closed() => {}
             () = node.stopping() => {
                 let leaving = "this node leaves the cluster; ask again elsewhere";
@@ -48,6 +52,7 @@ pub fn pipeline<S: Storage>(
 async fn read<S: Storage>(
     service: Arc<S>,
     mut requests: Streaming<pb::PipelineRequest>,
+    peer: Option<SocketAddr>,
     answers: &mpsc::Sender<Result<pb::PipelineResponse, Status>>,
 ) {
     let inside = Arc::new(Semaphore::new(INSIDE));
@@ -61,7 +66,7 @@ async fn read<S: Storage>(
             return;
         };
         let (service, answers) = (Arc::clone(&service), answers.clone());
-        tokio::spawn(async move {
+        tokio::spawn(PEER.scope(peer, async move {
             let response = answer(&*service, request.request).await;
             let response = pb::PipelineResponse {
                 id: request.id,
@@ -69,7 +74,7 @@ async fn read<S: Storage>(
             };
             let _ = answers.send(Ok(response)).await;
             drop(permit);
-        });
+        }));
     }
 }
 

@@ -68,6 +68,12 @@ pub trait Role: Send + Sync + 'static {
         Err(Status::unimplemented("this role holds no data"))
     }
 
+    /// The physical keys that this member's clients read most, hottest first, `count` at most; none where that is not
+    /// known.
+    fn hot_keys(&self, _count: usize) -> Vec<Box<[u8]>> {
+        Vec::new()
+    }
+
     /// Requests have ended: flush and release.
     fn stop(&self);
 }
