@@ -92,7 +92,7 @@ impl Default for SkipList {
 }
 
 impl SkipList {
-    /// `(key, lsn)` is not in the list yet.
+    /// Of several with the same key and LSN, the one inserted last is the first.
     pub(crate) fn insert(&self, key: &[u8], lsn: u64, value: Value) {
         let mut writer = self.writer.lock();
         let writer = &mut *writer;
