@@ -1,5 +1,8 @@
 //! The flusher: full memtables become tables in L0, oldest first.
 //!
+//! What its range deletes hide is hidden of all tables that are there when its own is installed: they
+//! are older.
+//!
 //! A memtable is flushed only when all its records are synced: files never hold what a crash could
 //! take out of the log, so the chain of records stays whole.
 
@@ -13,8 +16,9 @@ use crate::events::Events;
 use crate::manifest::{Edit, TableInfo};
 use crate::memtable::Memtable;
 use crate::range::Direction;
-use crate::shared::Shared;
+use crate::shared::{Plan, Shared};
 use crate::table::{Table, TableWriter};
+use crate::version::Version;
 
 /// Without an event, tables are looked at this often.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -55,17 +59,21 @@ fn flush(shared: &Shared, memtable: &Arc<Memtable>) -> Result<()> {
     let lsn = memtable.last_lsn();
     let (epoch, clock_ms) = memtable.epoch_and_clock();
     let added: Vec<_> = table.into_iter().map(|table| (0, table)).collect();
-    let edit = Edit {
-        added: added
-            .iter()
-            .map(|(level, table)| (*level, info(table)))
-            .collect(),
-        flushed_lsn: lsn,
-        epoch,
-        clock_ms,
-        ..Edit::default()
+    let plan = |version: &Version| {
+        let (dropped, hidden) = version.without(&memtable.spans(u64::MAX));
+        Plan {
+            edit: Edit {
+                hidden,
+                flushed_lsn: lsn,
+                epoch,
+                clock_ms,
+                ..Edit::default()
+            },
+            added: added.clone(),
+            dropped,
+        }
     };
-    let installed = shared.install(edit, &added, |view| {
+    let installed = shared.install(plan, |view| {
         view.full.retain(|full| !Arc::ptr_eq(full, memtable));
     });
     if let Err(Error::DiskFull { .. }) = installed {
@@ -76,10 +84,12 @@ fn flush(shared: &Shared, memtable: &Arc<Memtable>) -> Result<()> {
     Ok(())
 }
 
-/// `None`: nothing was worth a table. A tombstone with nothing below it is left out.
+/// `None`: nothing was worth a table. A tombstone with nothing below it is left out, or with only
+/// what is about to be hidden.
 fn write(shared: &Shared, number: u64, memtable: &Arc<Memtable>) -> Result<Option<Arc<Table>>> {
     let version = Arc::clone(&shared.view().version);
     let lsn = memtable.last_lsn();
+    let spans = memtable.spans(lsn);
     let mut cursor = MemtableCursor::new(
         Arc::clone(memtable),
         lsn,
@@ -88,7 +98,7 @@ fn write(shared: &Shared, number: u64, memtable: &Arc<Memtable>) -> Result<Optio
     );
     let mut writer = None;
     while let Some((key, value)) = cursor.next()? {
-        if value.tombstone && !version.may_hold(&key) {
+        if value.tombstone && (spans.contains(&key) || !version.may_hold(&key)) {
             continue;
         }
         let path = shared.table_path(number);

@@ -27,6 +27,7 @@ mod progress;
 mod range;
 mod shared;
 mod snapshot;
+mod spans;
 mod store;
 mod table;
 mod value;

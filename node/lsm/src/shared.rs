@@ -25,6 +25,7 @@ use crate::pressure::{Admission, Load, admission};
 use crate::progress::Progress;
 use crate::table::Table;
 use crate::table::cache::BlockCache;
+use crate::version::Version;
 use crate::view::View;
 
 pub(crate) const TABLE_DIR: &str = "sst";
@@ -57,6 +58,15 @@ pub(crate) struct Shared {
     pub view: RwLock<Arc<View>>,
 }
 
+/// A change of the levels.
+#[derive(Default)]
+pub(crate) struct Plan {
+    /// Without `added`, which follows from the tables.
+    pub edit: Edit,
+    pub added: Vec<(usize, Arc<Table>)>,
+    pub dropped: Vec<Arc<Table>>,
+}
+
 impl Shared {
     pub(crate) fn clock_ms(&self) -> u64 {
         self.progress.clock(self.clock.now_ms())
@@ -82,22 +92,38 @@ impl Shared {
 
     /// Makes a change of the levels durable, then visible.
     ///
+    /// `plan` sees the newest version, which stays so until the change is installed, and says what
+    /// to add and what to drop; the files of what is dropped go with their last reader.
+    ///
     /// Errors: `DiskFull`, with nothing changed; any other must poison the store.
     pub(crate) fn install(
         &self,
-        edit: Edit,
-        added: &[(usize, Arc<Table>)],
+        plan: impl FnOnce(&Version) -> Plan,
         change: impl FnOnce(&mut View),
     ) -> Result<()> {
-        let removed = edit.removed.clone();
-        {
+        let dropped = {
             let mut manifest = self.manifest.lock();
+            let version = Arc::clone(&self.view().version);
+            let Plan {
+                mut edit,
+                added,
+                dropped,
+            } = plan(&version);
+            let infos = added.iter();
+            edit.added = infos
+                .map(|(level, table)| (*level, crate::flush::info(table)))
+                .collect();
+            edit.removed
+                .extend(dropped.iter().map(|table| table.number));
+            let next = version.with(&added, &edit.removed, &edit.hidden);
             manifest.append(edit)?;
             self.update_view(|view| {
-                view.version = Arc::new(view.version.with(added, &removed));
+                view.version = Arc::new(next);
                 change(view);
             });
-        }
+            dropped
+        };
+        dropped.iter().for_each(|table| table.mark_obsolete());
         self.events.notify();
         Ok(())
     }

@@ -62,7 +62,11 @@ impl Committer {
         for work in works {
             if let Work::Rotate(done) = work {
                 self.commit(std::mem::take(&mut pending))?;
-                done.run(self.rotate());
+                done.run(Ok(self.rotate()));
+            } else if work.deletes_ranges() {
+                // Conditions of its neighbours are judged before it, or see what it left.
+                self.commit(std::mem::take(&mut pending))?;
+                self.commit(vec![work])?;
             } else {
                 pending.push(work);
             }
@@ -223,7 +227,7 @@ impl Committer {
             });
         }
         if self.shared.view().active.bytes() >= self.shared.config.memtable_bytes {
-            self.rotate()?;
+            self.rotate();
         }
         Ok(())
     }
@@ -233,12 +237,16 @@ impl Committer {
         buffer: Bytes,
         records: Vec<(std::ops::Range<usize>, Vec<u32>)>,
     ) -> Result<Vec<Arc<LogRecord>>> {
-        let memtable = Arc::clone(&self.shared.view().active);
+        let mut memtable = Arc::clone(&self.shared.view().active);
         let mut inserted = Vec::with_capacity(records.len());
         for (range, tags) in records {
             let mut record = LogRecord::decode(buffer.slice(range))?;
             for (op, tag) in record.ops.iter_mut().zip(tags) {
                 op.tag = tag;
+            }
+            if !memtable.has_room_for(&record) {
+                self.rotate();
+                memtable = Arc::clone(&self.shared.view().active);
             }
             memtable.insert(&record);
             inserted.push(Arc::new(record));
@@ -247,7 +255,7 @@ impl Committer {
     }
 
     /// Hands the memtable to the flusher; returns the last LSN that a flush must cover.
-    fn rotate(&mut self) -> Result<u64> {
+    fn rotate(&self) -> u64 {
         self.shared.update_view(|view| {
             if !view.active.is_empty() {
                 view.full.insert(0, std::mem::take(&mut view.active));
@@ -255,7 +263,7 @@ impl Committer {
             }
         });
         self.shared.events.notify();
-        Ok(self.shared.progress.appended())
+        self.shared.progress.appended()
     }
 }
 

@@ -23,6 +23,10 @@ pub(crate) enum Work {
 }
 
 impl Work {
+    pub(crate) fn deletes_ranges(&self) -> bool {
+        matches!(self, Work::Batch(batch, _) if batch.deletes_ranges())
+    }
+
     pub(crate) fn fail(self, error: Error) {
         match self {
             Work::Batch(_, done) => done.run(Err(error)),

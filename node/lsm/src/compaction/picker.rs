@@ -7,6 +7,7 @@
 
 use crate::manifest::TableInfo;
 use crate::options::Config;
+use crate::table::Table;
 use crate::version::{LEVELS, Version};
 
 /// L0 newest first, deeper levels in key order.
@@ -24,14 +25,26 @@ pub(crate) struct Task {
 pub(crate) fn shape(version: &Version) -> Shape {
     let levels = version.levels().iter();
     levels
-        .map(|tables| {
-            tables
-                .iter()
-                .map(|table| crate::flush::info(table))
-                .collect()
-        })
+        .map(|tables| tables.iter().map(|table| info(version, table)).collect())
         .collect()
 }
+
+/// Hidden entries count as tombstones: both are what a rewrite gets rid of.
+fn info(version: &Version, table: &Table) -> TableInfo {
+    let mut info = crate::flush::info(table);
+    if let Some(hidden) = version.hidden(table.number) {
+        let properties = &mut info.properties;
+        let gone = match hidden.len() {
+            ..MAX_SPANS => version.hidden_entries(table),
+            _ => properties.entries,
+        };
+        properties.tombstones = (properties.tombstones + gone).min(properties.entries);
+    }
+    info
+}
+
+/// Spans hidden of one table from which it is worth a rewrite, however few keys they hide.
+const MAX_SPANS: usize = 64;
 
 pub(crate) fn pick(shape: &Shape, config: &Config, clock_ms: u64) -> Option<Task> {
     let scores = (0..LEVELS - 1).map(|level| (level, score(shape, config, level)));

@@ -8,9 +8,9 @@ use super::merge::merge;
 use super::picker::{self, Task};
 use crate::error::{Error, Result};
 use crate::events::Events;
-use crate::flush::info;
 use crate::manifest::Edit;
-use crate::shared::Shared;
+use crate::shared::{Plan, Shared};
+use crate::spans::Spans;
 use crate::table::Table;
 use crate::version::Version;
 
@@ -73,27 +73,80 @@ fn compact(shared: &Shared, version: &Version, task: &Task) -> Result<()> {
     } else {
         merge(shared, version, task)?
     };
-    let removed: Vec<u64> = inputs.iter().map(|table| table.number).collect();
-    let added: Vec<_> = outputs
-        .iter()
-        .map(|table| (task.target, Arc::clone(table)))
-        .collect();
-    let edit = Edit {
-        added: added
+    let installed = shared.install(
+        |current| {
+            if task.moves {
+                moved(current, &inputs, task.target)
+            } else {
+                replaced(version, current, &inputs, &outputs, task.target)
+            }
+        },
+        |_| {},
+    );
+    if let Err(error) = &installed
+        && !task.moves
+        && matches!(error, Error::DiskFull { .. })
+    {
+        outputs.iter().for_each(|table| table.mark_obsolete());
+    }
+    installed
+}
+
+/// A range delete may have taken the table away meanwhile.
+fn moved(current: &Version, inputs: &[&Arc<Table>], target: usize) -> Plan {
+    let still = |input: &&&Arc<Table>| current.tables().any(|table| table.number == input.number);
+    let tables: Vec<_> = inputs.iter().filter(still).collect();
+    Plan {
+        edit: Edit {
+            removed: tables.iter().map(|table| table.number).collect(),
+            ..Edit::default()
+        },
+        added: tables
             .iter()
-            .map(|(level, table)| (*level, info(table)))
+            .map(|table| (target, Arc::clone(table)))
             .collect(),
-        removed,
-        ..Edit::default()
-    };
-    if let Err(error) = shared.install(edit, &added, |_| {}) {
-        if !task.moves && matches!(error, Error::DiskFull { .. }) {
-            outputs.iter().for_each(|table| table.mark_obsolete());
-        }
-        return Err(error);
+        dropped: Vec::new(),
     }
-    if !task.moves {
-        inputs.iter().for_each(|table| table.mark_obsolete());
+}
+
+/// What was hidden of an input since the task was `picked` is hidden of the outputs: all inputs were
+/// there when it was, hence all that the outputs hold of it is older.
+fn replaced(
+    picked: &Version,
+    current: &Version,
+    inputs: &[&Arc<Table>],
+    outputs: &[Arc<Table>],
+    target: usize,
+) -> Plan {
+    let mut since = Spans::default();
+    for input in inputs {
+        let (smallest, largest) = (&input.properties.smallest, &input.properties.largest);
+        let hidden = |version: &Version| -> Spans {
+            match version.hidden(input.number) {
+                Some(hidden) => hidden.clipped(smallest, largest),
+                None => Spans::default(),
+            }
+        };
+        let now = if current.tables().any(|table| table.number == input.number) {
+            hidden(current)
+        } else {
+            Spans::everything().clipped(smallest, largest)
+        };
+        since.extend(&now.minus(&hidden(picked)));
     }
-    Ok(())
+    let hidden = outputs.iter().map(|output| {
+        let (smallest, largest) = (&output.properties.smallest, &output.properties.largest);
+        (output.number, since.overlapping(smallest, largest))
+    });
+    Plan {
+        edit: Edit {
+            hidden: hidden.filter(|(_, spans)| !spans.is_empty()).collect(),
+            ..Edit::default()
+        },
+        added: outputs
+            .iter()
+            .map(|table| (target, Arc::clone(table)))
+            .collect(),
+        dropped: inputs.iter().map(|table| Arc::clone(table)).collect(),
+    }
 }

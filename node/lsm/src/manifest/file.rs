@@ -8,6 +8,10 @@
 //! Little endian; a crc covers what precedes (header) or follows (record) it. Every record is
 //! synced before the next is written, so a damaged record with a whole one behind it is damage; one
 //! at the end is torn, and cut off. A new manifest is written beside the old one and renamed.
+//!
+//! The format is what a reader has to know: 2 only while an edit says what format 1 cannot. An older
+//! program refuses such a store by name and opens it again when the need is gone and the manifest
+//! was rewritten.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -20,7 +24,8 @@ use crate::io::{Io, IoFile, OpenMode};
 pub(crate) const FILE_NAME: &str = "MANIFEST";
 const TEMPORARY: &str = "MANIFEST.tmp";
 const MAGIC: [u8; 8] = *b"AiDb MAN";
-pub(crate) const FORMAT: u32 = 1;
+/// The newest that this program knows.
+pub(crate) const FORMAT: u32 = 2;
 const HEADER_BYTES: usize = 16;
 const RECORD_HEADER: usize = 8;
 /// Size from which it is rewritten.
@@ -32,6 +37,7 @@ pub(crate) struct Manifest {
     file: Arc<dyn IoFile>,
     offset: u64,
     rewrite_at: u64,
+    format: u32,
     inventory: Inventory,
 }
 
@@ -45,7 +51,8 @@ impl Manifest {
     pub(crate) fn create(io: &Arc<dyn Io>, dir: &Path, inventory: Inventory) -> Result<Manifest> {
         let temporary = dir.join(TEMPORARY);
         let mut data = MAGIC.to_vec();
-        data.extend_from_slice(&FORMAT.to_le_bytes());
+        let format = inventory.format();
+        data.extend_from_slice(&format.to_le_bytes());
         let crc = crc32c::crc32c(&data);
         data.extend_from_slice(&crc.to_le_bytes());
         put_record(&mut data, &inventory.as_edit());
@@ -64,6 +71,7 @@ impl Manifest {
             file,
             offset,
             rewrite_at: offset + REWRITE_BYTES,
+            format,
             inventory,
         })
     }
@@ -79,6 +87,7 @@ impl Manifest {
         let count = file.read_at(0, &mut data).at(&path, "read")?;
         data.truncate(count);
         let (inventory, end) = parse(&data, &path)?;
+        let format = format_of(&data);
         if end < data.len() {
             file.truncate(end as u64).at(&path, "truncate")?;
             file.sync().at(&path, "sync")?;
@@ -89,6 +98,7 @@ impl Manifest {
             file,
             offset: end as u64,
             rewrite_at: end as u64 + REWRITE_BYTES,
+            format,
             inventory,
         }))
     }
@@ -129,6 +139,12 @@ impl Manifest {
     /// unknown and the store must be poisoned.
     pub(crate) fn append(&mut self, mut edit: Edit) -> Result<()> {
         edit.next_number = self.inventory.next_number;
+        if edit.format() > self.format {
+            let mut inventory = self.inventory.clone();
+            inventory.apply(&edit);
+            *self = Manifest::create(&self.io, &self.dir, inventory)?;
+            return Ok(());
+        }
         let path = self.dir.join(FILE_NAME);
         let mut data = Vec::new();
         put_record(&mut data, &edit);
@@ -172,6 +188,11 @@ fn record(data: &[u8], offset: usize) -> Option<&[u8]> {
     (length > 0 && crc == input[..4]).then(|| &covered[4..])
 }
 
+fn format_of(data: &[u8]) -> u32 {
+    let field = data.get(8..12).and_then(|field| field.try_into().ok());
+    u32::from_le_bytes(field.unwrap_or_default())
+}
+
 /// The inventory and where its last record ends.
 fn parse(data: &[u8], path: &Path) -> Result<(Inventory, usize)> {
     let damaged = |offset: usize, what: &str| Error::corruption(path, offset as u64, what);
@@ -186,8 +207,8 @@ fn parse(data: &[u8], path: &Path) -> Result<(Inventory, usize)> {
     if crc32c::crc32c(&header[..12]).to_le_bytes() != header[12..] {
         return Err(damaged(0, "header checksum"));
     }
-    let found = u32::from_le_bytes(header[8..12].try_into().unwrap_or_default());
-    if found != FORMAT {
+    let found = format_of(data);
+    if !(1..=FORMAT).contains(&found) {
         return Err(Error::NewerFormat {
             path: path.to_path_buf(),
             found,

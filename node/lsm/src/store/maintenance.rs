@@ -17,6 +17,19 @@ use crate::table::Table;
 use crate::table::reader::file_name;
 
 impl Store {
+    /// Removes a range of keys from the store, as one change of its files at one LSN, which is
+    /// returned: a logged [`Store::delete_range`] whose effect on the tables is installed before this
+    /// returns. Tables wholly in the range are gone; of those that straddle its ends the part within
+    /// is hidden until compaction rewrites them. Snapshots taken before keep what they show.
+    ///
+    /// Errors: `DiskFull` (the keys are deleted, their tables are still there), and those of
+    /// [`Store::submit`].
+    pub fn excise(&self, range: &Range) -> Result<u64> {
+        let lsn = self.delete_range(range)?;
+        self.flush()?;
+        Ok(lsn)
+    }
+
     /// Puts what the memtables hold into tables.
     ///
     /// Errors: `DiskFull`, `Poisoned`, `Closed`.
@@ -151,7 +164,12 @@ impl Store {
         let shared = self.shared();
         let view = shared.view();
         let memtables = || std::iter::once(&view.active).chain(&view.full);
-        let tables: i64 = view.version.tables().map(|table| live(table)).sum();
+        let hidden = |table| view.version.hidden_entries(table) as i64;
+        let tables: i64 = view
+            .version
+            .tables()
+            .map(|table| live(table) - hidden(table))
+            .sum();
         let in_memory: i64 = memtables().map(|memtable| memtable.live()).sum();
         let levels: Vec<(u64, u64)> = view
             .version

@@ -9,12 +9,13 @@ use std::sync::mpsc;
 
 pub use reports::{Checkpoint, CheckpointFile, Damage, Stats, VerifyReport};
 
-use crate::batch::{Batch, Committed, Entry, OpKind};
+use crate::batch::{Batch, Committed, Condition, Entry, Op, OpKind};
 use crate::commit::answer::Completion;
 use crate::commit::queue::Work;
 use crate::error::{Error, Result};
 use crate::log::{LogRecord, Subscription};
 use crate::options::Options;
+use crate::range::Range;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use lifecycle::Running;
@@ -73,6 +74,18 @@ impl Store {
         }));
         self.queue(batch, done, true);
         receive.recv().unwrap_or(Err(Error::Closed))
+    }
+
+    /// Deletes every key in `range` with one record of the log, however many there are; returns its
+    /// LSN. Tables wholly in the range are removed when the memtable is next flushed, without being
+    /// read.
+    ///
+    /// Errors: as [`Store::submit`].
+    pub fn delete_range(&self, range: &Range) -> Result<u64> {
+        match Op::delete_range(range) {
+            Some(op) => self.write(vec![op].into()).map(|committed| committed.lsn),
+            None => Ok(self.visible_lsn()),
+        }
     }
 
     pub fn get(&self, key: &[u8]) -> Result<Read> {
@@ -180,12 +193,22 @@ fn check_limits(batch: &Batch, shared: &Shared) -> Result<()> {
             "{what} of {bytes} bytes, at most {limit}"
         )))
     };
+    let ranges = batch.deletes_ranges();
+    if ranges && batch.ops.iter().any(|op| op.condition != Condition::None) {
+        let what = "a condition in a batch that deletes a range";
+        return Err(Error::Invalid(what.into()));
+    }
     for op in &batch.ops {
-        if op.key.is_empty() {
+        if op.key.is_empty() && !matches!(op.kind, OpKind::DeleteRange { .. }) {
             return Err(Error::Invalid("an empty key".into()));
         }
         if op.key.len() > limits.max_key_bytes {
             return too_large("key", op.key.len(), limits.max_key_bytes);
+        }
+        if let OpKind::DeleteRange { end } = &op.kind
+            && end.len() > limits.max_key_bytes
+        {
+            return too_large("key", end.len(), limits.max_key_bytes);
         }
         if let OpKind::Put { value, .. } = &op.kind
             && value.len() > limits.max_value_bytes

@@ -215,7 +215,8 @@ fn open_tables(
         }
         tables.push((*level, Arc::new(table)));
     }
-    Ok(Version::default().with(&tables, &[]))
+    let hidden = inventory.hidden.clone().into_iter();
+    Ok(Version::default().with(&tables, &[], &hidden.collect::<Vec<_>>()))
 }
 
 struct Replayed {
@@ -235,7 +236,7 @@ impl Replayed {
         if self
             .memtables
             .last()
-            .is_none_or(|last| last.bytes() >= memtable_bytes)
+            .is_none_or(|last| last.bytes() >= memtable_bytes || !last.has_room_for(record))
         {
             self.memtables.push(Memtable::default());
         }
