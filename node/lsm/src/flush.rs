@@ -48,7 +48,7 @@ pub(crate) fn run(shared: &Shared) -> Result<()> {
     }
 }
 
-fn flush(shared: &Shared, memtable: &Arc<Memtable>) -> Result<()> {
+pub(crate) fn flush(shared: &Shared, memtable: &Arc<Memtable>) -> Result<()> {
     let number = shared.manifest.lock().take_number();
     let written = write(shared, number, memtable);
     if written.is_err() {

@@ -16,6 +16,7 @@ mod cursor;
 mod error;
 mod events;
 mod flush;
+mod ingest;
 pub mod io;
 mod log;
 mod manifest;
@@ -39,6 +40,7 @@ pub use batch::{
     Batch, Committed, Condition, Entry, Gate, Op, OpKind, Outcome, RequestId, Verdict,
 };
 pub use error::{Error, Result};
+pub use ingest::{Ingested, SstFile, SstWriter};
 pub use log::{LogOp, LogOpKind, LogRecord, Subscription};
 pub use options::{Clock, Compression, Options, SyncMode, SystemClock};
 pub use range::{Direction, Range};

@@ -12,6 +12,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::commit::queue::CommitQueue;
 use crate::commit::syncer::SyncQueue;
+use crate::compaction::picker::Hull;
 use crate::compaction::requests::Requests;
 use crate::error::{Error, Result};
 use crate::events::Events;
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub cache: Arc<BlockCache>,
     pub events: Arc<Events>,
     pub compactions: Requests,
+    /// What the running compaction will fill. Taken after the manifest's lock.
+    pub compacting: Mutex<Option<Hull>>,
     /// The background threads should end.
     pub closing: AtomicBool,
     pub disk_full: AtomicBool,

@@ -1,5 +1,6 @@
 use crate::batch::Committed;
 use crate::error::{Error, Result};
+use crate::ingest::Ingested;
 
 /// A callback that runs exactly once, even if a panic drops it on the way.
 pub(crate) struct Completion<T>(Option<Box<dyn FnOnce(Result<T>) + Send>>);
@@ -28,6 +29,7 @@ impl<T> Drop for Completion<T> {
 pub(crate) enum Answer {
     Batch(Completion<Committed>, Committed),
     Epoch(Completion<u64>, u64),
+    Ingest(Completion<Ingested>, Ingested),
 }
 
 impl Answer {
@@ -35,6 +37,7 @@ impl Answer {
         match self {
             Answer::Batch(done, committed) => done.run(outcome.map(|()| committed)),
             Answer::Epoch(done, cut) => done.run(outcome.map(|()| cut)),
+            Answer::Ingest(done, ingested) => done.run(outcome.map(|()| ingested)),
         }
     }
 }

@@ -25,8 +25,8 @@ use crate::shared::Shared;
 const EPOCH_GAP: u64 = 1 << 32;
 
 pub(crate) struct Committer {
-    shared: Arc<Shared>,
-    log: LogWriter,
+    pub(super) shared: Arc<Shared>,
+    pub(super) log: LogWriter,
     gate: Option<Box<dyn Gate>>,
 }
 
@@ -63,6 +63,9 @@ impl Committer {
             if let Work::Rotate(done) = work {
                 self.commit(std::mem::take(&mut pending))?;
                 done.run(Ok(self.rotate()));
+            } else if let Work::Ingest(staged, done) = work {
+                self.commit(std::mem::take(&mut pending))?;
+                self.ingest(staged, done)?;
             } else if work.deletes_ranges() {
                 // Conditions of its neighbours are judged before it, or see what it left.
                 self.commit(std::mem::take(&mut pending))?;
@@ -117,7 +120,9 @@ impl Committer {
             match work {
                 Work::Batch(batch, done) => self.batch(&mut group, batch, done, &mut overlay),
                 Work::Epoch(epoch, done) => group.begin_epoch(epoch, done),
-                Work::Rotate(done) => done.run(Err(Error::Invalid("rotate in a group".into()))),
+                work @ (Work::Rotate(_) | Work::Ingest(..)) => {
+                    work.fail(Error::Invalid("not part of a group".into()));
+                }
             }
         }
         group
@@ -255,7 +260,7 @@ impl Committer {
     }
 
     /// Hands the memtable to the flusher; returns the last LSN that a flush must cover.
-    fn rotate(&self) -> u64 {
+    pub(super) fn rotate(&self) -> u64 {
         self.shared.update_view(|view| {
             if !view.active.is_empty() {
                 view.full.insert(0, std::mem::take(&mut view.active));
@@ -308,7 +313,7 @@ impl Group {
 fn max_frame_len(work: &Work) -> usize {
     let ops: &[Op] = match work {
         Work::Batch(batch, _) => &batch.ops,
-        Work::Epoch(..) | Work::Rotate(_) => &[],
+        Work::Epoch(..) | Work::Rotate(_) | Work::Ingest(..) => &[],
     };
     frame::HEADER_BYTES + 16 + record::max_encoded_len(ops.iter())
 }

@@ -8,6 +8,8 @@ use parking_lot::{Condvar, Mutex};
 use super::answer::Completion;
 use crate::batch::{Batch, Committed};
 use crate::error::Error;
+use crate::ingest::Ingested;
+use crate::ingest::stage::Staged;
 
 /// A group takes no more than this, so that one sync covers many writers but none waits for
 /// megabytes of others; a larger batch is a group of its own.
@@ -20,6 +22,8 @@ pub(crate) enum Work {
     Epoch(u64, Completion<u64>),
     /// Start a new memtable; answered with the last LSN of the old one.
     Rotate(Completion<u64>),
+    /// Make the files part of the store; answered with the LSN.
+    Ingest(Staged, Completion<Ingested>),
 }
 
 impl Work {
@@ -31,6 +35,7 @@ impl Work {
         match self {
             Work::Batch(_, done) => done.run(Err(error)),
             Work::Epoch(_, done) | Work::Rotate(done) => done.run(Err(error)),
+            Work::Ingest(_, done) => done.run(Err(error)),
         }
     }
 }

@@ -24,13 +24,7 @@ pub(crate) fn run(shared: &Shared) -> Result<()> {
             return Ok(());
         }
         let requested = shared.compactions.asked();
-        let version = Arc::clone(&shared.view().version);
-        let shape = picker::shape(&version);
-        let task = if requested.is_some() {
-            picker::everything(&shape)
-        } else {
-            picker::pick(&shape, &shared.config, shared.clock_ms())
-        };
+        let (version, shape, task) = pick(shared, requested.is_some());
         let debt = picker::debt(&shape, &shared.config);
         shared.debt_bytes.store(debt, Ordering::Release);
         if task.is_none() && requested.is_none() {
@@ -42,6 +36,7 @@ pub(crate) fn run(shared: &Shared) -> Result<()> {
             Some(task) => compact(shared, &version, &task),
             None => Ok(()),
         };
+        *shared.compacting.lock() = None;
         match &done {
             Err(Error::Closed) => return Ok(()),
             Err(Error::DiskFull { .. }) => {}
@@ -56,6 +51,21 @@ pub(crate) fn run(shared: &Shared) -> Result<()> {
             shared.events.wait(shared.events.seen(), Events::LOOK_AGAIN);
         }
     }
+}
+
+/// Under the manifest's lock: an ingest sees either the version before or what the task will fill.
+fn pick(shared: &Shared, everything: bool) -> (Arc<Version>, picker::Shape, Option<Task>) {
+    let _unchanged = shared.manifest.lock();
+    let version = Arc::clone(&shared.view().version);
+    let shape = picker::shape(&version);
+    let task = if everything {
+        picker::everything(&shape)
+    } else {
+        picker::pick(&shape, &shared.config, shared.clock_ms())
+    };
+    let hull = task.as_ref().and_then(|task| picker::hull(&version, task));
+    *shared.compacting.lock() = hull;
+    (version, shape, task)
 }
 
 fn compact(shared: &Shared, version: &Version, task: &Task) -> Result<()> {

@@ -133,6 +133,11 @@ impl Manifest {
         number
     }
 
+    /// New tables get numbers after `number`.
+    pub(crate) fn skip_number(&mut self, number: u64) {
+        self.inventory.next_number = self.inventory.next_number.max(number + 1);
+    }
+
     /// Makes the edit durable.
     ///
     /// Errors: `DiskFull`, with the edit cut off again; after any other error the manifest's end is

@@ -9,10 +9,12 @@ use std::sync::mpsc;
 
 pub use reports::{Checkpoint, CheckpointFile, Damage, Stats, VerifyReport};
 
-use crate::batch::{Batch, Committed, Condition, Entry, Op, OpKind};
+use crate::batch::{Batch, Committed, Condition, Entry, Op, OpKind, RequestId};
 use crate::commit::answer::Completion;
 use crate::commit::queue::Work;
 use crate::error::{Error, Result};
+use crate::ingest::Ingested;
+use crate::ingest::stage::stage;
 use crate::log::{LogRecord, Subscription};
 use crate::options::Options;
 use crate::range::Range;
@@ -86,6 +88,28 @@ impl Store {
             Some(op) => self.write(vec![op].into()).map(|committed| committed.lsn),
             None => Ok(self.visible_lsn()),
         }
+    }
+
+    /// Brings in files written by [`crate::SstWriter`], in one step and at one LSN: their values and
+    /// tombstones are newer than everything before. The files are linked (copied from another file
+    /// system) and stay where they are: remove them or not, but do not change them. Writers wait while what is older is flushed.
+    ///
+    /// `request` names the ingest: of the last 256 named ones, a repeated one is answered and not
+    /// done again, also after a restart. Client 0 = not named.
+    ///
+    /// Errors: `Invalid` (the files overlap, or are none of such a writer), `Corruption` (of a file,
+    /// which does not poison the store), `DiskFull`, `Io`, `Poisoned`, `Closed`.
+    pub fn ingest(&self, files: &[impl AsRef<Path>], request: RequestId) -> Result<Ingested> {
+        let shared = self.open_shared()?;
+        shared.poison.check()?;
+        if let Some(lsn) = shared.ingested(request) {
+            let repeated = true;
+            return Ok(Ingested { lsn, repeated });
+        }
+        let staged = stage(shared, files, request)?;
+        // Most of it before the committer has to wait for the rest.
+        self.flush()?;
+        self.ask(|done| Work::Ingest(staged, done))
     }
 
     pub fn get(&self, key: &[u8]) -> Result<Read> {
@@ -171,7 +195,7 @@ impl Store {
         }
     }
 
-    fn ask(&self, work: impl FnOnce(Completion<u64>) -> Work) -> Result<u64> {
+    fn ask<T: Send + 'static>(&self, work: impl FnOnce(Completion<T>) -> Work) -> Result<T> {
         let (send, receive) = mpsc::channel();
         let done = Completion::new(Box::new(move |result| {
             // The receiver is gone only if the caller's thread is.

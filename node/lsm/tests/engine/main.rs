@@ -9,6 +9,7 @@ mod epoch;
 mod excise;
 mod gate;
 mod group_commit;
+mod ingest;
 mod io_faults;
 mod model;
 mod opening;
