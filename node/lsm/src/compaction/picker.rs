@@ -117,7 +117,7 @@ fn score(shape: &Shape, config: &Config, level: usize) -> f64 {
     if over > 1.0 { over } else { over * 0.99 }
 }
 
-fn target_bytes(config: &Config, level: usize) -> u64 {
+pub(crate) fn target_bytes(config: &Config, level: usize) -> u64 {
     let ratio = config.level_ratio.saturating_pow(level as u32 - 1);
     config.level_base_bytes.saturating_mul(ratio)
 }

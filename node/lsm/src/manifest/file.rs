@@ -193,13 +193,63 @@ fn record(data: &[u8], offset: usize) -> Option<&[u8]> {
     (length > 0 && crc == input[..4]).then(|| &covered[4..])
 }
 
+/// What is left of a manifest, in the order of the file.
+pub(crate) enum Piece {
+    Header { format: u32 },
+    Edit { offset: usize, edit: Edit },
+    Damage { offset: usize, what: String },
+}
+
+/// Every whole record, also those beyond damage.
+pub(crate) fn pieces(data: &[u8]) -> Vec<Piece> {
+    let damage = |offset: usize, what: &str| Piece::Damage {
+        offset,
+        what: what.to_owned(),
+    };
+    let mut found = Vec::new();
+    match data.get(..HEADER_BYTES) {
+        Some(header) if header[..8] != MAGIC => found.push(damage(0, "no manifest's header")),
+        Some(header) if crc32c::crc32c(&header[..12]).to_le_bytes() != header[12..] => {
+            found.push(damage(8, "header checksum"));
+        }
+        Some(_) => found.push(Piece::Header {
+            format: format_of(data),
+        }),
+        None => found.push(damage(0, "header")),
+    }
+    let mut offset = HEADER_BYTES;
+    while offset < data.len() {
+        match record(data, offset) {
+            Some(body) => {
+                found.push(match Edit::decode(body) {
+                    Some(edit) => Piece::Edit { offset, edit },
+                    None => damage(offset, "an edit that this version cannot read"),
+                });
+                offset += RECORD_HEADER + body.len();
+            }
+            None => {
+                let next = (offset + 1..data.len()).find(|at| record(data, *at).is_some());
+                found.push(match next {
+                    Some(next) => damage(
+                        offset,
+                        &format!("no whole record; the next one is at byte {next}"),
+                    ),
+                    None => damage(offset, "no whole record from here on"),
+                });
+                offset = next.unwrap_or(data.len());
+            }
+        }
+    }
+    found
+}
+
 fn format_of(data: &[u8]) -> u32 {
     let field = data.get(8..12).and_then(|field| field.try_into().ok());
     u32::from_le_bytes(field.unwrap_or_default())
 }
 
 /// The inventory and where its last record ends.
-fn parse(data: &[u8], path: &Path) -> Result<(Inventory, usize)> {
+pub(crate) fn parse(data: &[u8], path: &Path) -> Result<(Inventory, usize)> {
     let damaged = |offset: usize, what: &str| Error::corruption(path, offset as u64, what);
     let header = data
         .get(..HEADER_BYTES)

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
 
+pub(crate) use open::lock;
 pub use reports::{Checkpoint, CheckpointFile, Damage, Stats, VerifyReport};
 
 use crate::batch::{Batch, Committed, Condition, Entry, Op, OpKind, RequestId};

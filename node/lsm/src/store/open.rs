@@ -157,7 +157,7 @@ fn check_is_ours(io: &dyn Io, path: &Path, create: bool) -> Result<()> {
     Ok(())
 }
 
-fn lock(io: &dyn Io, path: &Path) -> Result<Box<dyn Any + Send + Sync>> {
+pub(crate) fn lock(io: &dyn Io, path: &Path) -> Result<Box<dyn Any + Send + Sync>> {
     let file = path.join(LOCK);
     match io.lock(&file) {
         Err(error) if error.kind() == ErrorKind::WouldBlock => Err(Error::Locked {

@@ -16,6 +16,7 @@ mod opening;
 mod poison;
 mod range_delete;
 mod recycling;
+mod repair;
 mod snapshots;
 mod support;
 mod tail;
