@@ -52,6 +52,7 @@ pub(crate) fn flush(shared: &Shared, memtable: &Arc<Memtable>) -> Result<()> {
     let number = shared.manifest.lock().take_number();
     let written = write(shared, number, memtable);
     if written.is_err() {
+        shared.flushed_bytes.store(0, Ordering::Relaxed);
         // Best effort; what remains is removed at the next open.
         let _ = shared.io.remove(&shared.table_path(number));
     }
@@ -75,6 +76,7 @@ pub(crate) fn flush(shared: &Shared, memtable: &Arc<Memtable>) -> Result<()> {
     };
     let installed = shared.install(plan, |view| {
         view.full.retain(|full| !Arc::ptr_eq(full, memtable));
+        shared.flushed_bytes.store(0, Ordering::Relaxed);
     });
     if let Err(Error::DiskFull { .. }) = installed {
         added.iter().for_each(|(_, table)| table.mark_obsolete());
@@ -97,7 +99,10 @@ fn write(shared: &Shared, number: u64, memtable: &Arc<Memtable>) -> Result<Optio
         std::ops::Bound::Unbounded,
     );
     let mut writer = None;
+    shared.flushed_bytes.store(0, Ordering::Relaxed);
     while let Some((key, value)) = cursor.next()? {
+        let bytes = Memtable::entry_bytes(&key, &value.data);
+        shared.flushed_bytes.fetch_add(bytes, Ordering::Relaxed);
         if value.tombstone && (spans.contains(&key) || !version.may_hold(&key)) {
             continue;
         }

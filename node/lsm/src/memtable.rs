@@ -242,6 +242,11 @@ impl Memtable {
         (entry.key().key == key).then(|| entry.value().clone())
     }
 
+    /// What an entry counts in [`Memtable::bytes`].
+    pub(crate) fn entry_bytes(key: &[u8], value: &[u8]) -> usize {
+        key.len() + value.len() + ENTRY_OVERHEAD
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }

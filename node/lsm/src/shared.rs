@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     pub closing: AtomicBool,
     pub disk_full: AtomicBool,
     pub debt_bytes: AtomicU64,
+    /// Of the memtable that is being flushed, written so far.
+    pub flushed_bytes: AtomicUsize,
     /// Why writers are slowed or refused at the moment.
     pub stall: Mutex<Option<String>>,
     pub view: RwLock<Arc<View>>,
@@ -148,7 +150,7 @@ impl Shared {
                     return Ok(());
                 }
                 Admission::Slow { bytes_per_second } => {
-                    self.set_stall(Some("slowed: compaction is behind"));
+                    self.set_stall(Some("slowed: flush or compaction is behind"));
                     let pause = Duration::from_secs_f64(bytes as f64 / bytes_per_second);
                     self.queue.pause(pause.min(LONGEST_PAUSE));
                     return Ok(());
@@ -172,6 +174,8 @@ impl Shared {
         let view = self.view();
         Load {
             full_memtables: view.full.len(),
+            memtable_bytes: view.active.bytes(),
+            flushed_bytes: self.flushed_bytes.load(Ordering::Relaxed),
             l0_files: view.version.levels()[0].len(),
             debt_bytes: self.debt_bytes.load(Ordering::Acquire),
             disk_full: self.disk_full.load(Ordering::Acquire),

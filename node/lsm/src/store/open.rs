@@ -2,7 +2,7 @@ use std::any::Any;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -121,6 +121,7 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Opened> {
         closing: AtomicBool::new(false),
         disk_full: AtomicBool::new(false),
         debt_bytes: AtomicU64::new(0),
+        flushed_bytes: AtomicUsize::new(0),
         stall: Mutex::new(None),
         view: RwLock::new(Arc::new(view)),
     });
