@@ -49,6 +49,7 @@ pub(crate) fn run(shared: &Shared) -> Result<()> {
 }
 
 pub(crate) fn flush(shared: &Shared, memtable: &Arc<Memtable>) -> Result<()> {
+    shared.fit_cache();
     let number = shared.manifest.lock().take_number();
     let written = write(shared, number, memtable);
     if written.is_err() {
@@ -82,6 +83,8 @@ pub(crate) fn flush(shared: &Shared, memtable: &Arc<Memtable>) -> Result<()> {
         added.iter().for_each(|(_, table)| table.mark_obsolete());
     }
     installed?;
+    let written = added.iter().map(|(_, table)| table.bytes).sum();
+    shared.counters.flushed(written);
     shared.segments.flushed(lsn);
     Ok(())
 }

@@ -12,6 +12,7 @@
 mod batch;
 mod commit;
 mod compaction;
+mod counters;
 mod cursor;
 mod error;
 mod events;
@@ -48,4 +49,4 @@ pub use options::{Clock, Compression, Options, SyncMode, SystemClock};
 pub use range::{Direction, Range};
 pub use repair::{LostRange, LostTable, RepairReport, repair};
 pub use snapshot::{Scan, Snapshot};
-pub use store::{Checkpoint, CheckpointFile, Damage, Read, Stats, Store, VerifyReport};
+pub use store::{Checkpoint, CheckpointFile, Damage, LevelStats, Read, Stats, Store, VerifyReport};

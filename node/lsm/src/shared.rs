@@ -14,6 +14,7 @@ use crate::commit::queue::CommitQueue;
 use crate::commit::syncer::SyncQueue;
 use crate::compaction::picker::Hull;
 use crate::compaction::requests::Requests;
+use crate::counters::Counters;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::io::Io;
@@ -32,6 +33,8 @@ use crate::view::View;
 pub(crate) const TABLE_DIR: &str = "sst";
 pub(crate) const LOG_DIR: &str = "log";
 
+/// Part of the memory budget that the block cache keeps in any case.
+const SMALLEST_CACHE: usize = 16;
 /// A slowed group sleeps no longer than this, however large it is.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -56,6 +59,7 @@ pub(crate) struct Shared {
     pub closing: AtomicBool,
     pub disk_full: AtomicBool,
     pub debt_bytes: AtomicU64,
+    pub counters: Counters,
     /// Of the memtable that is being flushed, written so far.
     pub flushed_bytes: AtomicUsize,
     /// Why writers are slowed or refused at the moment.
@@ -129,8 +133,23 @@ impl Shared {
             dropped
         };
         dropped.iter().for_each(|table| table.mark_obsolete());
+        self.fit_cache();
         self.events.notify();
         Ok(())
+    }
+
+    /// Gives the block cache what the budget leaves of memory beside indexes, filters and memtables:
+    /// those that are full, and one that fills.
+    pub(crate) fn fit_cache(&self) {
+        let Some(budget) = self.config.memory_bytes else {
+            return;
+        };
+        let view = self.view();
+        let tables: usize = view.version.tables().map(|table| table.memory()).sum();
+        let full: usize = view.full.iter().map(|full| full.bytes()).sum();
+        let taken = tables + full + self.config.memtable_bytes.max(view.active.bytes());
+        let left = budget.saturating_sub(taken).max(budget / SMALLEST_CACHE);
+        self.cache.set_capacity(left as u64);
     }
 
     pub(crate) fn table_path(&self, number: u64) -> PathBuf {

@@ -99,6 +99,11 @@ fn compact(shared: &Shared, version: &Version, task: &Task) -> Result<()> {
     {
         outputs.iter().for_each(|table| table.mark_obsolete());
     }
+    if installed.is_ok() && !task.moves {
+        let read = inputs.iter().map(|table| table.bytes).sum();
+        let written = outputs.iter().map(|table| table.bytes).sum();
+        shared.counters.compacted(task.target, read, written);
+    }
     installed
 }
 

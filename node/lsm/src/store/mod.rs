@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 pub(crate) use open::lock;
-pub use reports::{Checkpoint, CheckpointFile, Damage, Stats, VerifyReport};
+pub use reports::{Checkpoint, CheckpointFile, Damage, LevelStats, Stats, VerifyReport};
 
 use crate::batch::{Batch, Committed, Condition, Entry, Op, OpKind, RequestId};
 use crate::commit::answer::Completion;

@@ -10,6 +10,7 @@ use crate::commit::committer::Committer;
 use crate::commit::queue::CommitQueue;
 use crate::commit::syncer::{SyncQueue, Syncer};
 use crate::compaction::requests::Requests;
+use crate::counters::Counters;
 use crate::error::{Error, IoContext, Result};
 use crate::events::Events;
 use crate::ingest;
@@ -122,10 +123,12 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Opened> {
         disk_full: AtomicBool::new(false),
         debt_bytes: AtomicU64::new(0),
         flushed_bytes: AtomicUsize::new(0),
+        counters: Counters::default(),
         stall: Mutex::new(None),
         view: RwLock::new(Arc::new(view)),
     });
     ingest::replay::complete(&shared, &replayed.ingests)?;
+    shared.fit_cache();
     Ok(Opened {
         committer: Committer::new(Arc::clone(&shared), LogWriter::new(segments), gate),
         shared,

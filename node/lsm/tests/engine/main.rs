@@ -18,6 +18,7 @@ mod range_delete;
 mod recycling;
 mod repair;
 mod snapshots;
+mod statistics;
 mod support;
 mod tail;
 mod ttl;
