@@ -130,10 +130,8 @@ impl Chain {
             let record = record::decode(&frame.record)
                 .map_err(|what| Error::corruption(path, offset as u64, what))?;
             match self.last_lsn {
-                None if record.previous_lsn > self.flushed_lsn => {
-                    let what = format!("the log begins after lsn {}", record.previous_lsn);
-                    return Err(Error::corruption(path, offset as u64, what));
-                }
+                // What is missing before it may never have been synced, as at any other end.
+                None if record.previous_lsn > self.flushed_lsn => break,
                 Some(last) if record.previous_lsn != last => break,
                 _ => {}
             }

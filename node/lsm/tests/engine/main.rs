@@ -21,4 +21,5 @@ mod snapshots;
 mod statistics;
 mod support;
 mod tail;
+mod torn_segments;
 mod ttl;
