@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from typer import Typer
 
 
 def main() -> NoReturn:
@@ -17,25 +20,28 @@ def main() -> NoReturn:
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: list[str]) -> int:
-    """Run one command; returns its exit code."""
-    from aidb.cli.app import app
+def run(arguments: list[str], app: Typer | None = None, name: str = "aidb") -> int:
+    """Run one command of ``app`` (that of `aidb` if not given); returns its exit code."""
     from aidb.cli.exits import Exit, Failure, exit_of
     from aidb.errors import AidbError
     from aidb.local.refusal import Refused
 
+    if app is None:
+        from aidb.cli.app import app as commands
+    else:
+        commands = app
     try:
-        code = app(arguments, prog_name="aidb", standalone_mode=False)
+        code = commands(arguments, prog_name=name, standalone_mode=False)
         sys.stdout.flush()
         return int(code or 0)
     except Failure as failure:
-        return _say(str(failure), failure.code)
+        return _say(name, str(failure), failure.code)
     except Refused as refusal:
-        return _say(str(refusal), Exit.BAD_INPUT)
+        return _say(name, str(refusal), Exit.BAD_INPUT)
     except AidbError as error:
-        return _say(str(error), exit_of(error))
+        return _say(name, str(error), exit_of(error))
     except KeyboardInterrupt:
-        return _say("interrupted", Exit.INTERRUPTED)
+        return _say(name, "interrupted", Exit.INTERRUPTED)
     except BrokenPipeError:
         # The reader went away (`aidb scan | head`): nothing is wrong, and Python must not flush again at
         # exit.
@@ -43,16 +49,17 @@ def run(arguments: list[str]) -> int:
         return int(Exit.OK)
     except OSError as error:
         what = error.strerror or str(error)
-        return _say(f"{error.filename}: {what}" if error.filename else what, Exit.ERROR)
+        return _say(name, f"{error.filename}: {what}" if error.filename else what, Exit.ERROR)
     except Exception as error:
         usage = getattr(error, "format_message", None)
         if usage is None:
-            return _say(f"internal error: {type(error).__name__}: {error}; please report it", Exit.ERROR)
+            kind = type(error).__name__
+            return _say(name, f"internal error: {kind}: {error}; please report it", Exit.ERROR)
         context = getattr(error, "ctx", None)
-        command = context.command_path if context else "aidb"
-        return _say(f"{usage()} Try '{command} --help'.", Exit.BAD_INPUT)
+        command = context.command_path if context else name
+        return _say(name, f"{usage()} Try '{command} --help'.", Exit.BAD_INPUT)
 
 
-def _say(message: str, code: int) -> int:
-    print("aidb: " + " ".join(message.split()), file=sys.stderr)
+def _say(name: str, message: str, code: int) -> int:
+    print(f"{name}: " + " ".join(message.split()), file=sys.stderr)
     return int(code)

@@ -23,14 +23,22 @@ fn bytes(rng: &mut fastrand::Rng) -> Bytes {
 fn random_record(rng: &mut fastrand::Rng) -> LogRecord {
     let lsn = number(rng).max(1);
     let ops = (0..rng.usize(0..5)).map(|_| {
-        let kind = [LogOpKind::Put, LogOpKind::Delete, LogOpKind::Epoch][rng.usize(0..3)];
+        let kind = [
+            LogOpKind::Put,
+            LogOpKind::Delete,
+            LogOpKind::Epoch,
+            LogOpKind::RangeDelete,
+            LogOpKind::Ingest,
+        ][rng.usize(0..5)];
         LogOp {
             kind,
             key: bytes(rng),
-            value: if kind == LogOpKind::Put {
-                bytes(rng)
-            } else {
-                Bytes::new()
+            value: match kind {
+                LogOpKind::Put | LogOpKind::RangeDelete => bytes(rng),
+                LogOpKind::Ingest => [Bytes::from(vec![rng.u8(..); 32]), bytes(rng)]
+                    .concat()
+                    .into(),
+                LogOpKind::Delete | LogOpKind::Epoch => Bytes::new(),
             },
             expires_at_ms: number(rng),
             version: if rng.bool() { lsn } else { number(rng).max(1) },
@@ -51,10 +59,21 @@ fn contract(record: &LogRecord) -> pb::LogRecord {
             LogOpKind::Put => Kind::Put,
             LogOpKind::Delete => Kind::Delete,
             LogOpKind::Epoch => Kind::Epoch,
+            LogOpKind::RangeDelete => Kind::RangeDelete,
+            LogOpKind::Ingest => Kind::Ingest,
         }
         .into(),
         key: op.key.clone(),
-        value: op.value.clone(),
+        value: match op.kind {
+            LogOpKind::Put => op.value.clone(),
+            _ => Bytes::new(),
+        },
+        end_key: op.end_key().map(Bytes::copy_from_slice).unwrap_or_default(),
+        sst_sha256: op
+            .sst_sha256()
+            .map(|sum| Bytes::copy_from_slice(&sum))
+            .into_iter()
+            .collect(),
         expires_at_unix_ms: op.expires_at_ms,
         version: if op.version == record.lsn {
             0
@@ -91,9 +110,8 @@ fn the_engine_writes_what_the_contract_says() {
 #[test]
 fn what_this_version_cannot_replay_is_refused() {
     let op = pb::LogOperation {
-        kind: Kind::RangeDelete.into(),
-        key: "a".into(),
-        end_key: "b".into(),
+        kind: Kind::SlotsLost.into(),
+        slots: vec![pb::SlotSpan { first: 1, last: 2 }],
         ..Default::default()
     };
     let record = pb::LogRecord {

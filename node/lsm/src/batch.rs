@@ -2,6 +2,8 @@ use bytes::Bytes;
 
 use crate::log::LogRecord;
 use crate::options::SyncMode;
+use crate::range::Range;
+use crate::spans::Span;
 
 /// One commit: one log record, one LSN. The last operation on a key wins; conditions see the
 /// operations before them.
@@ -36,6 +38,11 @@ pub enum OpKind {
         expires_at_ms: u64,
     },
     Delete,
+    /// Every key from the operation's key (empty = the first) to `end` (exclusive; empty = without
+    /// end). No operation of its batch may have a condition.
+    DeleteRange {
+        end: Bytes,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -129,6 +136,13 @@ impl Op {
         Op::new(key.into(), OpKind::Delete)
     }
 
+    /// Deletes every key in `range`; `None` when no key can lie in it.
+    pub fn delete_range(range: &Range) -> Option<Op> {
+        let span = Span::of(range)?;
+        let end = span.end.unwrap_or_default().into();
+        Some(Op::new(span.begin, OpKind::DeleteRange { end }))
+    }
+
     fn new(key: Vec<u8>, kind: OpKind) -> Op {
         Op {
             key,
@@ -158,6 +172,7 @@ impl Op {
         match &self.kind {
             OpKind::Put { value, .. } => value.len(),
             OpKind::Delete => 0,
+            OpKind::DeleteRange { end } => end.len(),
         }
     }
 }
@@ -174,6 +189,11 @@ impl From<Vec<Op>> for Batch {
 }
 
 impl Batch {
+    pub(crate) fn deletes_ranges(&self) -> bool {
+        let mut ops = self.ops.iter();
+        ops.any(|op| matches!(op.kind, OpKind::DeleteRange { .. }))
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.ops
             .iter()

@@ -1,5 +1,8 @@
 //! The flusher: full memtables become tables in L0, oldest first.
 //!
+//! What its range deletes hide is hidden of all tables that are there when its own is installed: they
+//! are older.
+//!
 //! A memtable is flushed only when all its records are synced: files never hold what a crash could
 //! take out of the log, so the chain of records stays whole.
 
@@ -13,8 +16,9 @@ use crate::events::Events;
 use crate::manifest::{Edit, TableInfo};
 use crate::memtable::Memtable;
 use crate::range::Direction;
-use crate::shared::Shared;
+use crate::shared::{Plan, Shared};
 use crate::table::{Table, TableWriter};
+use crate::version::Version;
 
 /// Without an event, tables are looked at this often.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -44,10 +48,12 @@ pub(crate) fn run(shared: &Shared) -> Result<()> {
     }
 }
 
-fn flush(shared: &Shared, memtable: &Arc<Memtable>) -> Result<()> {
+pub(crate) fn flush(shared: &Shared, memtable: &Arc<Memtable>) -> Result<()> {
+    shared.fit_cache();
     let number = shared.manifest.lock().take_number();
     let written = write(shared, number, memtable);
     if written.is_err() {
+        shared.flushed_bytes.store(0, Ordering::Relaxed);
         // Best effort; what remains is removed at the next open.
         let _ = shared.io.remove(&shared.table_path(number));
     }
@@ -55,31 +61,40 @@ fn flush(shared: &Shared, memtable: &Arc<Memtable>) -> Result<()> {
     let lsn = memtable.last_lsn();
     let (epoch, clock_ms) = memtable.epoch_and_clock();
     let added: Vec<_> = table.into_iter().map(|table| (0, table)).collect();
-    let edit = Edit {
-        added: added
-            .iter()
-            .map(|(level, table)| (*level, info(table)))
-            .collect(),
-        flushed_lsn: lsn,
-        epoch,
-        clock_ms,
-        ..Edit::default()
+    let plan = |version: &Version| {
+        let (dropped, hidden) = version.without(&memtable.spans(u64::MAX));
+        Plan {
+            edit: Edit {
+                hidden,
+                flushed_lsn: lsn,
+                epoch,
+                clock_ms,
+                ..Edit::default()
+            },
+            added: added.clone(),
+            dropped,
+        }
     };
-    let installed = shared.install(edit, &added, |view| {
+    let installed = shared.install(plan, |view| {
         view.full.retain(|full| !Arc::ptr_eq(full, memtable));
+        shared.flushed_bytes.store(0, Ordering::Relaxed);
     });
     if let Err(Error::DiskFull { .. }) = installed {
         added.iter().for_each(|(_, table)| table.mark_obsolete());
     }
     installed?;
+    let written = added.iter().map(|(_, table)| table.bytes).sum();
+    shared.counters.flushed(written);
     shared.segments.flushed(lsn);
     Ok(())
 }
 
-/// `None`: nothing was worth a table. A tombstone with nothing below it is left out.
+/// `None`: nothing was worth a table. A tombstone with nothing below it is left out, or with only
+/// what is about to be hidden.
 fn write(shared: &Shared, number: u64, memtable: &Arc<Memtable>) -> Result<Option<Arc<Table>>> {
     let version = Arc::clone(&shared.view().version);
     let lsn = memtable.last_lsn();
+    let spans = memtable.spans(lsn);
     let mut cursor = MemtableCursor::new(
         Arc::clone(memtable),
         lsn,
@@ -87,8 +102,11 @@ fn write(shared: &Shared, number: u64, memtable: &Arc<Memtable>) -> Result<Optio
         std::ops::Bound::Unbounded,
     );
     let mut writer = None;
+    shared.flushed_bytes.store(0, Ordering::Relaxed);
     while let Some((key, value)) = cursor.next()? {
-        if value.tombstone && !version.may_hold(&key) {
+        let bytes = Memtable::entry_bytes(&key, &value.data);
+        shared.flushed_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if value.tombstone && (spans.contains(&key) || !version.may_hold(&key)) {
             continue;
         }
         let path = shared.table_path(number);

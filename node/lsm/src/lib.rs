@@ -12,10 +12,13 @@
 mod batch;
 mod commit;
 mod compaction;
+mod counters;
 mod cursor;
 mod error;
 mod events;
 mod flush;
+mod ingest;
+pub mod inspect;
 pub mod io;
 mod log;
 mod manifest;
@@ -25,9 +28,11 @@ mod poison;
 mod pressure;
 mod progress;
 mod range;
+mod repair;
 mod shared;
 mod skiplist;
 mod snapshot;
+mod spans;
 mod store;
 mod table;
 mod value;
@@ -39,8 +44,10 @@ pub use batch::{
     Batch, Committed, Condition, Entry, Gate, Op, OpKind, Outcome, RequestId, Verdict,
 };
 pub use error::{Error, Result};
+pub use ingest::{Ingested, SstFile, SstWriter};
 pub use log::{LogOp, LogOpKind, LogRecord, Subscription};
 pub use options::{Clock, Compression, Options, SyncMode, SystemClock};
 pub use range::{Direction, Range};
+pub use repair::{LostRange, LostTable, RepairReport, repair};
 pub use snapshot::{Scan, Snapshot};
-pub use store::{Checkpoint, CheckpointFile, Damage, Read, Stats, Store, VerifyReport};
+pub use store::{Checkpoint, CheckpointFile, Damage, LevelStats, Read, Stats, Store, VerifyReport};

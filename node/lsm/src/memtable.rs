@@ -1,20 +1,31 @@
 //! The newest writes, sorted by key and, within a key, newest first. The committer is the only
 //! writer; readers skip what is above their LSN, so a half-inserted record is never seen.
+//!
+//! A range delete is kept as a span that hides what *older* memtables and tables hold; the
+//! memtable's own keys in it become tombstones. So points and spans need no comparison of LSNs: a
+//! point, even a tombstone, beats the spans of its own memtable. Where that would be many
+//! tombstones at once, the range delete goes to a new memtable instead.
 
 use std::ops::Bound;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use parking_lot::RwLock;
 
-use crate::log::{LogOpKind, LogRecord};
+use crate::log::{LogOp, LogOpKind, LogRecord};
 use crate::range::{Direction, Range};
 use crate::skiplist::{Entry, SkipList};
+use crate::spans::{Span, Spans};
 use crate::value::Value;
 
 /// What an entry costs beside its key and value (tower, key and value structs), about.
 const ENTRY_OVERHEAD: usize = 160;
 /// Keys that an estimate of a range looks at.
 const ESTIMATE_LIMIT: usize = 4096;
+/// Keys of its own that a range delete turns into tombstones; with more it starts a new memtable.
+const TOMBSTONES_AT_ONCE: usize = 1024;
+/// Every lookup that finds no point looks at all spans.
+const MAX_SPANS: usize = 256;
 
 #[derive(Default)]
 pub(crate) struct Memtable {
@@ -24,6 +35,10 @@ pub(crate) struct Memtable {
     last_lsn: AtomicU64,
     epoch: AtomicU64,
     clock_ms: AtomicU64,
+    /// With the LSNs from which they hide what is older.
+    spans: RwLock<Vec<(u64, Span)>>,
+    /// Spares readers the lock while there are none.
+    has_spans: AtomicBool,
 }
 
 impl Memtable {
@@ -33,7 +48,11 @@ impl Memtable {
             let tombstone = match op.kind {
                 LogOpKind::Put => false,
                 LogOpKind::Delete => true,
-                LogOpKind::Epoch => continue,
+                LogOpKind::Epoch | LogOpKind::Ingest => continue,
+                LogOpKind::RangeDelete => {
+                    self.delete_range(record.lsn, op);
+                    continue;
+                }
             };
             bytes += op.key.len() + op.value.len() + ENTRY_OVERHEAD;
             live += if tombstone { -1 } else { 1 };
@@ -52,10 +71,99 @@ impl Memtable {
         self.last_lsn.store(record.lsn, Ordering::Release);
     }
 
+    fn delete_range(&self, lsn: u64, op: &LogOp) {
+        let Some(span) = Span::new(&op.key, op.end_key().unwrap_or_default()) else {
+            return;
+        };
+        let mut found = Vec::new();
+        let mut start = Bound::Included(span.begin.clone());
+        loop {
+            let from = start.as_ref().map(Vec::as_slice);
+            self.forward(from, u64::MAX, TOMBSTONES_AT_ONCE, &mut found);
+            let more = found.len() == TOMBSTONES_AT_ONCE;
+            let last = found.last().map(|(key, _)| key.to_vec());
+            for (key, value) in found.drain(..) {
+                if !span.contains(&key) {
+                    break;
+                }
+                if value.tombstone {
+                    continue;
+                }
+                self.bytes
+                    .fetch_add(key.len() + ENTRY_OVERHEAD, Ordering::Relaxed);
+                self.live.fetch_sub(1, Ordering::Relaxed);
+                let tombstone = Value {
+                    tombstone: true,
+                    data: Bytes::new(),
+                    version: op.version,
+                    expires_at_ms: 0,
+                };
+                self.map.insert(&key, lsn, tombstone);
+            }
+            match last {
+                Some(last) if more && span.contains(&last) => start = Bound::Excluded(last),
+                _ => break,
+            }
+        }
+        let bytes = op.key.len() + op.value.len() + ENTRY_OVERHEAD;
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.spans.write().push((lsn, span));
+        self.has_spans.store(true, Ordering::Release);
+    }
+
+    /// False: a range delete in the record should begin a new memtable.
+    pub(crate) fn has_room_for(&self, record: &LogRecord) -> bool {
+        let ops = record.ops.iter();
+        let mut deletes = ops
+            .filter(|op| op.kind == LogOpKind::RangeDelete)
+            .peekable();
+        if deletes.peek().is_none() {
+            return true;
+        }
+        let few = |op: &LogOp| {
+            let Some(span) = Span::new(&op.key, op.end_key().unwrap_or_default()) else {
+                return true;
+            };
+            let mut found = Vec::new();
+            let start = Bound::Included(span.begin.as_slice());
+            self.forward(start, u64::MAX, TOMBSTONES_AT_ONCE, &mut found);
+            found.len() < TOMBSTONES_AT_ONCE
+                || !found.last().is_some_and(|(key, _)| span.contains(key))
+        };
+        let spans = self.spans.read().len();
+        deletes.all(|op| spans < MAX_SPANS && few(op))
+    }
+
+    /// Whether a range delete at or below `lsn` hides what older memtables and tables hold of
+    /// `key`.
+    pub(crate) fn hides(&self, key: &[u8], lsn: u64) -> bool {
+        self.has_spans.load(Ordering::Acquire)
+            && self
+                .spans
+                .read()
+                .iter()
+                .any(|(at, span)| *at <= lsn && span.contains(key))
+    }
+
+    /// What range deletes at or below `lsn` hide of older memtables and tables.
+    pub(crate) fn spans(&self, lsn: u64) -> Spans {
+        if !self.has_spans.load(Ordering::Acquire) {
+            return Spans::default();
+        }
+        let spans = self.spans.read();
+        let below = spans.iter().filter(|(at, _)| *at <= lsn);
+        below.map(|(_, span)| span.clone()).collect()
+    }
+
     /// The newest value of `key` at or below `lsn`.
     pub(crate) fn get(&self, key: &[u8], lsn: u64) -> Option<Value> {
         let entry = self.map.seek(key, lsn)?;
         (entry.key == key).then(|| entry.value.clone())
+    }
+
+    /// What an entry counts in [`Memtable::bytes`].
+    pub(crate) fn entry_bytes(key: &[u8], value: &[u8]) -> usize {
+        key.len() + value.len() + ENTRY_OVERHEAD
     }
 
     pub(crate) fn bytes(&self) -> usize {

@@ -46,7 +46,12 @@ pub struct Options {
     pub create: bool,
     pub sync: SyncMode,
     pub memtable_bytes: usize,
+    /// Of the block cache, unless `memory_bytes` is given.
     pub cache_bytes: usize,
+    /// One budget for block cache, indexes and filters of open tables, and memtables: the cache gets
+    /// what the others leave, but at least a sixteenth. Not in it: what snapshots keep of older
+    /// states, a block for each level of an open scan, the log's tail (`tail_bytes`) and queue.
+    pub memory_bytes: Option<usize>,
     pub block_bytes: usize,
     pub bloom_bits_per_key: u32,
     pub compression: Compression,
@@ -87,6 +92,7 @@ impl Default for Options {
             sync: SyncMode::Group,
             memtable_bytes: 64 << 20,
             cache_bytes: 256 << 20,
+            memory_bytes: None,
             block_bytes: 4 << 10,
             bloom_bits_per_key: 10,
             compression: Compression::None,
@@ -116,6 +122,7 @@ impl Default for Options {
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub sync: SyncMode,
+    pub memory_bytes: Option<usize>,
     pub memtable_bytes: usize,
     pub block_bytes: usize,
     pub bloom_bits_per_key: u32,
@@ -136,6 +143,7 @@ impl Options {
     pub(crate) fn config(&self) -> Config {
         Config {
             sync: self.sync,
+            memory_bytes: self.memory_bytes,
             memtable_bytes: self.memtable_bytes,
             block_bytes: self.block_bytes,
             bloom_bits_per_key: self.bloom_bits_per_key,

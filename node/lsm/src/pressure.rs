@@ -1,9 +1,16 @@
 //! Backpressure: writers are slowed by debt, smoothly, before they have to wait. Pure.
+//!
+//! Each kind of debt has a place where slowing begins and one where writers wait. Between them the
+//! rate falls continuously, so that it settles where the flusher or compactor keeps up: nobody waits
+//! unless they do less than the slowest rate.
 
 use crate::options::Config;
 
-/// Memtables that may wait for the flusher.
-const MAX_FULL_MEMTABLES: usize = 3;
+/// Memtables at which slowing begins and at which writers wait. The one that is filling counts by how
+/// full it is, the one being flushed by what is left of it: in whole memtables, the debt would jump,
+/// and the rate with it. In memory there is at most one more.
+const SLOW_MEMTABLES: f64 = 2.0;
+const STOP_MEMTABLES: f64 = 3.0;
 /// What a writer gets when slowing begins and when it is at its strongest.
 const FASTEST: f64 = 64.0 * 1024.0 * 1024.0;
 const SLOWEST: f64 = 512.0 * 1024.0;
@@ -11,9 +18,13 @@ const SLOWEST: f64 = 512.0 * 1024.0;
 const SLOW_DEBT: u64 = 16;
 const STOP_DEBT: u64 = 64;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Load {
     pub full_memtables: usize,
+    /// Of the one that is filling.
+    pub memtable_bytes: usize,
+    /// What is written of the one that is being flushed.
+    pub flushed_bytes: usize,
     pub l0_files: usize,
     /// Bytes that the levels hold beyond their targets.
     pub debt_bytes: u64,
@@ -33,9 +44,12 @@ pub(crate) enum Admission {
 }
 
 pub(crate) fn admission(load: &Load, config: &Config) -> Admission {
+    let part_of = |bytes: usize| (bytes as f64 / config.memtable_bytes.max(1) as f64).min(1.0);
+    let unflushed = load.full_memtables as f64 - part_of(load.flushed_bytes);
+    let memtables = unflushed.max(0.0) + part_of(load.memtable_bytes);
     let behind = [
         (
-            load.full_memtables >= MAX_FULL_MEMTABLES,
+            memtables >= STOP_MEMTABLES,
             "memtables wait for their flush",
         ),
         (
@@ -61,7 +75,8 @@ pub(crate) fn admission(load: &Load, config: &Config) -> Admission {
     );
     let base = config.level_base_bytes;
     let debt = part(load.debt_bytes, SLOW_DEBT * base, STOP_DEBT * base);
-    let part = l0.max(debt);
+    let memtables = (memtables - SLOW_MEMTABLES) / (STOP_MEMTABLES - SLOW_MEMTABLES);
+    let part = l0.max(debt).max(memtables);
     if part <= 0.0 {
         return Admission::Now;
     }
@@ -106,6 +121,85 @@ mod tests {
             ..Load::default()
         };
         assert!(matches!(admission(&stopped, &config), Admission::Wait(_)));
+    }
+
+    /// A flusher of some speed and writers as fast as they may: simulated, in steps of one write.
+    /// Returns the rate of the second half and the longest time that one write took.
+    fn simulate(flush_bytes_per_second: f64, config: &Config) -> (f64, f64) {
+        const WRITE: usize = 16 << 10;
+        const WRITES: usize = 100_000;
+        // What a write costs that nothing slows: 1 GB/s.
+        let unslowed = WRITE as f64 / 1e9;
+        let (mut load, mut flushed) = (Load::default(), 0.0);
+        let (mut now, mut half, mut longest) = (0.0, 0.0, 0.0f64);
+        for write in 0..WRITES {
+            let began = now;
+            loop {
+                let took = match admission(&load, config) {
+                    Admission::Now => unslowed,
+                    Admission::Slow { bytes_per_second } => WRITE as f64 / bytes_per_second,
+                    Admission::Wait(_) => 0.001,
+                    Admission::DiskFull => panic!("no disk is full here"),
+                };
+                let waits = matches!(admission(&load, config), Admission::Wait(_));
+                now += took;
+                if load.full_memtables > 0 {
+                    flushed += took * flush_bytes_per_second;
+                }
+                if flushed >= config.memtable_bytes as f64 {
+                    load.full_memtables -= 1;
+                    flushed = 0.0;
+                }
+                load.flushed_bytes = flushed as usize;
+                if !waits {
+                    break;
+                }
+            }
+            load.memtable_bytes += WRITE;
+            if load.memtable_bytes >= config.memtable_bytes {
+                load.full_memtables += 1;
+                load.memtable_bytes = 0;
+            }
+            longest = longest.max(now - began);
+            if write == WRITES / 2 {
+                half = now;
+            }
+        }
+        (((WRITES / 2) * WRITE) as f64 / (now - half), longest)
+    }
+
+    #[test]
+    fn the_rate_settles_at_the_flushers_without_a_stall() {
+        let config = Options::default().config();
+        for flush in [2e6, 10e6, 50e6] {
+            let (rate, longest) = simulate(flush, &config);
+            assert!((0.9..1.1).contains(&(rate / flush)), "{rate} of {flush}");
+            // A stop for a whole memtable would take seconds; slowing alone a few writes' time.
+            let bound = 4.0 * (16 << 10) as f64 / SLOWEST;
+            assert!(
+                longest < bound,
+                "{longest} s at {flush}, {bound} s is the bound"
+            );
+        }
+    }
+
+    #[test]
+    fn the_rate_falls_without_a_step_as_memtables_fill() {
+        let config = Options::default().config();
+        let mut last = FASTEST;
+        for percent in 1..100 {
+            let load = Load {
+                full_memtables: 2,
+                memtable_bytes: config.memtable_bytes / 100 * percent,
+                ..Load::default()
+            };
+            let Admission::Slow { bytes_per_second } = admission(&load, &config) else {
+                panic!("not slowed at {percent} %");
+            };
+            assert!(bytes_per_second <= last && last - bytes_per_second < FASTEST / 40.0);
+            last = bytes_per_second;
+        }
+        assert!(last <= SLOWEST * 1.1);
     }
 
     #[test]

@@ -5,14 +5,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
 use crate::commit::queue::CommitQueue;
 use crate::commit::syncer::SyncQueue;
+use crate::compaction::picker::Hull;
 use crate::compaction::requests::Requests;
+use crate::counters::Counters;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::io::Io;
@@ -25,11 +27,14 @@ use crate::pressure::{Admission, Load, admission};
 use crate::progress::Progress;
 use crate::table::Table;
 use crate::table::cache::BlockCache;
+use crate::version::Version;
 use crate::view::View;
 
 pub(crate) const TABLE_DIR: &str = "sst";
 pub(crate) const LOG_DIR: &str = "log";
 
+/// Part of the memory budget that the block cache keeps in any case.
+const SMALLEST_CACHE: usize = 16;
 /// A slowed group sleeps no longer than this, however large it is.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -48,13 +53,27 @@ pub(crate) struct Shared {
     pub cache: Arc<BlockCache>,
     pub events: Arc<Events>,
     pub compactions: Requests,
+    /// What the running compaction will fill. Taken after the manifest's lock.
+    pub compacting: Mutex<Option<Hull>>,
     /// The background threads should end.
     pub closing: AtomicBool,
     pub disk_full: AtomicBool,
     pub debt_bytes: AtomicU64,
+    pub counters: Counters,
+    /// Of the memtable that is being flushed, written so far.
+    pub flushed_bytes: AtomicUsize,
     /// Why writers are slowed or refused at the moment.
     pub stall: Mutex<Option<String>>,
     pub view: RwLock<Arc<View>>,
+}
+
+/// A change of the levels.
+#[derive(Default)]
+pub(crate) struct Plan {
+    /// Without `added`, which follows from the tables.
+    pub edit: Edit,
+    pub added: Vec<(usize, Arc<Table>)>,
+    pub dropped: Vec<Arc<Table>>,
 }
 
 impl Shared {
@@ -82,24 +101,55 @@ impl Shared {
 
     /// Makes a change of the levels durable, then visible.
     ///
+    /// `plan` sees the newest version, which stays so until the change is installed, and says what
+    /// to add and what to drop; the files of what is dropped go with their last reader.
+    ///
     /// Errors: `DiskFull`, with nothing changed; any other must poison the store.
     pub(crate) fn install(
         &self,
-        edit: Edit,
-        added: &[(usize, Arc<Table>)],
+        plan: impl FnOnce(&Version) -> Plan,
         change: impl FnOnce(&mut View),
     ) -> Result<()> {
-        let removed = edit.removed.clone();
-        {
+        let dropped = {
             let mut manifest = self.manifest.lock();
+            let version = Arc::clone(&self.view().version);
+            let Plan {
+                mut edit,
+                added,
+                dropped,
+            } = plan(&version);
+            let infos = added.iter();
+            edit.added = infos
+                .map(|(level, table)| (*level, crate::flush::info(table)))
+                .collect();
+            edit.removed
+                .extend(dropped.iter().map(|table| table.number));
+            let next = version.with(&added, &edit.removed, &edit.hidden);
             manifest.append(edit)?;
             self.update_view(|view| {
-                view.version = Arc::new(view.version.with(added, &removed));
+                view.version = Arc::new(next);
                 change(view);
             });
-        }
+            dropped
+        };
+        dropped.iter().for_each(|table| table.mark_obsolete());
+        self.fit_cache();
         self.events.notify();
         Ok(())
+    }
+
+    /// Gives the block cache what the budget leaves of memory beside indexes, filters and memtables:
+    /// those that are full, and one that fills.
+    pub(crate) fn fit_cache(&self) {
+        let Some(budget) = self.config.memory_bytes else {
+            return;
+        };
+        let view = self.view();
+        let tables: usize = view.version.tables().map(|table| table.memory()).sum();
+        let full: usize = view.full.iter().map(|full| full.bytes()).sum();
+        let taken = tables + full + self.config.memtable_bytes.max(view.active.bytes());
+        let left = budget.saturating_sub(taken).max(budget / SMALLEST_CACHE);
+        self.cache.set_capacity(left as u64);
     }
 
     pub(crate) fn table_path(&self, number: u64) -> PathBuf {
@@ -119,7 +169,7 @@ impl Shared {
                     return Ok(());
                 }
                 Admission::Slow { bytes_per_second } => {
-                    self.set_stall(Some("slowed: compaction is behind"));
+                    self.set_stall(Some("slowed: flush or compaction is behind"));
                     let pause = Duration::from_secs_f64(bytes as f64 / bytes_per_second);
                     self.queue.pause(pause.min(LONGEST_PAUSE));
                     return Ok(());
@@ -143,6 +193,8 @@ impl Shared {
         let view = self.view();
         Load {
             full_memtables: view.full.len(),
+            memtable_bytes: view.active.bytes(),
+            flushed_bytes: self.flushed_bytes.load(Ordering::Relaxed),
             l0_files: view.version.levels()[0].len(),
             debt_bytes: self.debt_bytes.load(Ordering::Acquire),
             disk_full: self.disk_full.load(Ordering::Acquire),

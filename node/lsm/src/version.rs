@@ -1,11 +1,19 @@
 //! Which tables make up the levels; immutable, shared by views.
+//!
+//! Range deletes and excisions reach tables when the memtable that holds them is flushed: tables
+//! within the range are dropped, of the others the part in the range is hidden. What is hidden is
+//! kept here and in the manifest, beside the table: the file stays as it is. Compaction leaves
+//! hidden keys out, and with the file goes what was hidden of it. Rejected: range tombstones in
+//! tables, which every lookup and every merge of newer levels has to weigh against older ones.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, skipping};
 use crate::error::Result;
 use crate::range::{Direction, Range};
+use crate::spans::Spans;
 use crate::table::{LevelCursor, Table, filter};
 use crate::value::Value;
 
@@ -15,11 +23,19 @@ pub(crate) const LEVELS: usize = 7;
 pub(crate) struct Version {
     /// L0 newest first; deeper levels in key order, without overlaps.
     levels: [Vec<Arc<Table>>; LEVELS],
+    /// By table number: keys that no longer count.
+    hidden: BTreeMap<u64, Arc<Spans>>,
 }
 
 impl Version {
-    /// The version after tables were added to levels and others removed.
-    pub(crate) fn with(&self, added: &[(usize, Arc<Table>)], removed: &[u64]) -> Version {
+    /// The version after tables were removed and others added to levels, and parts of tables were
+    /// hidden (each with all that is hidden of it). One removed and added moves as it is.
+    pub(crate) fn with(
+        &self,
+        added: &[(usize, Arc<Table>)],
+        removed: &[u64],
+        hidden: &[(u64, Spans)],
+    ) -> Version {
         let mut next = self.clone();
         for tables in &mut next.levels {
             tables.retain(|table| !removed.contains(&table.number));
@@ -31,6 +47,12 @@ impl Version {
         for tables in &mut next.levels[1..] {
             tables.sort_by(|a, b| a.properties.smallest.cmp(&b.properties.smallest));
         }
+        for (number, spans) in hidden {
+            next.hidden.insert(*number, Arc::new(spans.clone()));
+        }
+        let levels = &next.levels;
+        next.hidden
+            .retain(|number, _| levels.iter().flatten().any(|table| table.number == *number));
         next
     }
 
@@ -42,10 +64,32 @@ impl Version {
         self.levels.iter().flatten()
     }
 
+    /// What is hidden of a table.
+    pub(crate) fn hidden(&self, number: u64) -> Option<&Arc<Spans>> {
+        self.hidden.get(&number)
+    }
+
+    fn shows(&self, table: &Table, key: &[u8]) -> bool {
+        self.hidden.is_empty()
+            || self
+                .hidden(table.number)
+                .is_none_or(|hidden| !hidden.contains(key))
+    }
+
+    /// About how many of a table's entries are hidden.
+    pub(crate) fn hidden_entries(&self, table: &Table) -> u64 {
+        let Some(hidden) = self.hidden(table.number) else {
+            return 0;
+        };
+        let parts = hidden.iter().map(|span| table.estimate(&span.range()).0);
+        parts.sum::<u64>().min(table.properties.entries)
+    }
+
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Value>> {
         let hash = filter::hash(key);
         for table in &self.levels[0] {
             if table.covers(key)
+                && self.shows(table, key)
                 && let Some(value) = table.get(key, hash)?
             {
                 return Ok(Some(value));
@@ -53,6 +97,7 @@ impl Version {
         }
         for tables in &self.levels[1..] {
             if let Some(table) = find(tables, key)
+                && self.shows(table, key)
                 && let Some(value) = table.get(key, hash)?
             {
                 return Ok(Some(value));
@@ -74,17 +119,18 @@ impl Version {
         deeper.iter().any(|tables| find(tables, key).is_some())
     }
 
-    /// Cursors newest first.
+    /// Cursors newest first. `also_hidden`: by what is newer than all tables.
     pub(crate) fn cursors(
         &self,
         range: &Range,
         direction: Direction,
         from: Bound<&[u8]>,
+        also_hidden: &Spans,
     ) -> Vec<Box<dyn Cursor>> {
         let mut cursors: Vec<Box<dyn Cursor>> = Vec::new();
         let mut add = |tables: Vec<Arc<Table>>| {
             if !tables.is_empty() {
-                cursors.push(Box::new(LevelCursor::new(tables, direction, from, true)));
+                cursors.push(self.run_cursor(tables, direction, from, true, also_hidden));
             }
         };
         let within = |table: &&Arc<Table>| {
@@ -98,6 +144,61 @@ impl Version {
             add(tables.iter().filter(within).cloned().collect());
         }
         cursors
+    }
+
+    /// Over tables that do not overlap, in key order, without what is hidden of them.
+    pub(crate) fn run_cursor(
+        &self,
+        tables: Vec<Arc<Table>>,
+        direction: Direction,
+        from: Bound<&[u8]>,
+        fill_cache: bool,
+        also_hidden: &Spans,
+    ) -> Box<dyn Cursor> {
+        let mut hidden = Spans::default();
+        if !self.hidden.is_empty() {
+            for table in &tables {
+                if let Some(spans) = self.hidden(table.number) {
+                    // What is hidden of one table says nothing of its neighbours.
+                    let properties = &table.properties;
+                    hidden.extend(&spans.clipped(&properties.smallest, &properties.largest));
+                }
+            }
+        }
+        if hidden.is_empty() && also_hidden.is_empty() {
+            return Box::new(LevelCursor::new(tables, direction, from, fill_cache));
+        }
+        hidden.extend(also_hidden);
+        skipping(&hidden, direction, from, move |from| {
+            Box::new(LevelCursor::new(
+                tables.clone(),
+                direction,
+                from,
+                fill_cache,
+            ))
+        })
+    }
+
+    /// What becomes of the tables when `spans` are hidden: those that go, and those that straddle
+    /// with all that is then hidden of them.
+    pub(crate) fn without(&self, spans: &Spans) -> (Vec<Arc<Table>>, Vec<(u64, Spans)>) {
+        let (mut dropped, mut trimmed) = (Vec::new(), Vec::new());
+        for table in self.tables() {
+            let (smallest, largest) = (&table.properties.smallest, &table.properties.largest);
+            let mut hidden = spans.overlapping(smallest, largest);
+            if hidden.is_empty() {
+                continue;
+            }
+            if let Some(before) = self.hidden(table.number) {
+                hidden.extend(before);
+            }
+            if hidden.covers(smallest, largest) {
+                dropped.push(Arc::clone(table));
+            } else {
+                trimmed.push((table.number, hidden));
+            }
+        }
+        (dropped, trimmed)
     }
 }
 

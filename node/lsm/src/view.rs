@@ -6,12 +6,14 @@
 //! makes every compaction and scan pay for readers that are rare. The price: a snapshot held long
 //! keeps up to its memtables in memory and replaced files on disk.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::cursor::{Cursor, MemtableCursor, MergeCursor};
+use crate::cursor::{Cursor, MemtableCursor, MergeCursor, skipping};
 use crate::error::Result;
 use crate::memtable::Memtable;
 use crate::range::{Direction, Range};
+use crate::spans::Spans;
 use crate::value::Value;
 use crate::version::Version;
 
@@ -31,6 +33,9 @@ impl View {
             if let Some(value) = memtable.get(key, lsn) {
                 return Ok(Some(value));
             }
+            if memtable.hides(key, lsn) {
+                return Ok(None);
+            }
         }
         self.version.get(key)
     }
@@ -43,13 +48,19 @@ impl View {
             Direction::Reverse => range.end_ref(),
         };
         let mut sources: Vec<Box<dyn Cursor>> = Vec::new();
+        // What newer memtables hide of the source at hand.
+        let mut hidden = Spans::default();
         for memtable in std::iter::once(&self.active).chain(&self.full) {
+            let spans = memtable.spans(lsn);
             let memtable = Arc::clone(memtable);
-            sources.push(Box::new(MemtableCursor::new(
-                memtable, lsn, direction, from,
-            )));
+            let open = move |from: Bound<&[u8]>| -> Box<dyn Cursor> {
+                let memtable = Arc::clone(&memtable);
+                Box::new(MemtableCursor::new(memtable, lsn, direction, from))
+            };
+            sources.push(skipping(&hidden, direction, from, open));
+            hidden.extend(&spans);
         }
-        sources.extend(self.version.cursors(range, direction, from));
+        sources.extend(self.version.cursors(range, direction, from, &hidden));
         MergeCursor::new(sources, direction)
     }
 }

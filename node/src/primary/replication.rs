@@ -16,7 +16,8 @@ use aidb_client::pb::replication_server::Replication;
 use aidb_client::pb::subscribe_request::{Hello, Kind as Ask};
 use aidb_client::pb::subscribe_response::Kind as Tell;
 use aidb_client::pb::{self, ErrorCode};
-use aidb_lsm::{LogOpKind, LogRecord};
+use aidb_client::slots::SLOT_COUNT;
+use aidb_lsm::{LogOp, LogOpKind, LogRecord};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -277,6 +278,7 @@ fn derived(record: &LogRecord, update_bytes: u32) -> pb::CacheRecord {
         lsn: record.lsn,
         previous_lsn: record.previous_lsn,
         clock_ms: record.clock_ms,
+        dropped_slots: record.ops.iter().filter_map(slots_of_range).collect(),
         ..Default::default()
     };
     let mut seen = HashSet::new();
@@ -306,4 +308,23 @@ fn derived(record: &LogRecord, update_bytes: u32) -> pb::CacheRecord {
     }
     derived.key_hashes.reverse();
     derived
+}
+
+/// C4: the slots that a range delete or an ingest touches, by its physical keys.
+fn slots_of_range(op: &LogOp) -> Option<pb::SlotSpan> {
+    let end = op.end_key()?;
+    let slot = |key: &[u8]| {
+        let high = u32::from(key.first().copied().unwrap_or_default());
+        high << 8 | u32::from(key.get(1).copied().unwrap_or_default())
+    };
+    // An end within a slot (longer than the slot's own two bytes) leaves the slot touched.
+    let last = match end.len() {
+        0 => u32::from(u16::MAX),
+        1 | 2 => slot(end).saturating_sub(1),
+        _ => slot(end),
+    };
+    Some(pb::SlotSpan {
+        first: slot(&op.key),
+        last: last.min(u32::from(SLOT_COUNT) - 1),
+    })
 }

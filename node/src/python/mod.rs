@@ -3,6 +3,7 @@
 //! Everything that waits runs without the GIL, and nothing here calls into Python from another thread.
 
 mod failure;
+mod inspect;
 mod scan;
 mod server;
 mod store;
@@ -16,6 +17,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<server::Event>()?;
     module.add_class::<store::Store>()?;
     module.add_class::<scan::Scan>()?;
+    inspect::add(module)?;
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add(
         "BUILD_PROFILE",

@@ -382,6 +382,7 @@ fn value_len(kind: &OpKind) -> usize {
     match kind {
         OpKind::Put { value, .. } => value.len(),
         OpKind::Delete => 0,
+        OpKind::DeleteRange { end } => end.len(),
     }
 }
 

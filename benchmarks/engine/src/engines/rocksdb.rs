@@ -58,12 +58,8 @@ impl Engine for Rocks {
     }
 
     fn get_many(&self, keys: &[Vec<u8>]) -> usize {
-        let default = self.db.cf_handle("default").expect("column family");
-        let found = self.db.batched_multi_get_cf(&default, keys, false);
-        found
-            .into_iter()
-            .filter(|value| value.as_ref().expect("get many").is_some())
-            .count()
+        let found = self.db.multi_get(keys).into_iter();
+        found.filter(|value| value.as_ref().expect("get many").is_some()).count()
     }
 
     fn scan(&self, start: Option<&[u8]>, limit: usize, reverse: bool) -> usize {

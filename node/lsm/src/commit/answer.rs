@@ -4,6 +4,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::batch::Committed;
 use crate::error::{Error, Result};
+use crate::ingest::Ingested;
 
 /// Tells one caller its result exactly once, even if a panic drops it on the way.
 pub(crate) struct Completion<T>(Option<Receiver<T>>);
@@ -69,6 +70,7 @@ impl<T> Drop for Completion<T> {
 pub(crate) enum Answer {
     Batch(Completion<Committed>, Committed),
     Epoch(Completion<u64>, u64),
+    Ingest(Completion<Ingested>, Ingested),
 }
 
 impl Answer {
@@ -76,6 +78,7 @@ impl Answer {
         match self {
             Answer::Batch(done, committed) => done.run(outcome.map(|()| committed)),
             Answer::Epoch(done, cut) => done.run(outcome.map(|()| cut)),
+            Answer::Ingest(done, ingested) => done.run(outcome.map(|()| ingested)),
         }
     }
 }

@@ -25,8 +25,8 @@ use crate::shared::Shared;
 const EPOCH_GAP: u64 = 1 << 32;
 
 pub(crate) struct Committer {
-    shared: Arc<Shared>,
-    log: LogWriter,
+    pub(super) shared: Arc<Shared>,
+    pub(super) log: LogWriter,
     gate: Option<Box<dyn Gate>>,
 }
 
@@ -71,7 +71,14 @@ impl Committer {
         for work in works {
             if let Work::Rotate(done) = work {
                 self.commit(std::mem::take(&mut pending))?;
-                done.run(self.rotate());
+                done.run(Ok(self.rotate()));
+            } else if let Work::Ingest(staged, done) = work {
+                self.commit(std::mem::take(&mut pending))?;
+                self.ingest(staged, done)?;
+            } else if work.deletes_ranges() {
+                // Conditions of its neighbours are judged before it, or see what it left.
+                self.commit(std::mem::take(&mut pending))?;
+                self.commit(vec![work])?;
             } else {
                 pending.push(work);
             }
@@ -122,7 +129,9 @@ impl Committer {
             match work {
                 Work::Batch(batch, done) => self.batch(&mut group, batch, done, &mut overlay),
                 Work::Epoch(epoch, done) => group.begin_epoch(epoch, done),
-                Work::Rotate(done) => done.run(Err(Error::Invalid("rotate in a group".into()))),
+                work @ (Work::Rotate(_) | Work::Ingest(..)) => {
+                    work.fail(Error::Invalid("not part of a group".into()));
+                }
             }
         }
         group
@@ -207,8 +216,7 @@ impl Committer {
                 }
             }
         }
-        let view = self.shared.view();
-        let records = self.insert(&view.active, buffer.into(), records)?;
+        let records = self.insert(buffer.into(), records)?;
         self.shared.progress.set_epoch(epoch);
         self.shared.progress.set_appended(last_lsn);
         let at_once = self.shared.config.sync != SyncMode::Group;
@@ -232,24 +240,28 @@ impl Committer {
                 answers: waiting,
             });
         }
-        if view.active.bytes() >= self.shared.config.memtable_bytes {
-            self.rotate()?;
+        if self.shared.view().active.bytes() >= self.shared.config.memtable_bytes {
+            self.rotate();
         }
         Ok(())
     }
 
     fn insert(
         &self,
-        memtable: &Memtable,
         buffer: Bytes,
         records: Vec<(std::ops::Range<usize>, Vec<u32>)>,
     ) -> Result<Vec<Arc<LogRecord>>> {
         let keeps = self.shared.tail.keeps();
+        let mut memtable = Arc::clone(&self.shared.view().active);
         let mut inserted = Vec::new();
         for (range, tags) in records {
             let mut record = LogRecord::decode(buffer.slice(range))?;
             for (op, tag) in record.ops.iter_mut().zip(tags) {
                 op.tag = tag;
+            }
+            if !memtable.has_room_for(&record) {
+                self.rotate();
+                memtable = Arc::clone(&self.shared.view().active);
             }
             memtable.insert(&record);
             if keeps {
@@ -260,7 +272,7 @@ impl Committer {
     }
 
     /// Hands the memtable to the flusher; returns the last LSN that a flush must cover.
-    fn rotate(&mut self) -> Result<u64> {
+    pub(super) fn rotate(&self) -> u64 {
         self.shared.update_view(|view| {
             if !view.active.is_empty() {
                 view.full.insert(0, std::mem::take(&mut view.active));
@@ -268,7 +280,7 @@ impl Committer {
             }
         });
         self.shared.events.notify();
-        Ok(self.shared.progress.appended())
+        self.shared.progress.appended()
     }
 }
 
@@ -313,7 +325,7 @@ impl Group {
 fn max_frame_len(work: &Work) -> usize {
     let ops: &[Op] = match work {
         Work::Batch(batch, _) => &batch.ops,
-        Work::Epoch(..) | Work::Rotate(_) => &[],
+        Work::Epoch(..) | Work::Rotate(_) | Work::Ingest(..) => &[],
     };
     frame::HEADER_BYTES + 16 + record::max_encoded_len(ops.iter())
 }

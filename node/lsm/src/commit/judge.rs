@@ -95,7 +95,8 @@ impl Judge<'_> {
 
     fn left_by(&self, op: &Op) -> Option<Entry> {
         match &op.kind {
-            OpKind::Delete => None,
+            // With conditions around, a range delete is alone in its batch and group.
+            OpKind::Delete | OpKind::DeleteRange { .. } => None,
             OpKind::Put { expires_at_ms, .. }
                 if *expires_at_ms != 0 && *expires_at_ms <= self.clock_ms =>
             {

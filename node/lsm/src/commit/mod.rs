@@ -10,6 +10,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod committer;
+mod ingest;
 pub(crate) mod judge;
 pub(crate) mod queue;
 pub(crate) mod syncer;

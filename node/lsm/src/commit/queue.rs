@@ -8,6 +8,8 @@ use parking_lot::{Condvar, Mutex};
 use super::answer::Completion;
 use crate::batch::{Batch, Committed};
 use crate::error::{Error, Result};
+use crate::ingest::Ingested;
+use crate::ingest::stage::Staged;
 
 /// A group takes no more than this, so that one sync covers many writers but none waits for
 /// megabytes of others; a larger batch is a group of its own.
@@ -20,13 +22,20 @@ pub(crate) enum Work {
     Epoch(u64, Completion<u64>),
     /// Start a new memtable; answered with the last LSN of the old one.
     Rotate(Completion<u64>),
+    /// Make the files part of the store; answered with the LSN.
+    Ingest(Staged, Completion<Ingested>),
 }
 
 impl Work {
+    pub(crate) fn deletes_ranges(&self) -> bool {
+        matches!(self, Work::Batch(batch, _) if batch.deletes_ranges())
+    }
+
     pub(crate) fn fail(self, error: Error) {
         match self {
             Work::Batch(_, done) => done.run(Err(error)),
             Work::Epoch(_, done) | Work::Rotate(done) => done.run(Err(error)),
+            Work::Ingest(_, done) => done.run(Err(error)),
         }
     }
 }

@@ -13,7 +13,8 @@ use crate::cursor::{Cursor, MergeCursor};
 use crate::error::{Error, Result};
 use crate::range::Direction;
 use crate::shared::Shared;
-use crate::table::{LevelCursor, Table, TableWriter};
+use crate::spans::Spans;
+use crate::table::{Table, TableWriter};
 use crate::value::Value;
 use crate::version::Version;
 
@@ -42,12 +43,13 @@ pub(crate) fn merge(shared: &Shared, version: &Version, task: &Task) -> Result<V
             .collect();
         let newest = tables.iter().map(|table| table.properties.last_lsn).max();
         last_lsn = last_lsn.max(newest.unwrap_or(0));
-        sources.push(Box::new(LevelCursor::new(
+        sources.push(version.run_cursor(
             tables,
             Direction::Forward,
             Bound::Unbounded,
             false,
-        )));
+            &Spans::default(),
+        ));
     }
     let mut output = Output {
         shared,

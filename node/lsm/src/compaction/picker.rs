@@ -5,8 +5,11 @@
 //! which costs the fewest rewritten bytes. When no level is too large, tables that are wholly
 //! expired or mostly tombstones move down until they vanish.
 
+use std::sync::Arc;
+
 use crate::manifest::TableInfo;
 use crate::options::Config;
+use crate::table::{Properties, Table};
 use crate::version::{LEVELS, Version};
 
 /// L0 newest first, deeper levels in key order.
@@ -21,17 +24,58 @@ pub(crate) struct Task {
     pub moves: bool,
 }
 
+/// Where the outputs of a task will lie: between its inputs' smallest and largest keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hull {
+    pub target: usize,
+    pub smallest: Vec<u8>,
+    pub largest: Vec<u8>,
+}
+
+pub(crate) fn hull(version: &Version, task: &Task) -> Option<Hull> {
+    let inputs = || {
+        let of_task = |table: &&Arc<Table>| {
+            let mut runs = task.runs.iter();
+            runs.any(|run| run.contains(&table.number))
+        };
+        version.tables().filter(of_task)
+    };
+    Some(Hull {
+        target: task.target,
+        smallest: inputs()
+            .map(|table| &table.properties.smallest)
+            .min()?
+            .clone(),
+        largest: inputs()
+            .map(|table| &table.properties.largest)
+            .max()?
+            .clone(),
+    })
+}
+
 pub(crate) fn shape(version: &Version) -> Shape {
     let levels = version.levels().iter();
     levels
-        .map(|tables| {
-            tables
-                .iter()
-                .map(|table| crate::flush::info(table))
-                .collect()
-        })
+        .map(|tables| tables.iter().map(|table| info(version, table)).collect())
         .collect()
 }
+
+/// Hidden entries count as tombstones: both are what a rewrite gets rid of.
+fn info(version: &Version, table: &Table) -> TableInfo {
+    let mut info = crate::flush::info(table);
+    if let Some(hidden) = version.hidden(table.number) {
+        let properties = &mut info.properties;
+        let gone = match hidden.len() {
+            ..MAX_SPANS => version.hidden_entries(table),
+            _ => properties.entries,
+        };
+        properties.tombstones = (properties.tombstones + gone).min(properties.entries);
+    }
+    info
+}
+
+/// Spans hidden of one table from which it is worth a rewrite, however few keys they hide.
+const MAX_SPANS: usize = 64;
 
 pub(crate) fn pick(shape: &Shape, config: &Config, clock_ms: u64) -> Option<Task> {
     let scores = (0..LEVELS - 1).map(|level| (level, score(shape, config, level)));
@@ -73,7 +117,7 @@ fn score(shape: &Shape, config: &Config, level: usize) -> f64 {
     if over > 1.0 { over } else { over * 0.99 }
 }
 
-fn target_bytes(config: &Config, level: usize) -> u64 {
+pub(crate) fn target_bytes(config: &Config, level: usize) -> u64 {
     let ratio = config.level_ratio.saturating_pow(level as u32 - 1);
     config.level_base_bytes.saturating_mul(ratio)
 }
@@ -86,9 +130,19 @@ fn deepest(shape: &Shape) -> Option<usize> {
     shape.iter().rposition(|tables| !tables.is_empty())
 }
 
+/// What lies in L1 between tables of L0 is merged, too: an output may reach from one to the next.
 fn from_l0(shape: &Shape) -> Task {
     let mut runs: Vec<Vec<u64>> = shape[0].iter().map(|table| vec![table.number]).collect();
-    let below = overlapping(&shape[1], &shape[0]);
+    let l0 = || shape[0].iter().map(|table| &table.properties);
+    let hull = TableInfo {
+        properties: Properties {
+            smallest: l0().map(|p| &p.smallest).min().cloned().unwrap_or_default(),
+            largest: l0().map(|p| &p.largest).max().cloned().unwrap_or_default(),
+            ..Properties::default()
+        },
+        ..TableInfo::default()
+    };
+    let below = overlapping(&shape[1], &hull);
     let moves = runs.len() == 1 && below.is_empty();
     if !below.is_empty() {
         runs.push(below);
@@ -113,7 +167,7 @@ fn from_level(shape: &Shape, level: usize) -> Option<Task> {
 }
 
 fn down(shape: &Shape, level: usize, table: &TableInfo) -> Task {
-    let below = overlapping(&shape[level + 1], std::slice::from_ref(table));
+    let below = overlapping(&shape[level + 1], table);
     let moves = below.is_empty();
     let mut runs = vec![vec![table.number]];
     if !below.is_empty() {
@@ -151,12 +205,8 @@ fn garbage(shape: &Shape, config: &Config, clock_ms: u64) -> Option<Task> {
     None
 }
 
-fn overlapping(tables: &[TableInfo], with: &[TableInfo]) -> Vec<u64> {
-    numbers(
-        tables
-            .iter()
-            .filter(|table| with.iter().any(|other| overlap(table, other))),
-    )
+fn overlapping(tables: &[TableInfo], with: &TableInfo) -> Vec<u64> {
+    numbers(tables.iter().filter(|table| overlap(table, with)))
 }
 
 fn overlap(a: &TableInfo, b: &TableInfo) -> bool {
@@ -171,7 +221,6 @@ fn numbers<'a>(tables: impl Iterator<Item = &'a TableInfo>) -> Vec<u64> {
 mod tests {
     use super::*;
     use crate::options::Options;
-    use crate::table::Properties;
 
     fn config() -> Config {
         Options {
@@ -216,6 +265,17 @@ mod tests {
         let task = pick(&shape, &roomy, 0).unwrap();
         assert_eq!(task.runs, [vec![9], vec![8], vec![7], vec![6], vec![1, 2]]);
         assert_eq!((task.target, task.moves), (1, false));
+    }
+
+    #[test]
+    fn what_lies_between_tables_of_l0_goes_with_them() {
+        let roomy = Config {
+            level_base_bytes: 1000,
+            ..config()
+        };
+        let shape = levels(&["9:a-b 8:x-z 7:a-b 6:a-b", "1:m-n"]);
+        let task = pick(&shape, &roomy, 0).unwrap();
+        assert_eq!(task.runs.last().unwrap(), &[1]);
     }
 
     #[test]

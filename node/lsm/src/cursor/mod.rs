@@ -2,9 +2,11 @@
 
 mod memtable;
 mod merge;
+mod skipping;
 
 pub(crate) use memtable::MemtableCursor;
 pub(crate) use merge::MergeCursor;
+pub(crate) use skipping::skipping;
 
 use bytes::Bytes;
 

@@ -58,6 +58,13 @@ pub(crate) fn read(file: &Bytes, segment: u64, offset: usize) -> Option<Frame> {
     })
 }
 
+/// Where the next whole frame of `segment` begins, at or after `offset`.
+pub(crate) fn next_whole(file: &Bytes, segment: u64, offset: usize) -> Option<usize> {
+    let number = segment.to_le_bytes();
+    let last = (file.len() + 1).saturating_sub(HEADER_BYTES);
+    (offset..last).find(|at| file[at + 8..at + 16] == number && read(file, segment, *at).is_some())
+}
+
 /// The highest `synced_lsn` of any valid frame of `segment` at or after `offset`, at whatever
 /// byte it begins.
 pub(crate) fn highest_synced(file: &Bytes, segment: u64, offset: usize) -> Option<u64> {

@@ -5,10 +5,13 @@
 //! ```text
 //! record := format=1:1  epoch:2  lsn:3  previous_lsn:4  clock_ms:5  (op:6)*
 //! op     := kind:1  key:2  value:3  expires_at:4  version:5  client:6 (fixed64)  request_seq:7
+//!           end_key:9  sst_sha256:10
 //! ```
 //!
-//! Fields 8-11 of an operation name slots, ranges and flags; this version writes none and refuses
-//! records that carry them, rather than replay them wrongly.
+//! A range delete has the range's end (exclusive) in field 9; an ingest, one operation per file,
+//! has in `key` and field 9 the range of the file's keys. So the slots of both follow from their
+//! physical keys, and field 8 (slots) is not needed. A reader that does not know a kind or a field
+//! refuses the record rather than replay it wrongly.
 
 use bytes::Bytes;
 
@@ -36,12 +39,18 @@ pub enum LogOpKind {
     Delete,
     /// A new epoch begins; key and value are empty.
     Epoch,
+    /// Every key from `key` to [`LogOp::end_key`] is gone.
+    RangeDelete,
+    /// The keys and values of a file, from `key` to [`LogOp::end_key`], come in.
+    Ingest,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogOp {
     pub kind: LogOpKind,
     pub key: Bytes,
+    /// `RangeDelete`: the end; `Ingest`: the file's SHA-256 and the end. [`LogOp::end_key`] and
+    /// [`LogOp::sst_sha256`] take it apart.
     pub value: Bytes,
     /// 0 = never.
     pub expires_at_ms: u64,
@@ -50,6 +59,38 @@ pub struct LogOp {
     pub request: RequestId,
     /// As given with the operation; not logged, hence 0 in a record read back.
     pub tag: u32,
+}
+
+const SHA256_BYTES: usize = 32;
+
+impl LogOp {
+    /// Of a range: exclusive, empty = without end. `None` for operations on one key.
+    pub fn end_key(&self) -> Option<&[u8]> {
+        match self.kind {
+            LogOpKind::RangeDelete => Some(&self.value),
+            LogOpKind::Ingest => self.value.get(SHA256_BYTES..),
+            _ => None,
+        }
+    }
+
+    /// Of the file that an `Ingest` brings in.
+    pub fn sst_sha256(&self) -> Option<[u8; SHA256_BYTES]> {
+        match self.kind {
+            LogOpKind::Ingest => self.value.first_chunk().copied(),
+            _ => None,
+        }
+    }
+
+    fn fields(&self, lsn: u64) -> OpFields<'_> {
+        OpFields {
+            kind: self.kind,
+            key: &self.key,
+            value: &self.value,
+            expires_at_ms: self.expires_at_ms,
+            version: if self.version == lsn { 0 } else { self.version },
+            request: self.request,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -89,6 +130,8 @@ mod tag {
     pub const VERSION: u8 = 5 << 3 | VARINT;
     pub const CLIENT: u8 = 6 << 3 | FIXED64;
     pub const REQUEST_SEQ: u8 = 7 << 3 | VARINT;
+    pub const END_KEY: u8 = 9 << 3 | BYTES;
+    pub const SST_SHA256: u8 = 10 << 3 | BYTES;
 }
 
 impl LogRecord {
@@ -112,17 +155,7 @@ impl LogRecord {
             if op.version == 0 {
                 op.version = lsn;
             }
-            put_op(
-                &mut buffer,
-                OpFields {
-                    kind: op.kind,
-                    key: &op.key,
-                    value: &op.value,
-                    expires_at_ms: op.expires_at_ms,
-                    version: if op.version == lsn { 0 } else { op.version },
-                    request: op.request,
-                },
-            );
+            put_op(&mut buffer, op.fields(lsn));
         }
         LogRecord {
             epoch,
@@ -171,6 +204,7 @@ pub(crate) fn put_record<'a>(
                 expires_at_ms,
             } => (LogOpKind::Put, value.as_ref(), *expires_at_ms),
             OpKind::Delete => (LogOpKind::Delete, [].as_slice(), 0),
+            OpKind::DeleteRange { end } => (LogOpKind::RangeDelete, end.as_ref(), 0),
         };
         put_op(
             buffer,
@@ -214,10 +248,22 @@ fn put_op(buffer: &mut Vec<u8>, op: OpFields<'_>) {
         LogOpKind::Put => 0,
         LogOpKind::Delete => 1,
         LogOpKind::Epoch => 2,
+        LogOpKind::RangeDelete => 5,
+        LogOpKind::Ingest => 6,
+    };
+    let (value, end, sha256) = match op.kind {
+        LogOpKind::RangeDelete => ([].as_slice(), op.value, [].as_slice()),
+        LogOpKind::Ingest => {
+            let (sha256, end) = op.value.split_at(op.value.len().min(SHA256_BYTES));
+            ([].as_slice(), end, sha256)
+        }
+        _ => (op.value, [].as_slice(), [].as_slice()),
     };
     let length = number_len(kind)
         + bytes_len(op.key)
-        + bytes_len(op.value)
+        + bytes_len(value)
+        + bytes_len(end)
+        + bytes_len(sha256)
         + number_len(op.expires_at_ms)
         + number_len(op.version)
         + if op.request.client == 0 { 0 } else { 9 }
@@ -226,7 +272,7 @@ fn put_op(buffer: &mut Vec<u8>, op: OpFields<'_>) {
     varint::put(buffer, length as u64);
     put_number(buffer, tag::KIND, kind);
     put_bytes(buffer, tag::KEY, op.key);
-    put_bytes(buffer, tag::VALUE, op.value);
+    put_bytes(buffer, tag::VALUE, value);
     put_number(buffer, tag::EXPIRES_AT, op.expires_at_ms);
     put_number(buffer, tag::VERSION, op.version);
     if op.request.client != 0 {
@@ -234,6 +280,8 @@ fn put_op(buffer: &mut Vec<u8>, op: OpFields<'_>) {
         buffer.extend_from_slice(&op.request.client.to_le_bytes());
     }
     put_number(buffer, tag::REQUEST_SEQ, op.request.seq);
+    put_bytes(buffer, tag::END_KEY, end);
+    put_bytes(buffer, tag::SST_SHA256, sha256);
 }
 
 fn put_number(buffer: &mut Vec<u8>, tag: u8, value: u64) {
@@ -318,6 +366,7 @@ fn decode_op(encoded: &Bytes, mut input: &[u8]) -> std::result::Result<LogOp, &'
         request: RequestId::default(),
         tag: 0,
     };
+    let (mut end, mut sha256) = (Bytes::new(), Bytes::new());
     while let Some((&tag, rest)) = input.split_first() {
         input = rest;
         match tag {
@@ -332,6 +381,8 @@ fn decode_op(encoded: &Bytes, mut input: &[u8]) -> std::result::Result<LogOp, &'
                     0 => LogOpKind::Put,
                     1 => LogOpKind::Delete,
                     2 => LogOpKind::Epoch,
+                    5 => LogOpKind::RangeDelete,
+                    6 => LogOpKind::Ingest,
                     _ => return Err("a kind of operation this version does not know"),
                 };
             }
@@ -343,8 +394,23 @@ fn decode_op(encoded: &Bytes, mut input: &[u8]) -> std::result::Result<LogOp, &'
                 op.request.client = u64::from_le_bytes(*client);
                 input = rest;
             }
+            tag::END_KEY => {
+                end = encoded.slice_ref(varint::take_bytes(&mut input).ok_or(CUT)?);
+            }
+            tag::SST_SHA256 => {
+                sha256 = encoded.slice_ref(varint::take_bytes(&mut input).ok_or(CUT)?);
+            }
             _ => return Err(UNKNOWN),
         }
+    }
+    match op.kind {
+        LogOpKind::RangeDelete => op.value = end,
+        LogOpKind::Ingest if sha256.len() == SHA256_BYTES => {
+            op.value = [sha256, end].concat().into();
+        }
+        LogOpKind::Ingest => return Err("an ingest without the checksum of its file"),
+        _ if end.is_empty() && sha256.is_empty() => {}
+        _ => return Err("a range where none belongs"),
     }
     Ok(op)
 }
@@ -368,6 +434,15 @@ mod tests {
             op(LogOpKind::Put, "empty", "", 0, 0),
             op(LogOpKind::Delete, "gone", "", u64::MAX / 8, 0),
             op(LogOpKind::Epoch, "", "", 0, 0),
+            op(LogOpKind::RangeDelete, "a", "b", 3, 0),
+            op(LogOpKind::RangeDelete, "", "", 0, 0),
+            op(
+                LogOpKind::Ingest,
+                "a",
+                "0123456789abcdef0123456789abcdefend",
+                4,
+                0,
+            ),
         ];
         LogRecord::new(3, 1 << 33, 17, 1_700_000_000_000, ops)
     }
@@ -378,6 +453,12 @@ mod tests {
         assert_eq!(LogRecord::decode(record.encoded().clone()).unwrap(), record);
         assert_eq!(record.ops[0].version, 5);
         assert_eq!(record.ops[1].version, 1 << 33);
+        assert_eq!(record.ops[4].end_key(), Some(b"b".as_slice()));
+        assert_eq!(record.ops[6].end_key(), Some(b"end".as_slice()));
+        assert_eq!(
+            record.ops[6].sst_sha256(),
+            Some(*b"0123456789abcdef0123456789abcdef")
+        );
     }
 
     #[test]

@@ -8,10 +8,16 @@
 //!        | 4 epoch:varint
 //!        | 5 clock (ms):varint
 //!        | 6 number:varint     the next unused table number
+//!        | 7 number:varint spans                                    keys of a table that are hidden
+//!        | 8 lsn:varint client:varint seq:varint                    an ingest was done
 //! ```
+//!
+//! Fields 7 and 8 are of format 2 and written only when there is something to say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
+use crate::batch::RequestId;
+use crate::spans::Spans;
 use crate::table::Properties;
 use crate::varint;
 use crate::version::LEVELS;
@@ -28,6 +34,10 @@ pub(crate) struct TableInfo {
 pub(crate) struct Edit {
     pub added: Vec<(usize, TableInfo)>,
     pub removed: Vec<u64>,
+    /// By number: all that is then hidden of a table.
+    pub hidden: Vec<(u64, Spans)>,
+    /// Requests, and the LSNs at which they were done.
+    pub ingested: Vec<(RequestId, u64)>,
     pub flushed_lsn: u64,
     pub epoch: u64,
     pub clock_ms: u64,
@@ -38,6 +48,9 @@ pub(crate) struct Edit {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Inventory {
     pub tables: BTreeMap<u64, (usize, TableInfo)>,
+    pub hidden: BTreeMap<u64, Spans>,
+    /// The newest last; so many that a retry finds its own.
+    pub ingested: VecDeque<(RequestId, u64)>,
     pub flushed_lsn: u64,
     pub epoch: u64,
     pub clock_ms: u64,
@@ -50,8 +63,22 @@ const FLUSHED: u8 = 3;
 const EPOCH: u8 = 4;
 const CLOCK: u8 = 5;
 const NEXT_NUMBER: u8 = 6;
+const HIDDEN: u8 = 7;
+const INGESTED: u8 = 8;
+/// Requests of ingests that are remembered.
+const MAX_INGESTED: usize = 256;
+
+/// The first format with fields 7 and 8.
+fn format_for(hidden: bool, ingested: bool) -> u32 {
+    if hidden || ingested { 2 } else { 1 }
+}
 
 impl Edit {
+    /// The format that a reader of it has to know.
+    pub(crate) fn format(&self) -> u32 {
+        format_for(!self.hidden.is_empty(), !self.ingested.is_empty())
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut buffer = Vec::new();
         for (level, table) in &self.added {
@@ -64,6 +91,17 @@ impl Edit {
         for number in &self.removed {
             buffer.push(REMOVED);
             varint::put(&mut buffer, *number);
+        }
+        for (number, spans) in &self.hidden {
+            buffer.push(HIDDEN);
+            varint::put(&mut buffer, *number);
+            spans.put(&mut buffer);
+        }
+        for (request, lsn) in &self.ingested {
+            buffer.push(INGESTED);
+            varint::put(&mut buffer, *lsn);
+            varint::put(&mut buffer, request.client);
+            varint::put(&mut buffer, request.seq);
         }
         for (tag, value) in [
             (FLUSHED, self.flushed_lsn),
@@ -98,6 +136,12 @@ impl Edit {
                     edit.added.push((level, table));
                 }
                 REMOVED => edit.removed.push(number),
+                HIDDEN => edit.hidden.push((number, Spans::take(&mut input)?)),
+                INGESTED => {
+                    let client = varint::take(&mut input)?;
+                    let seq = varint::take(&mut input)?;
+                    edit.ingested.push((RequestId { client, seq }, number));
+                }
                 FLUSHED => edit.flushed_lsn = number,
                 EPOCH => edit.epoch = number,
                 CLOCK => edit.clock_ms = number,
@@ -125,10 +169,21 @@ impl Inventory {
         for (level, table) in &edit.added {
             self.tables.insert(table.number, (*level, table.clone()));
         }
+        self.hidden.extend(edit.hidden.iter().cloned());
+        self.hidden
+            .retain(|number, _| self.tables.contains_key(number));
+        self.ingested.extend(&edit.ingested);
+        let old = self.ingested.len().saturating_sub(MAX_INGESTED);
+        self.ingested.drain(..old);
         self.flushed_lsn = self.flushed_lsn.max(edit.flushed_lsn);
         self.epoch = self.epoch.max(edit.epoch);
         self.clock_ms = self.clock_ms.max(edit.clock_ms);
         self.next_number = self.next_number.max(edit.next_number);
+    }
+
+    /// The format that a reader of all this has to know.
+    pub(crate) fn format(&self) -> u32 {
+        format_for(!self.hidden.is_empty(), !self.ingested.is_empty())
     }
 
     /// The one edit that makes this of nothing.
@@ -136,6 +191,8 @@ impl Inventory {
         Edit {
             added: self.tables.values().cloned().collect(),
             removed: Vec::new(),
+            hidden: self.hidden.clone().into_iter().collect(),
+            ingested: self.ingested.iter().copied().collect(),
             flushed_lsn: self.flushed_lsn,
             epoch: self.epoch,
             clock_ms: self.clock_ms,

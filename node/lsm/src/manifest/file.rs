@@ -8,6 +8,10 @@
 //! Little endian; a crc covers what precedes (header) or follows (record) it. Every record is
 //! synced before the next is written, so a damaged record with a whole one behind it is damage; one
 //! at the end is torn, and cut off. A new manifest is written beside the old one and renamed.
+//!
+//! The format is what a reader has to know: 2 only while an edit says what format 1 cannot. An older
+//! program refuses such a store by name and opens it again when the need is gone and the manifest
+//! was rewritten.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -20,7 +24,8 @@ use crate::io::{Io, IoFile, OpenMode};
 pub(crate) const FILE_NAME: &str = "MANIFEST";
 const TEMPORARY: &str = "MANIFEST.tmp";
 const MAGIC: [u8; 8] = *b"AiDb MAN";
-pub(crate) const FORMAT: u32 = 1;
+/// The newest that this program knows.
+pub(crate) const FORMAT: u32 = 2;
 const HEADER_BYTES: usize = 16;
 const RECORD_HEADER: usize = 8;
 /// Size from which it is rewritten.
@@ -32,6 +37,7 @@ pub(crate) struct Manifest {
     file: Arc<dyn IoFile>,
     offset: u64,
     rewrite_at: u64,
+    format: u32,
     inventory: Inventory,
 }
 
@@ -45,7 +51,8 @@ impl Manifest {
     pub(crate) fn create(io: &Arc<dyn Io>, dir: &Path, inventory: Inventory) -> Result<Manifest> {
         let temporary = dir.join(TEMPORARY);
         let mut data = MAGIC.to_vec();
-        data.extend_from_slice(&FORMAT.to_le_bytes());
+        let format = inventory.format();
+        data.extend_from_slice(&format.to_le_bytes());
         let crc = crc32c::crc32c(&data);
         data.extend_from_slice(&crc.to_le_bytes());
         put_record(&mut data, &inventory.as_edit());
@@ -64,6 +71,7 @@ impl Manifest {
             file,
             offset,
             rewrite_at: offset + REWRITE_BYTES,
+            format,
             inventory,
         })
     }
@@ -79,6 +87,7 @@ impl Manifest {
         let count = file.read_at(0, &mut data).at(&path, "read")?;
         data.truncate(count);
         let (inventory, end) = parse(&data, &path)?;
+        let format = format_of(&data);
         if end < data.len() {
             file.truncate(end as u64).at(&path, "truncate")?;
             file.sync().at(&path, "sync")?;
@@ -89,6 +98,7 @@ impl Manifest {
             file,
             offset: end as u64,
             rewrite_at: end as u64 + REWRITE_BYTES,
+            format,
             inventory,
         }))
     }
@@ -123,12 +133,23 @@ impl Manifest {
         number
     }
 
+    /// New tables get numbers after `number`.
+    pub(crate) fn skip_number(&mut self, number: u64) {
+        self.inventory.next_number = self.inventory.next_number.max(number + 1);
+    }
+
     /// Makes the edit durable.
     ///
     /// Errors: `DiskFull`, with the edit cut off again; after any other error the manifest's end is
     /// unknown and the store must be poisoned.
     pub(crate) fn append(&mut self, mut edit: Edit) -> Result<()> {
         edit.next_number = self.inventory.next_number;
+        if edit.format() > self.format {
+            let mut inventory = self.inventory.clone();
+            inventory.apply(&edit);
+            *self = Manifest::create(&self.io, &self.dir, inventory)?;
+            return Ok(());
+        }
         let path = self.dir.join(FILE_NAME);
         let mut data = Vec::new();
         put_record(&mut data, &edit);
@@ -172,8 +193,63 @@ fn record(data: &[u8], offset: usize) -> Option<&[u8]> {
     (length > 0 && crc == input[..4]).then(|| &covered[4..])
 }
 
+/// What is left of a manifest, in the order of the file.
+pub(crate) enum Piece {
+    Header { format: u32 },
+    Edit { offset: usize, edit: Edit },
+    Damage { offset: usize, what: String },
+}
+
+/// Every whole record, also those beyond damage.
+pub(crate) fn pieces(data: &[u8]) -> Vec<Piece> {
+    let damage = |offset: usize, what: &str| Piece::Damage {
+        offset,
+        what: what.to_owned(),
+    };
+    let mut found = Vec::new();
+    match data.get(..HEADER_BYTES) {
+        Some(header) if header[..8] != MAGIC => found.push(damage(0, "no manifest's header")),
+        Some(header) if crc32c::crc32c(&header[..12]).to_le_bytes() != header[12..] => {
+            found.push(damage(8, "header checksum"));
+        }
+        Some(_) => found.push(Piece::Header {
+            format: format_of(data),
+        }),
+        None => found.push(damage(0, "header")),
+    }
+    let mut offset = HEADER_BYTES;
+    while offset < data.len() {
+        match record(data, offset) {
+            Some(body) => {
+                found.push(match Edit::decode(body) {
+                    Some(edit) => Piece::Edit { offset, edit },
+                    None => damage(offset, "an edit that this version cannot read"),
+                });
+                offset += RECORD_HEADER + body.len();
+            }
+            None => {
+                let next = (offset + 1..data.len()).find(|at| record(data, *at).is_some());
+                found.push(match next {
+                    Some(next) => damage(
+                        offset,
+                        &format!("no whole record; the next one is at byte {next}"),
+                    ),
+                    None => damage(offset, "no whole record from here on"),
+                });
+                offset = next.unwrap_or(data.len());
+            }
+        }
+    }
+    found
+}
+
+fn format_of(data: &[u8]) -> u32 {
+    let field = data.get(8..12).and_then(|field| field.try_into().ok());
+    u32::from_le_bytes(field.unwrap_or_default())
+}
+
 /// The inventory and where its last record ends.
-fn parse(data: &[u8], path: &Path) -> Result<(Inventory, usize)> {
+pub(crate) fn parse(data: &[u8], path: &Path) -> Result<(Inventory, usize)> {
     let damaged = |offset: usize, what: &str| Error::corruption(path, offset as u64, what);
     let header = data
         .get(..HEADER_BYTES)
@@ -186,8 +262,8 @@ fn parse(data: &[u8], path: &Path) -> Result<(Inventory, usize)> {
     if crc32c::crc32c(&header[..12]).to_le_bytes() != header[12..] {
         return Err(damaged(0, "header checksum"));
     }
-    let found = u32::from_le_bytes(header[8..12].try_into().unwrap_or_default());
-    if found != FORMAT {
+    let found = format_of(data);
+    if !(1..=FORMAT).contains(&found) {
         return Err(Error::NewerFormat {
             path: path.to_path_buf(),
             found,

@@ -4,4 +4,4 @@ mod edit;
 mod file;
 
 pub(crate) use edit::{Edit, Inventory, TableInfo};
-pub(crate) use file::{FILE_NAME, Manifest, is_own_name};
+pub(crate) use file::{FILE_NAME, Manifest, Piece, is_own_name, parse, pieces};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Store;
-use super::reports::{Checkpoint, CheckpointFile, Damage, Stats, VerifyReport};
+use super::reports::{Checkpoint, CheckpointFile, Damage, LevelStats, Stats, VerifyReport};
 use crate::commit::queue::Work;
 use crate::error::{Error, IoContext, Result};
 use crate::events::Events;
@@ -15,8 +15,22 @@ use crate::range::Range;
 use crate::shared::{LOG_DIR, Shared, TABLE_DIR};
 use crate::table::Table;
 use crate::table::reader::file_name;
+use crate::version::Version;
 
 impl Store {
+    /// Removes a range of keys from the store, as one change of its files at one LSN, which is
+    /// returned: a logged [`Store::delete_range`] whose effect on the tables is installed before this
+    /// returns. Tables wholly in the range are gone; of those that straddle its ends the part within
+    /// is hidden until compaction rewrites them. Snapshots taken before keep what they show.
+    ///
+    /// Errors: `DiskFull` (the keys are deleted, their tables are still there), and those of
+    /// [`Store::submit`].
+    pub fn excise(&self, range: &Range) -> Result<u64> {
+        let lsn = self.delete_range(range)?;
+        self.flush()?;
+        Ok(lsn)
+    }
+
     /// Puts what the memtables hold into tables.
     ///
     /// Errors: `DiskFull`, `Poisoned`, `Closed`.
@@ -151,7 +165,12 @@ impl Store {
         let shared = self.shared();
         let view = shared.view();
         let memtables = || std::iter::once(&view.active).chain(&view.full);
-        let tables: i64 = view.version.tables().map(|table| live(table)).sum();
+        let hidden = |table| view.version.hidden_entries(table) as i64;
+        let tables: i64 = view
+            .version
+            .tables()
+            .map(|table| live(table) - hidden(table))
+            .sum();
         let in_memory: i64 = memtables().map(|memtable| memtable.live()).sum();
         let levels: Vec<(u64, u64)> = view
             .version
@@ -162,6 +181,7 @@ impl Store {
                 (tables.len() as u64, bytes)
             })
             .collect();
+        let level_stats = level_stats(shared, &view.version);
         let log_bytes = shared.segments.bytes();
         Stats {
             keys: (tables + in_memory).max(0) as u64,
@@ -170,6 +190,8 @@ impl Store {
             memtable_bytes: memtables().map(|memtable| memtable.bytes() as u64).sum(),
             full_memtables: view.full.len() as u64,
             levels,
+            write_amplification: write_amplification(&level_stats),
+            level_stats,
             index_bytes: view
                 .version
                 .tables()
@@ -201,6 +223,36 @@ impl Store {
             total = (total.0 + keys, total.1 + bytes);
         }
         total
+    }
+}
+
+fn level_stats(shared: &Shared, version: &Version) -> Vec<LevelStats> {
+    let levels = version.levels().iter().enumerate();
+    let one = |(level, tables): (usize, &Vec<Arc<Table>>)| {
+        let (read_bytes, written_bytes) = shared.counters.level(level);
+        let mut stats = LevelStats {
+            tables: tables.len() as u64,
+            read_bytes,
+            written_bytes,
+            ..LevelStats::default()
+        };
+        for table in tables {
+            stats.bytes += table.bytes;
+            stats.entries += table.properties.entries;
+            stats.tombstones += table.properties.tombstones;
+            let hidden = version.hidden(table.number);
+            stats.hidden_parts += hidden.map_or(0, |parts| parts.len() as u64);
+        }
+        stats
+    };
+    levels.map(one).collect()
+}
+
+fn write_amplification(levels: &[LevelStats]) -> f64 {
+    let written: u64 = levels.iter().map(|level| level.written_bytes).sum();
+    match levels.first().map(|level| level.written_bytes) {
+        Some(flushed) if flushed > 0 => written as f64 / flushed as f64,
+        _ => 0.0,
     }
 }
 

@@ -6,14 +6,18 @@ mod reports;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use reports::{Checkpoint, CheckpointFile, Damage, Stats, VerifyReport};
+pub(crate) use open::lock;
+pub use reports::{Checkpoint, CheckpointFile, Damage, LevelStats, Stats, VerifyReport};
 
-use crate::batch::{Batch, Committed, Entry, OpKind};
+use crate::batch::{Batch, Committed, Condition, Entry, Op, OpKind, RequestId};
 use crate::commit::answer::{Completion, Waiter};
 use crate::commit::queue::Work;
 use crate::error::{Error, Result};
+use crate::ingest::Ingested;
+use crate::ingest::stage::stage;
 use crate::log::{LogRecord, Subscription};
 use crate::options::Options;
+use crate::range::Range;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use lifecycle::Running;
@@ -83,6 +87,40 @@ impl Store {
                 waiter.wait()
             }
         }
+    }
+
+    /// Deletes every key in `range` with one record of the log, however many there are; returns its
+    /// LSN. Tables wholly in the range are removed when the memtable is next flushed, without being
+    /// read.
+    ///
+    /// Errors: as [`Store::submit`].
+    pub fn delete_range(&self, range: &Range) -> Result<u64> {
+        match Op::delete_range(range) {
+            Some(op) => self.write(vec![op].into()).map(|committed| committed.lsn),
+            None => Ok(self.visible_lsn()),
+        }
+    }
+
+    /// Brings in files written by [`crate::SstWriter`], in one step and at one LSN: their values and
+    /// tombstones are newer than everything before. The files are linked (copied from another file
+    /// system) and stay where they are: remove them or not, but do not change them. Writers wait while what is older is flushed.
+    ///
+    /// `request` names the ingest: of the last 256 named ones, a repeated one is answered and not
+    /// done again, also after a restart. Client 0 = not named.
+    ///
+    /// Errors: `Invalid` (the files overlap, or are none of such a writer), `Corruption` (of a file,
+    /// which does not poison the store), `DiskFull`, `Io`, `Poisoned`, `Closed`.
+    pub fn ingest(&self, files: &[impl AsRef<Path>], request: RequestId) -> Result<Ingested> {
+        let shared = self.open_shared()?;
+        shared.poison.check()?;
+        if let Some(lsn) = shared.ingested(request) {
+            let repeated = true;
+            return Ok(Ingested { lsn, repeated });
+        }
+        let staged = stage(shared, files, request)?;
+        // Most of it before the committer has to wait for the rest.
+        self.flush()?;
+        self.ask(|done| Work::Ingest(staged, done))
     }
 
     pub fn get(&self, key: &[u8]) -> Result<Read> {
@@ -159,7 +197,7 @@ impl Store {
         check_limits(batch, shared)
     }
 
-    fn ask(&self, work: impl FnOnce(Completion<u64>) -> Work) -> Result<u64> {
+    fn ask<T: Send + 'static>(&self, work: impl FnOnce(Completion<T>) -> Work) -> Result<T> {
         let shared = self.shared();
         shared.poison.check()?;
         let (waiter, done) = Waiter::new();
@@ -175,12 +213,22 @@ fn check_limits(batch: &Batch, shared: &Shared) -> Result<()> {
             "{what} of {bytes} bytes, at most {limit}"
         )))
     };
+    let ranges = batch.deletes_ranges();
+    if ranges && batch.ops.iter().any(|op| op.condition != Condition::None) {
+        let what = "a condition in a batch that deletes a range";
+        return Err(Error::Invalid(what.into()));
+    }
     for op in &batch.ops {
-        if op.key.is_empty() {
+        if op.key.is_empty() && !matches!(op.kind, OpKind::DeleteRange { .. }) {
             return Err(Error::Invalid("an empty key".into()));
         }
         if op.key.len() > limits.max_key_bytes {
             return too_large("key", op.key.len(), limits.max_key_bytes);
+        }
+        if let OpKind::DeleteRange { end } = &op.kind
+            && end.len() > limits.max_key_bytes
+        {
+            return too_large("key", end.len(), limits.max_key_bytes);
         }
         if let OpKind::Put { value, .. } = &op.kind
             && value.len() > limits.max_value_bytes

@@ -2,7 +2,7 @@ use std::any::Any;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -10,8 +10,12 @@ use crate::commit::committer::Committer;
 use crate::commit::queue::CommitQueue;
 use crate::commit::syncer::{SyncQueue, Syncer};
 use crate::compaction::requests::Requests;
+use crate::counters::Counters;
 use crate::error::{Error, IoContext, Result};
 use crate::events::Events;
+use crate::ingest;
+use crate::ingest::replay::Pending;
+use crate::ingest::stage::OPEN_LSN;
 use crate::io::Io;
 use crate::log::LogRecord;
 use crate::log::recovery;
@@ -55,6 +59,7 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Opened> {
     let mut gate = options.gate.take();
     let mut replayed = Replayed {
         memtables: Vec::new(),
+        ingests: Vec::new(),
         epoch: inventory.epoch,
         clock_ms: inventory.clock_ms,
     };
@@ -81,7 +86,8 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Opened> {
         recovered.next_number,
     ));
     segments.flushed(flushed_lsn);
-    let mut memtables = replayed.memtables.into_iter().rev().map(Arc::new);
+    let memtables = std::mem::take(&mut replayed.memtables);
+    let mut memtables = newest_first(memtables);
     let view = View {
         active: memtables.next().unwrap_or_default(),
         full: memtables.collect(),
@@ -112,12 +118,17 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Opened> {
         cache,
         events,
         compactions: Requests::default(),
+        compacting: Mutex::new(None),
         closing: AtomicBool::new(false),
         disk_full: AtomicBool::new(false),
         debt_bytes: AtomicU64::new(0),
+        flushed_bytes: AtomicUsize::new(0),
+        counters: Counters::default(),
         stall: Mutex::new(None),
         view: RwLock::new(Arc::new(view)),
     });
+    ingest::replay::complete(&shared, &replayed.ingests)?;
+    shared.fit_cache();
     Ok(Opened {
         committer: Committer::new(Arc::clone(&shared), LogWriter::new(segments), gate),
         shared,
@@ -150,7 +161,7 @@ fn check_is_ours(io: &dyn Io, path: &Path, create: bool) -> Result<()> {
     Ok(())
 }
 
-fn lock(io: &dyn Io, path: &Path) -> Result<Box<dyn Any + Send + Sync>> {
+pub(crate) fn lock(io: &dyn Io, path: &Path) -> Result<Box<dyn Any + Send + Sync>> {
     let file = path.join(LOCK);
     match io.lock(&file) {
         Err(error) if error.kind() == ErrorKind::WouldBlock => Err(Error::Locked {
@@ -181,8 +192,7 @@ fn open_manifest(io: &Arc<dyn Io>, path: &Path, create: bool) -> Result<Manifest
     Manifest::create(io, path, Inventory::new())
 }
 
-/// Opens the tables the manifest names and removes those it does not: an unfinished flush or
-/// compaction left them.
+/// Opens the tables the manifest names.
 fn open_tables(
     io: &Arc<dyn Io>,
     path: &Path,
@@ -190,22 +200,18 @@ fn open_tables(
     cache: &Arc<BlockCache>,
 ) -> Result<Version> {
     let dir = path.join(TABLE_DIR);
-    for name in io.list(&dir).at(&dir, "list")? {
-        let number = table::reader::parse_name(&name);
-        if number.is_some_and(|number| !inventory.tables.contains_key(&number)) {
-            let orphan = dir.join(&name);
-            io.remove(&orphan).at(&orphan, "remove")?;
-        }
-    }
     let mut tables = Vec::new();
     for (level, info) in inventory.tables.values() {
         let file = dir.join(table::reader::file_name(info.number));
-        let table = match Table::open(io, &dir, info.number, cache) {
+        let mut table = match Table::open(io, &dir, info.number, cache) {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 return Err(Error::corruption(&file, 0, "the table is missing"));
             }
             table => table?,
         };
+        if table.properties.last_lsn == OPEN_LSN {
+            table.properties.last_lsn = info.properties.last_lsn;
+        }
         if table.bytes != info.bytes || table.properties != info.properties {
             return Err(Error::corruption(
                 &file,
@@ -215,12 +221,23 @@ fn open_tables(
         }
         tables.push((*level, Arc::new(table)));
     }
-    Ok(Version::default().with(&tables, &[]))
+    let hidden = inventory.hidden.clone().into_iter();
+    Ok(Version::default().with(&tables, &[], &hidden.collect::<Vec<_>>()))
+}
+
+/// The one that is still filling comes first, even when it is empty; of the others, empty ones are
+/// left out.
+fn newest_first(mut memtables: Vec<Memtable>) -> impl Iterator<Item = Arc<Memtable>> {
+    let active = memtables.pop().unwrap_or_default();
+    memtables.retain(|memtable| !memtable.is_empty());
+    let older = memtables.into_iter().rev();
+    std::iter::once(active).chain(older).map(Arc::new)
 }
 
 struct Replayed {
     /// Oldest first; the last is still filling.
     memtables: Vec<Memtable>,
+    ingests: Vec<Pending>,
     epoch: u64,
     clock_ms: u64,
 }
@@ -232,10 +249,16 @@ impl Replayed {
         if record.lsn <= flushed_lsn {
             return;
         }
+        if let Some(pending) = Pending::new(record) {
+            // What is older is flushed before, what is newer goes to a memtable of its own.
+            self.ingests.push(pending);
+            self.memtables.push(Memtable::default());
+            return;
+        }
         if self
             .memtables
             .last()
-            .is_none_or(|last| last.bytes() >= memtable_bytes)
+            .is_none_or(|last| last.bytes() >= memtable_bytes || !last.has_room_for(record))
         {
             self.memtables.push(Memtable::default());
         }

@@ -33,6 +33,22 @@ pub struct Damage {
     pub what: String,
 }
 
+/// Of one level; bytes are of tables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LevelStats {
+    pub tables: u64,
+    pub bytes: u64,
+    /// Tombstones included.
+    pub entries: u64,
+    pub tombstones: u64,
+    /// Parts of its tables that range deletes hide until compaction rewrites them.
+    pub hidden_parts: u64,
+    /// Read by compactions into this level, since the store was opened.
+    pub read_bytes: u64,
+    /// Written to this level by flushes (level 0) and compactions, since the store was opened.
+    pub written_bytes: u64,
+}
+
 #[derive(Debug, Clone, Default)]
 pub struct Stats {
     /// Live keys: puts less deletes; exact where nothing was overwritten or expired.
@@ -45,6 +61,9 @@ pub struct Stats {
     pub full_memtables: u64,
     /// Files and bytes of each level.
     pub levels: Vec<(u64, u64)>,
+    pub level_stats: Vec<LevelStats>,
+    /// Bytes written to tables for each byte flushed, since the store was opened; 0 before.
+    pub write_amplification: f64,
     /// Indexes and filters of the open tables.
     pub index_bytes: u64,
     pub cache_bytes: u64,

@@ -36,6 +36,10 @@ impl BlockCache {
         self.0.insert((table, offset), block);
     }
 
+    pub(crate) fn set_capacity(&self, bytes: u64) {
+        self.0.set_capacity(bytes);
+    }
+
     pub(crate) fn bytes(&self) -> u64 {
         self.0.weight()
     }

@@ -48,6 +48,33 @@ pub(crate) fn put_block(buffer: &mut Vec<u8>, payload: &[u8], compression: Compr
     buffer.extend_from_slice(&crc.to_le_bytes());
 }
 
+/// [`read_block`] of a file in memory.
+pub(crate) fn parse_block(data: &Bytes, path: &Path, handle: Handle) -> Result<Bytes> {
+    let start = usize::try_from(handle.offset).unwrap_or(usize::MAX);
+    let end = start.saturating_add(handle.length as usize);
+    if end > data.len() || (handle.length as usize) < TRAILER_BYTES {
+        let what = "the file ends inside a block";
+        return Err(Error::corruption(path, handle.offset, what));
+    }
+    check_block(data[start..end].to_vec(), path, handle)
+}
+
+/// The block that begins at `offset`, by its checksum alone: where an index is lost.
+pub(crate) fn find_block(data: &[u8], offset: u64) -> Option<Handle> {
+    let block = data.get(usize::try_from(offset).ok()?..)?;
+    let mut crc: u32 = 0;
+    for (length, window) in block.windows(4).enumerate() {
+        if length >= 1 && window == crc.to_le_bytes() && block[length - 1] <= 1 {
+            return Some(Handle {
+                offset,
+                length: u32::try_from(length + 4).ok()?,
+            });
+        }
+        crc = crc32c::crc32c_append(crc, &block[length..=length]);
+    }
+    None
+}
+
 /// Reads and checks a block; returns its payload.
 pub(crate) fn read_block(file: &dyn IoFile, path: &Path, handle: Handle) -> Result<Bytes> {
     let damaged = |what: &str| Error::corruption(path, handle.offset, what);
@@ -59,6 +86,11 @@ pub(crate) fn read_block(file: &dyn IoFile, path: &Path, handle: Handle) -> Resu
     if count < data.len() {
         return Err(damaged("the file ends inside a block"));
     }
+    check_block(data, path, handle)
+}
+
+fn check_block(mut data: Vec<u8>, path: &Path, handle: Handle) -> Result<Bytes> {
+    let damaged = |what: &str| Error::corruption(path, handle.offset, what);
     let body = data.len() - 4;
     if crc32c::crc32c(&data[..body]).to_le_bytes() != data[body..] {
         return Err(damaged("block checksum"));
@@ -95,9 +127,22 @@ impl Footer {
         let offset = length.saturating_sub(FOOTER_BYTES as u64);
         let mut data = [0; FOOTER_BYTES];
         let count = file.read_at(offset, &mut data).at(path, "read")?;
+        Footer::decode(&data[..count], offset, path)
+    }
+
+    /// Of a file in memory.
+    pub(crate) fn parse(data: &[u8], path: &Path) -> Result<Footer> {
+        let offset = data.len().saturating_sub(FOOTER_BYTES);
+        Footer::decode(&data[offset..], offset as u64, path)
+    }
+
+    fn decode(data: &[u8], offset: u64, path: &Path) -> Result<Footer> {
         let damaged = |what: &str| Error::corruption(path, offset, what);
+        if data.len() < FOOTER_BYTES {
+            return Err(damaged("no SST footer"));
+        }
         let (body, magic) = data.split_at(FOOTER_BYTES - 8);
-        if count < FOOTER_BYTES || magic != MAGIC {
+        if magic != MAGIC {
             return Err(damaged("no SST footer"));
         }
         let (body, crc) = body.split_at(body.len() - 4);

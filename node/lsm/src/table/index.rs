@@ -55,6 +55,14 @@ impl Index {
         self.blocks.get(block).map(|position| position.handle)
     }
 
+    pub(crate) fn last_key(&self, block: usize) -> &[u8] {
+        let position = self.blocks.get(block);
+        position.map_or(&[], |at| {
+            let start = at.key as usize;
+            &self.payload[start..start + at.key_length as usize]
+        })
+    }
+
     /// The first block whose last key is not before `key`: the only one that can hold it.
     pub(crate) fn find(&self, key: &[u8]) -> usize {
         self.blocks.partition_point(|block| {

@@ -179,6 +179,11 @@ impl Table {
         (live * within / blocks, self.bytes * within / blocks)
     }
 
+    /// The opposite of [`Table::mark_obsolete`].
+    pub(crate) fn keep(&self) {
+        self.obsolete.store(false, Ordering::Release);
+    }
+
     pub(crate) fn mark_obsolete(&self) {
         self.obsolete.store(true, Ordering::Release);
     }
