@@ -236,6 +236,21 @@ impl Store {
                 .map(|level| level.1)
                 .collect::<Vec<u64>>(),
         )?;
+        dict.set_item("index_bytes", stats.index_bytes)?;
+        dict.set_item("cache_bytes", stats.cache_bytes)?;
+        dict.set_item("write_amplification", stats.write_amplification)?;
+        let levels = stats.level_stats.iter().map(|level| {
+            let dict = PyDict::new(py);
+            dict.set_item("tables", level.tables)?;
+            dict.set_item("bytes", level.bytes)?;
+            dict.set_item("entries", level.entries)?;
+            dict.set_item("tombstones", level.tombstones)?;
+            dict.set_item("hidden_parts", level.hidden_parts)?;
+            dict.set_item("read_bytes", level.read_bytes)?;
+            dict.set_item("written_bytes", level.written_bytes)?;
+            Ok(dict)
+        });
+        dict.set_item("levels", levels.collect::<PyResult<Vec<_>>>()?)?;
         dict.set_item("cache_hits", stats.cache_hits)?;
         dict.set_item("cache_misses", stats.cache_misses)?;
         dict.set_item("stalled", stats.stall.unwrap_or_default())?;
