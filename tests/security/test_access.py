@@ -74,7 +74,7 @@ def test_every_method_names_its_level() -> None:
     assert {method.service for method in methods()} == set(SERVED_BY), "say which program serves it"
 
 
-@pytest.mark.parametrize("method", methods(), ids=lambda method: method.path)
+@pytest.mark.parametrize("method", list(methods()), ids=lambda method: method.path)
 def test_only_who_may_call_is_let_in(secured: SecuredCluster, method: Method) -> None:
     for role in SERVED_BY[method.service]:
         with secured.channel(secured.addresses[role]) as channel:
@@ -87,7 +87,7 @@ def test_only_who_may_call_is_let_in(secured: SecuredCluster, method: Method) ->
                     assert outcome(channel, method, secured.secrets[name]) not in REFUSALS, name
 
 
-@pytest.mark.parametrize("method", methods(), ids=lambda method: method.path)
+@pytest.mark.parametrize("method", list(methods()), ids=lambda method: method.path)
 def test_a_program_is_let_in_by_its_certificate(secured: SecuredCluster, method: Method) -> None:
     if method.path == NEVER_ALLOWED_HERE:
         return

@@ -36,7 +36,7 @@ use super::listen::listen;
 use super::node::{Node, call_timeout};
 use super::options::ServeOptions;
 use super::role::{Grant, Role};
-use super::security::{GuardLayer, Security, incoming};
+use super::security::{GuardLayer, Refusals, Security, incoming};
 
 /// How long a connection may be silent before it is asked whether it lives, and how long the answer may take.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -298,6 +298,7 @@ impl Serving {
             .initial_stream_window_size(Some(1 << 20))
             .initial_connection_window_size(Some(8 << 20));
         let security = self.security.take();
+        let node = Arc::clone(&self.node);
         let serving = async move {
             match security {
                 None => {
@@ -309,7 +310,10 @@ impl Serving {
                         .await
                 }
                 Some(security) => {
-                    let incoming = incoming(listener, Arc::clone(&security.credentials));
+                    let credentials = Arc::clone(&security.credentials);
+                    let tell = move |message| node.tell(Event::Notice { message });
+                    let refusals = Arc::new(Refusals::new(tell));
+                    let incoming = incoming(listener, credentials, refusals);
                     server
                         .layer(GuardLayer { security })
                         .add_routes(routes)

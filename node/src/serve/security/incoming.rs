@@ -21,8 +21,10 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-const HANDSHAKES: usize = 256;
-const PATIENCE: Duration = Duration::from_secs(10);
+use super::refusals::Refusals;
+
+const HANDSHAKES: usize = 1024;
+const PATIENCE: Duration = Duration::from_secs(5);
 /// After a failed accept: the process is out of files, and some come back.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The first byte of every TLS connection.
@@ -44,10 +46,12 @@ pub struct Connection {
     peer: Peer,
 }
 
-/// The connections of `listener`, until the stream is dropped.
+/// The connections of `listener`, until the stream is dropped. What fails concerns whoever connected, and was told by TLS
+/// itself; `refused` notes it for whoever runs this.
 pub fn incoming(
     listener: TcpListener,
     credentials: Arc<Credentials>,
+    refused: Arc<Refusals>,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (sender, receiver) = mpsc::channel(HANDSHAKES);
     tokio::spawn(async move {
@@ -66,11 +70,15 @@ pub fn incoming(
                 continue;
             };
             let (credentials, sender) = (Arc::clone(&credentials), sender.clone());
+            let refused = Arc::clone(&refused);
             tokio::spawn(async move {
                 let greeted = timeout(PATIENCE, greet(stream, address, &credentials)).await;
-                // What fails here concerns whoever connected, and was told by TLS itself.
-                if let Ok(Ok(connection)) = greeted {
-                    let _ = sender.send(Ok(connection)).await;
+                match greeted {
+                    Ok(Ok(connection)) => {
+                        let _ = sender.send(Ok(connection)).await;
+                    }
+                    Ok(Err(why)) => refused.note(address, &why.to_string()),
+                    Err(_) => refused.note(address, "it was silent"),
                 }
                 drop(permit);
             });
@@ -131,7 +139,10 @@ async fn turn_away(stream: &mut TcpStream, first: u8) -> io::Result<Connection> 
             _ => {}
         }
     }
-    Err(io::ErrorKind::InvalidData.into())
+    Err(io::Error::new(
+        io::ErrorKind::InvalidData,
+        "it speaks no TLS",
+    ))
 }
 
 impl Connected for Connection {

@@ -1,11 +1,12 @@
 //! Who may connect, and who may call what.
 //!
-//! `incoming` makes TLS connections of accepted ones and tells programs from clients by certificate; `tokens` holds the
-//! clients' tokens as hashes; `guard` stands before every service and asks both. All of it exists only where security is
-//! on; the plain path does not know it.
+//! `incoming` makes TLS connections of accepted ones and tells programs from clients by certificate (`refusals` tells of
+//! the rest); `tokens` holds the clients' tokens as hashes; `guard` stands before every service and asks both. All of it
+//! exists only where security is on; the plain path does not know it.
 
 mod guard;
 mod incoming;
+mod refusals;
 mod tokens;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use arc_swap::ArcSwap;
 
 pub use guard::{Caller, GuardLayer};
 pub use incoming::incoming;
+pub use refusals::Refusals;
 pub use tokens::{Token, Tokens};
 
 pub struct Security {
