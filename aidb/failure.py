@@ -42,7 +42,10 @@ _HINTS = (
     ("unknown_ca", "it does not trust the authority of this client's certificate"),
     ("certificate_expired", "this client's certificate has expired: renew it"),
     # TLS 1.3 lets the client finish before its certificate was looked at.
-    ("socket closed", "it hung up: a secured port does, without TLS or a certificate it trusts that is not expired"),
+    (
+        "socket closed",
+        "it hung up: a secured port does, without TLS and a valid certificate of its authority",
+    ),
 )
 _TOO_LARGE = ("larger than max", "length too large", "exceeds the max")
 

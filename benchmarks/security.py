@@ -2,8 +2,8 @@
 
     python -m benchmarks.security [--gets 20000] [--rounds 5]
 
-Two local clusters of one shard each run side by side; a client keeps 32 gets of a 100-byte value in flight on one
-connection to the primary. The servers' CPU time is what `GetStats` says of the process.
+Two local clusters of one shard each run side by side; a client keeps 32 gets of a 100-byte value in flight on
+one connection to the primary. The servers' CPU time is what `GetStats` says of the process.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Primary:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--gets", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from cryptography import x509
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from aidb.security import tokens
 from aidb.security.material import BadMaterial, Material
-from aidb.security.names import DEFAULT_DOMAIN
+from aidb.security.names import DEFAULT_DOMAIN, server_name
 from aidb.security.watch import Watched
 
 POLL_SECONDS = 1.0
 
 Tell = Callable[[bool, str], None]
+ProgramKind = Literal["node", "coordinator"]
 
 
 class SecurityRefused(ValueError):
@@ -48,14 +51,15 @@ class ServerSecurity:
         SecurityRefused
     """
 
-    def __init__(self, directory: Path, file: Path, domain: str) -> None:
+    def __init__(self, directory: Path, file: Path, domain: str, kind: ProgramKind) -> None:
         self.domain = domain
+        self._kind = kind
         self._directory, self._file = directory, file
         self._listeners: list[Callable[[], None]] = []
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         try:
-            self._material = Watched(lambda: Material.read(directory), Material.checked)
+            self._material = Watched(lambda: Material.read(directory), self._usable)
             self._tokens = Watched(file.read_bytes, tokens.parse)
         except OSError as error:
             raise SecurityRefused(f"cannot read {error.filename}: {error.strerror}") from error
@@ -65,13 +69,15 @@ class ServerSecurity:
             raise SecurityRefused(f"cannot use {file}: {error}") from error
 
     @classmethod
-    def of(cls, directory: Path | None, file: Path | None, domain: str) -> ServerSecurity | None:
+    def of(
+        cls, directory: Path | None, file: Path | None, domain: str, kind: ProgramKind
+    ) -> ServerSecurity | None:
         """From the options; None when security is off. Raises SecurityRefused."""
         if directory is None and file is None:
             return None
         if directory is None or file is None:
             raise SecurityRefused("--tls and --tokens go together: give both, or neither")
-        return cls(directory, file, domain)
+        return cls(directory, file, domain, kind)
 
     @property
     def material(self) -> Material:
@@ -120,10 +126,24 @@ class ServerSecurity:
             except ValueError as error:
                 tell(True, f"a change of {self._directory} was not taken: {error}")
 
+    def _usable(self, material: Material) -> Material:
+        """Itself. Raises BadMaterial for what nobody would accept of this program."""
+        certificate = x509.load_pem_x509_certificate(material.checked().certificate)
+        if certificate.not_valid_after_utc <= datetime.now(UTC):
+            raise BadMaterial(
+                f"tls.crt has expired ({certificate.not_valid_after_utc:%Y-%m-%d %H:%M}Z): renew it"
+            )
+        needed = {server_name(self.domain), f"{self._kind}.{self.domain}"}
+        missing = sorted(needed - _dns_names(certificate))
+        if missing:
+            raise BadMaterial(
+                f"tls.crt does not speak for {' and '.join(missing)}: "
+                "give it these DNS names, or the domain it has with --tls-domain"
+            )
+        return material
+
     def figures(self) -> tuple[int, int, float]:
         """Renewals, failures, and when the certificate expires (seconds since 1970)."""
-        from cryptography import x509
-
         certificate = x509.load_pem_x509_certificate(self.material.certificate)
         watched = (self._material, self._tokens)
         return (
@@ -131,6 +151,14 @@ class ServerSecurity:
             sum(one.failures for one in watched),
             certificate.not_valid_after_utc.timestamp(),
         )
+
+
+def _dns_names(certificate: x509.Certificate) -> set[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return set()
+    return set(names.get_values_for_type(x509.DNSName))
 
 
 class _SecurityCollector(Collector):

@@ -74,7 +74,7 @@ class _Program:
         if settings.role == "primary":
             self._identity = identity.claim(settings.data, settings.shard)
             self._cluster_uid = self._identity.cluster_uid
-        self._security = ServerSecurity.of(settings.tls, settings.tokens, settings.tls_domain)
+        self._security = ServerSecurity.of(settings.tls, settings.tokens, settings.tls_domain, "node")
         self._metrics = MetricsServer(settings.metrics, self._security) if settings.metrics else None
         address = self._metrics.address if self._metrics else ""
         self._server = _server(settings, self._identity, address, self._security)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import aidb
+from aidb.client import Client
 from tests.cli.command import Command
 from tests.coordinator.process import until
 
@@ -35,7 +36,7 @@ class Admin(Command):
     def security(self) -> Path:
         return self.data / "security"
 
-    def client(self, token: str) -> aidb.Client:
+    def client(self, token: str) -> Client:
         return aidb.connect(self.address, tls=aidb.Tls(self.security / "client", token=token))
 
     @property

@@ -6,7 +6,9 @@ import socket
 import ssl
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -83,20 +85,42 @@ def test_a_client_without_a_certificate(secured: SecuredCluster, port: str) -> N
 
 
 def test_nobody_is_taken_for_what_he_is_not(secured: SecuredCluster, tmp_path: Path) -> None:
-    """A server with a client's certificate is no node, and one with a node's no coordinator."""
+    """A server with a client's certificate is no coordinator, and one with a node's neither."""
     node = authority.program(secured.authority, "n", "node", DEFAULT_DOMAIN)
     for number, signed in enumerate((secured.client, node)):
-        authority.write_directory(tmp_path / f"tls-{number}", secured.authority.certificate, signed)
-        options = ("--tls", str(tmp_path / f"tls-{number}"), "--tokens", str(secured.tokens))
-        false = CoordinatorProcess(tmp_path / f"false-{number}", "--shards", "1", *options)
+        server = grpc.server(ThreadPoolExecutor(1))
+        credentials = grpc.ssl_server_credentials([(signed.key, signed.certificate)])
+        port = server.add_secure_port("127.0.0.1:0", credentials)
+        server.start()
         options = ("--tls", str(secured.tls_of("router")), "--tokens", str(secured.tokens))
         follower = NodeProcess(
-            false.address, tmp_path / f"node-{number}", *options, role="router", name="router-9"
+            f"127.0.0.1:{port}", tmp_path / f"node-{number}", *options, role="router", name="router-9"
         )
-        said = until(lambda follower=follower: follower.log.read_text().partition("not registered yet")[2])
+        said = until(partial(_after, follower.log, "not registered yet"))
         assert f"no TLS with it as coordinator.{DEFAULT_DOMAIN}" in said, said
         follower.kill()
-        false.kill()
+        server.stop(None).wait()
+
+
+def _after(log: Path, words: str) -> str:
+    return log.read_text().partition(words)[2]
+
+
+def test_a_program_does_not_start_with_what_nobody_would_accept(
+    secured: SecuredCluster, tmp_path: Path
+) -> None:
+    expired = authority.program(secured.authority, "n", "node", DEFAULT_DOMAIN, timedelta(minutes=-1))
+    other = authority.program(secured.authority, "n", "node", "other.internal")
+    for number, (signed, words) in enumerate(
+        [(expired, "expired"), (secured.client, "node.aidb.internal"), (other, "--tls-domain")]
+    ):
+        authority.write_directory(tmp_path / f"tls-{number}", secured.authority.certificate, signed)
+        options = ("--tls", str(tmp_path / f"tls-{number}"), "--tokens", str(secured.tokens))
+        node = NodeProcess("127.0.0.1:1", tmp_path / f"n-{number}", *options, role="router", name="r")
+        assert node.exit_code() == 2
+        assert "cannot start" in node.log.read_text() and words in node.log.read_text()
+    node = NodeProcess("127.0.0.1:1", tmp_path / "n", *options[:2], role="router", name="r")
+    assert node.exit_code() == 2 and "--tls and --tokens go together" in node.log.read_text()
 
 
 @pytest.mark.parametrize("port", PORTS)

@@ -46,7 +46,7 @@ class Guard(grpc.aio.ServerInterceptor):
         return _guarded(handler, checked)
 
 
-def _guarded(handler: Any, checked: Callable[[Context], Awaitable[None]]) -> Any:
+def _guarded(handler: Any, checked: Callable[[Context], Awaitable[None]]) -> grpc.RpcMethodHandler[Any, Any]:
     kind = ("stream_" if handler.request_streaming else "unary_") + (
         "stream" if handler.response_streaming else "unary"
     )
@@ -65,17 +65,27 @@ def _guarded(handler: Any, checked: Callable[[Context], Awaitable[None]]) -> Any
             await checked(context)
             return await behaviour(request, context)
 
-    return make(guarded, handler.request_deserializer, handler.response_serializer)
+    made: grpc.RpcMethodHandler[Any, Any] = make(
+        guarded, handler.request_deserializer, handler.response_serializer
+    )
+    return made
 
 
 def credentials(security: ServerSecurity) -> grpc.ServerCredentials:
     """For a port that demands certificates; each new connection takes the newest files."""
 
-    def configuration() -> grpc.ServerCertificateConfiguration:
-        material = security.material
-        pairs = [(material.key, material.certificate)]
-        return grpc.ssl_server_certificate_configuration(pairs, root_certificates=material.ca)
+    in_use = security.material
 
-    return grpc.dynamic_ssl_server_credentials(
-        configuration(), configuration, require_client_authentication=True
-    )
+    def configuration() -> grpc.ServerCertificateConfiguration:
+        pairs = [(in_use.key, in_use.certificate)]
+        return grpc.ssl_server_certificate_configuration(pairs, root_certificates=in_use.ca)
+
+    def newest() -> grpc.ServerCertificateConfiguration | None:
+        """Asked at each connection; None: what is in use stays."""
+        nonlocal in_use
+        if in_use is security.material:
+            return None
+        in_use = security.material
+        return configuration()
+
+    return grpc.dynamic_ssl_server_credentials(configuration(), newest, require_client_authentication=True)

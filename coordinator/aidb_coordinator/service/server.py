@@ -64,7 +64,8 @@ class Server:
         async with contextlib.AsyncExitStack() as stack:
             store = FileStore(self._settings.data)
             stack.callback(store.close)
-            security = ServerSecurity.of(self._settings.tls, self._settings.tokens, self._settings.tls_domain)
+            settings = self._settings
+            security = ServerSecurity.of(settings.tls, settings.tokens, settings.tls_domain, "coordinator")
             server = _new_server(security)
             # Bound before the term is raised: a start that cannot serve leaves no trace.
             self.address = _bind(server, self._settings.listen, security)
