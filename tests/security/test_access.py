@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any
 
 import grpc
@@ -118,6 +119,28 @@ def test_a_pipeline_judges_each_of_its_requests(secured: SecuredCluster, role: s
         codes = {answer.id: answer.error.code for answer in answers}
     denied = common.PERMISSION_DENIED
     assert codes == {1: 0, 2: denied, 3: denied, 4: denied}
+
+
+def test_a_pipeline_that_is_open_ends_with_its_token(secured: SecuredCluster) -> None:
+    asked: SimpleQueue[storage_pb2.PipelineRequest | None] = SimpleQueue()
+    get = storage_pb2.PipelineRequest(get=storage_pb2.GetRequest(key=b"k"))
+    with secured.channel(secured.primary.address) as channel:
+        allowed = bearer(secured.secrets["read-only"])
+        answers = storage_pb2_grpc.StorageStub(channel).Pipeline(
+            iter(asked.get, None), timeout=60, metadata=allowed
+        )
+
+        def code() -> int:
+            asked.put(get)
+            return next(answers).error.code
+
+        assert code() == common.ERROR_UNSPECIFIED
+        secured.write_tokens(["monitor", "read-write", "admin"])
+        until(lambda: code() == common.UNAUTHENTICATED)
+        secured.write_tokens(ROLES)
+        until(lambda: code() == common.ERROR_UNSPECIFIED)
+        asked.put(None)
+        assert list(answers) == []
 
 
 def test_a_revoked_token_is_refused_and_a_new_one_let_in(secured: SecuredCluster) -> None:

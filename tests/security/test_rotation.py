@@ -48,9 +48,11 @@ class Load:
     def goes_on(self) -> None:
         """Waits until every loop has done more, by whatever the cluster is now."""
         before = list(self.done)
-        until(
-            lambda: self.failed or all(now > then + 20 for now, then in zip(self.done, before, strict=True))
-        )
+
+        def more() -> bool:
+            return all(now > then + 20 for now, then in zip(self.done, before, strict=True))
+
+        until(lambda: self.failed or more(), 90)
         assert self.failed == []
 
     def __enter__(self) -> Load:

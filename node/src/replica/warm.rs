@@ -133,7 +133,7 @@ impl Warming<'_> {
             .filter(|sibling| sibling.name != own.name);
         let mut failed = None;
         for sibling in siblings {
-            match timeout(SIBLING_WITHIN, hottest(&self.node, &sibling.address)).await {
+            match timeout(SIBLING_WITHIN, hottest(self.node, &sibling.address)).await {
                 Ok(Ok(keys)) if !keys.is_empty() => return Ok(keys),
                 Ok(Ok(_)) => {}
                 Ok(Err(why)) => failed = Some(why),
