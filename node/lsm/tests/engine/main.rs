@@ -11,6 +11,7 @@ mod gate;
 mod group_commit;
 mod ingest;
 mod io_faults;
+mod kills;
 mod model;
 mod opening;
 mod poison;

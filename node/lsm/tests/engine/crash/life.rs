@@ -12,11 +12,10 @@ use aidb_lsm::{Options, RequestId, Store, SyncMode};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::options;
 use super::tally::Tally;
 use crate::support::history::{Base, History};
 use crate::support::steps::{START_MS, Step, step};
-use crate::support::{FaultIo, Loss, Lost, ManualClock, dir};
+use crate::support::{FaultIo, Loss, Lost, ManualClock, dir, options};
 
 /// Which syncs do nothing.
 pub type Defect = fn(&Path) -> bool;

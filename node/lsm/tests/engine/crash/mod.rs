@@ -5,7 +5,6 @@
 
 mod defects;
 mod life;
-mod options;
 mod tally;
 
 use rand::Rng;

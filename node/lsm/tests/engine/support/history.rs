@@ -62,6 +62,13 @@ impl History {
         self.commits.keys().copied().collect()
     }
 
+    pub fn newest(&self) -> u64 {
+        self.commits
+            .keys()
+            .next_back()
+            .map_or(self.base.lsn, |lsn| *lsn)
+    }
+
     /// The state after the commit `lsn`; checks the outcomes on the way.
     pub fn at(&self, lsn: u64) -> Result<Base, String> {
         let mut at = self.base.clone();

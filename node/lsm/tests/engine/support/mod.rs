@@ -1,5 +1,6 @@
 pub mod fault_io;
 pub mod history;
+pub mod options;
 pub mod reference;
 pub mod steps;
 

@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use crate::support::ManualClock;
+use super::ManualClock;
 
 /// Options that send a few hundred writes through every level. The same seed gives the same ones.
 pub fn draw(seed: u64, io: Arc<dyn Io>, clock: &ManualClock) -> Options {
