@@ -5,6 +5,9 @@
 
 pub mod balance;
 pub mod call;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod decoders;
 pub mod ejection;
 pub mod error;
 pub mod hedge;
