@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict, get_args
 
+from aidb.security.names import DEFAULT_DOMAIN
+from aidb.security.server import add_arguments
+
 Warm = Literal["none", "siblings", "scan"]
 Role = Literal["primary", "replica", "router"]
 SYNC_MODES = ("group", "interval", "none")
@@ -40,6 +43,20 @@ class Settings:
     zone: str = ""
     node: str = ""
     grace_seconds: float = 10.0
+    tls: Path | None = None
+    tokens: Path | None = None
+    tls_domain: str = DEFAULT_DOMAIN
+    health_listen: str = ""
+
+
+class Keys(TypedDict):
+    """What the native side of a secured program is told more. Tokens: SHA-256, level, expiry in ms or 0."""
+
+    ca: bytes
+    certificate: bytes
+    key: bytes
+    domain: str
+    tokens: list[tuple[bytes, int, int]]
 
 
 class Common(TypedDict):
@@ -54,6 +71,8 @@ class Common(TypedDict):
     zone: str
     node: str
     process_id: str
+    health: str
+    keys: Keys | None
 
 
 def parse(arguments: Sequence[str] | None = None) -> Settings:
@@ -102,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         add("--listen", required=True, metavar="HOST:PORT", help="port 0 picks a free one")
         add("--advertise", default="", metavar="HOST:PORT", help="where others reach it (what it listens on)")
         add("--metrics", default="", metavar="HOST:PORT", help="serve /metrics there (nowhere)")
+        add_arguments(add)
         add("--threads", type=_positive, default=2, help="serving threads (2)")
         add("--zone", default="")
         add("--node", default=socket.gethostname(), help="the machine (its host name)")

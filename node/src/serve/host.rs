@@ -36,6 +36,7 @@ use super::listen::listen;
 use super::node::{Node, call_timeout};
 use super::options::ServeOptions;
 use super::role::{Grant, Role};
+use super::security::{GuardLayer, Refusals, Security, incoming};
 
 /// How long a connection may be silent before it is asked whether it lives, and how long the answer may take.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -67,6 +68,10 @@ impl Host {
     pub fn start(options: &ServeOptions, role: Arc<dyn Role>) -> Result<Self, StartError> {
         let listeners = listen(&options.listen, options.threads)?;
         let address = listeners[0].local_addr().map_err(StartError::Thread)?;
+        let health_listener = match options.health.as_str() {
+            "" => None,
+            health => listen(health, 1)?.pop(),
+        };
         let (sender, events) = mpsc::channel();
         let reached_at = match options.advertise.as_str() {
             "" => address.to_string(),
@@ -79,8 +84,10 @@ impl Host {
         let handle = control.handle().clone();
         let coordinator = {
             let _on_runtime = handle.enter();
-            Coordinator::connect(&options.coordinator).map_err(|_| StartError::BadAddress {
-                listen: options.coordinator.clone(),
+            Coordinator::connect(&options.coordinator, &node.dialer).map_err(|_| {
+                StartError::BadAddress {
+                    listen: options.coordinator.clone(),
+                }
             })?
         };
         node.attach(&role);
@@ -91,6 +98,7 @@ impl Host {
                 node: Arc::clone(&node),
                 role: Arc::clone(&role),
                 health: health.clone(),
+                security: options.security.clone(),
                 abort: abort.subscribe(),
             };
             running
@@ -103,7 +111,8 @@ impl Host {
             let (node, role, health) = (Arc::clone(&node), Arc::clone(&role), health.clone());
             async move {
                 health.set(false).await;
-                role.run(node).await;
+                health.alive().await;
+                tokio::join!(role.run(node), serve_health(health, health_listener));
             }
         };
         let ended = node_end(Arc::clone(&node), abort.subscribe());
@@ -261,6 +270,7 @@ struct Serving {
     node: Arc<Node>,
     role: Arc<dyn Role>,
     health: Health,
+    security: Option<Arc<Security>>,
     abort: watch::Receiver<bool>,
 }
 
@@ -276,20 +286,42 @@ impl Serving {
     async fn serve(mut self, listener: TcpListener) -> Result<(), String> {
         let listener =
             tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let routes = self.routes()?;
         let stopping = {
             let node = Arc::clone(&self.node);
             async move { node.stopping().await }
         };
-        let serving = Server::builder()
+        let server = Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
             .max_concurrent_streams(Some(STREAMS_PER_CONNECTION))
             .initial_stream_window_size(Some(1 << 20))
-            .initial_connection_window_size(Some(8 << 20))
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(incoming, stopping);
+            .initial_connection_window_size(Some(8 << 20));
+        let security = self.security.take();
+        let node = Arc::clone(&self.node);
+        let serving = async move {
+            match security {
+                None => {
+                    let mut server = server;
+                    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                    server
+                        .add_routes(routes)
+                        .serve_with_incoming_shutdown(incoming, stopping)
+                        .await
+                }
+                Some(security) => {
+                    let credentials = Arc::clone(&security.credentials);
+                    let tell = move |message| node.tell(Event::Notice { message });
+                    let refusals = Arc::new(Refusals::new(tell));
+                    let incoming = incoming(listener, credentials, refusals);
+                    server
+                        .layer(GuardLayer { security })
+                        .add_routes(routes)
+                        .serve_with_incoming_shutdown(incoming, stopping)
+                        .await
+                }
+            }
+        };
         tokio::select! {
             served = serving => served.map_err(|error| format!("the server ended: {error}")),
             _ = self.abort.wait_for(|aborted| *aborted) => Ok(()),
@@ -321,6 +353,19 @@ impl Serving {
         Arc::clone(&self.role).routes(&self.node, &mut routes);
         Ok(routes.routes())
     }
+}
+
+/// The plain port for probes: it answers health checks and nothing else.
+async fn serve_health(health: Health, listener: Option<TcpListener>) {
+    let Some(Ok(listener)) = listener.map(tokio::net::TcpListener::from_std) else {
+        return;
+    };
+    // It ends with the control thread; an error of it is what probes see.
+    let _ = Server::builder()
+        .max_concurrent_streams(Some(64))
+        .add_service(health.service())
+        .serve_with_incoming(TcpIncoming::from(listener))
+        .await;
 }
 
 async fn node_end(node: Arc<Node>, mut abort: watch::Receiver<bool>) {

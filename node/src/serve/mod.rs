@@ -1,5 +1,5 @@
 //! What primary, replica and router share: listeners, admission, the copy of the topology, the lease, heartbeats,
-//! discovery, health and stopping.
+//! discovery, health, security and stopping.
 //!
 //! `Host` owns the threads; `Node` is the state that every request sees; a `Role` adds what makes the difference.
 
@@ -20,6 +20,7 @@ mod options;
 mod pipeline;
 mod process;
 mod role;
+mod security;
 mod shares;
 mod topology;
 
@@ -35,4 +36,5 @@ pub use options::{DEFAULT_THREADS, Identity, Limits, ServeOptions};
 pub use pipeline::pipeline;
 pub use process::{cpu_us, resident_bytes};
 pub use role::{Grant, Report, Role};
+pub use security::{Caller, Security, Token};
 pub use topology::{TopologyCell, View};

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use aidb_client::Token;
 use aidb_client::error::refuse;
 use aidb_client::pb::{self, ErrorCode};
+use aidb_client::tls::Dialer;
 use tokio::sync::{Notify, watch};
 use tonic::{Request, Status};
 
@@ -31,6 +32,8 @@ pub struct Node {
     pub topology: TopologyCell,
     pub lease: Lease,
     pub admission: Arc<Admission>,
+    /// How this node reaches other members.
+    pub dialer: Dialer,
     /// Weak: the role holds the node.
     role: OnceLock<Weak<dyn Role>>,
     /// A heartbeat is wanted now (M10).
@@ -54,6 +57,12 @@ impl Node {
             lease: Lease::default(),
             admission: Arc::new(Admission::new(limits.in_flight, limits.in_flight_bytes)),
             limits,
+            dialer: Dialer::new(
+                options
+                    .security
+                    .as_ref()
+                    .map(|security| Arc::clone(&security.credentials)),
+            ),
             role: OnceLock::new(),
             beat: Notify::new(),
             clock_bound_ms: AtomicU64::new(500),

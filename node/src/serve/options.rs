@@ -1,8 +1,11 @@
 //! What a program is told when it starts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aidb_client::pb;
+
+use super::security::Security;
 
 /// Who this process is in the cluster.
 #[derive(Clone, Debug)]
@@ -20,7 +23,7 @@ pub struct Identity {
     pub process_id: String,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ServeOptions {
     pub identity: Identity,
     /// `host:port`; port 0 picks a free one.
@@ -31,6 +34,10 @@ pub struct ServeOptions {
     pub metrics: String,
     /// `host:port` of the coordinator.
     pub coordinator: String,
+    /// `host:port` of a plain port that answers health checks and nothing else; empty = there is none.
+    pub health: String,
+    /// None: anybody who can connect may do anything.
+    pub security: Option<Arc<Security>>,
     /// Serving threads, each with its own runtime and listener.
     pub threads: usize,
     pub limits: Limits,

@@ -20,6 +20,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::node::Node;
+use super::security::Caller;
 use super::shares::PEER;
 
 const INSIDE: usize = 256;
@@ -33,12 +34,13 @@ pub fn pipeline<S: Storage>(
     requests: Request<Streaming<pb::PipelineRequest>>,
 ) -> Answers {
     let peer = requests.remote_addr();
+    let caller = requests.extensions().get::<Caller>().cloned();
     let requests = requests.into_inner();
     let (sender, receiver) = mpsc::channel(INSIDE);
     let node = Arc::clone(node);
     tokio::spawn(async move {
         tokio::select! {
-            () = read(Arc::new(service), requests, peer, &sender) => {}
+            () = read(Arc::new(service), requests, (peer, caller), &sender) => {}
             () = sender.closed() => {}
             () = node.stopping() => {
                 let leaving = "this node leaves the cluster; ask again elsewhere";
@@ -52,7 +54,7 @@ pub fn pipeline<S: Storage>(
 async fn read<S: Storage>(
     service: Arc<S>,
     mut requests: Streaming<pb::PipelineRequest>,
-    peer: Option<SocketAddr>,
+    (peer, caller): (Option<SocketAddr>, Option<Caller>),
     answers: &mpsc::Sender<Result<pb::PipelineResponse, Status>>,
 ) {
     let inside = Arc::new(Semaphore::new(INSIDE));
@@ -65,9 +67,9 @@ async fn read<S: Storage>(
         let Ok(Some(request)) = requests.message().await else {
             return;
         };
-        let (service, answers) = (Arc::clone(&service), answers.clone());
+        let (service, answers, caller) = (Arc::clone(&service), answers.clone(), caller.clone());
         tokio::spawn(PEER.scope(peer, async move {
-            let response = answer(&*service, request.request).await;
+            let response = answer(&*service, caller.as_ref(), request.request).await;
             let response = pb::PipelineResponse {
                 id: request.id,
                 response: Some(response),
@@ -78,7 +80,17 @@ async fn read<S: Storage>(
     }
 }
 
-async fn answer<S: Storage>(service: &S, asked: Option<Asked>) -> Answered {
+/// Each request is allowed or not as if it had come alone; without security there is no caller to judge.
+async fn answer<S: Storage>(
+    service: &S,
+    caller: Option<&Caller>,
+    asked: Option<Asked>,
+) -> Answered {
+    if let (Some(caller), Some(asked)) = (caller, &asked)
+        && let Err(refused) = caller.may(path(asked))
+    {
+        return Answered::Error(told(&refused));
+    }
     let answered = match asked {
         Some(Asked::Get(asked)) => inner(service.get(Request::new(asked)).await, Answered::Get),
         Some(Asked::Put(asked)) => inner(service.put(Request::new(asked)).await, Answered::Put),
@@ -99,6 +111,16 @@ async fn answer<S: Storage>(service: &S, asked: Option<Asked>) -> Answered {
         )),
     };
     answered.unwrap_or_else(|status| Answered::Error(told(&status)))
+}
+
+fn path(asked: &Asked) -> &'static str {
+    match asked {
+        Asked::Get(_) => "/aidb.v1.Storage/Get",
+        Asked::Put(_) => "/aidb.v1.Storage/Put",
+        Asked::Delete(_) => "/aidb.v1.Storage/Delete",
+        Asked::BatchGet(_) => "/aidb.v1.Storage/BatchGet",
+        Asked::BatchPut(_) => "/aidb.v1.Storage/BatchPut",
+    }
 }
 
 fn inner<A>(
