@@ -190,6 +190,8 @@ def _server(settings: Settings, disk: identity.Identity | None, metrics: str) ->
         metrics=metrics,
         coordinator=settings.coordinator,
         threads=settings.threads,
+        connections=settings.max_connections,
+        patience=settings.client_patience,
         zone=settings.zone,
         node=settings.node,
         process_id=uuid.uuid4().hex,

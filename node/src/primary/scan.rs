@@ -12,7 +12,7 @@ use aidb_client::pb::{self, ErrorCode};
 use aidb_lsm::{Direction, Entry, Range, Snapshot};
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
@@ -23,7 +23,7 @@ use super::slots::{Coverage, Span, from_slot, owned_of, with_prefix};
 use super::storage::{ResponseStream, StorageService};
 use super::token::header;
 use super::write::moved;
-use crate::serve::{Deadline, Node, Phase, View, busy};
+use crate::serve::{Admitted, Deadline, Node, Phase, Place, View, busy};
 
 const CHUNKS_AHEAD: usize = 2;
 const CHUNK_BYTES: usize = 256 << 10;
@@ -36,7 +36,7 @@ impl StorageService {
     pub fn start_scan(
         &self,
         request: pb::ScanRequest,
-        deadline: Deadline,
+        admitted: &Admitted,
         view: &View,
     ) -> Result<ResponseStream<pb::ScanResponse>, Status> {
         let shard = self.node.identity.shard;
@@ -62,9 +62,8 @@ impl StorageService {
                 request.reverse,
             );
         }
-        let permit = Arc::clone(&self.scans)
-            .try_acquire_owned()
-            .map_err(|_| busy("all scans are taken"))?;
+        let place = self.node.places.scans.take(admitted.peer());
+        let place = place.ok_or_else(|| busy("all scans are taken"))?;
         self.node.evidence()?;
         let snapshot = self.primary.store.snapshot();
         let read: Vec<Span> = with_prefix(&asked, &request.prefix);
@@ -80,10 +79,10 @@ impl StorageService {
             node: Arc::clone(&self.node),
             request,
             snapshot,
-            deadline,
+            deadline: admitted.deadline,
             runtime: Handle::current(),
             sender,
-            _permit: permit,
+            _place: place,
         };
         tokio::task::spawn_blocking(move || scan.run());
         Ok(Box::pin(ReceiverStream::new(receiver)))
@@ -101,7 +100,7 @@ struct Scan {
     deadline: Deadline,
     runtime: Handle,
     sender: mpsc::Sender<Result<pb::ScanResponse, Status>>,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// Why a scan ends early.

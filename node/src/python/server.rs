@@ -15,6 +15,8 @@ use crate::replica::{Replica, ReplicaOptions, Warm};
 use crate::router::Router;
 use crate::serve::{self, Host, Identity, Limits, Registration, Role, ServeOptions};
 
+const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
 /// A primary, replica or router. It answers from its construction on: STARTING until `begin`.
 #[pyclass(frozen, module = "aidb_node._native")]
 pub struct Server {
@@ -32,6 +34,8 @@ struct Common {
     metrics: String,
     coordinator: String,
     threads: usize,
+    connections: usize,
+    patience: f64,
     zone: String,
     node: String,
     process_id: String,
@@ -54,7 +58,12 @@ impl Common {
             metrics: self.metrics,
             coordinator: self.coordinator,
             threads: self.threads.clamp(1, 256),
-            limits: Limits::default(),
+            limits: Limits {
+                connections: self.connections,
+                patience: Duration::try_from_secs_f64(self.patience)
+                    .map_or(LONGEST_PATIENCE, |patience| patience.min(LONGEST_PATIENCE)),
+                ..Limits::default()
+            },
         }
     }
 }

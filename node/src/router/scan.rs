@@ -15,7 +15,7 @@ use aidb_client::pb::{self, ErrorCode};
 use aidb_client::policy::{Action, Kind, decide};
 use aidb_client::retry::Backoff;
 use aidb_client::slot_of;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -23,7 +23,7 @@ use super::merge::{Step, Walk, extend};
 use super::route::{Caller, Target, merged, moved_to, primary};
 use super::upstream::Upstream;
 use crate::primary::ResponseStream;
-use crate::serve::{Deadline, Node};
+use crate::serve::{Deadline, Node, Place};
 
 const MESSAGES_AHEAD: usize = 2;
 const RETRIES: u32 = 5;
@@ -59,11 +59,11 @@ impl From<Status> for End {
 }
 
 impl Scan {
-    /// `permit` is held until the end.
-    pub fn start(self, permit: OwnedSemaphorePermit) -> ResponseStream<pb::ScanResponse> {
+    /// `place` is held until the end.
+    pub fn start(self, place: Place) -> ResponseStream<pb::ScanResponse> {
         let (sender, receiver) = mpsc::channel(MESSAGES_AHEAD);
         tokio::spawn(async move {
-            let _permit = permit;
+            let _place = place;
             let node = Arc::clone(&self.node);
             let closed = sender.clone();
             let mut merge = Merge {

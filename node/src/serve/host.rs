@@ -21,16 +21,17 @@ use tokio::task::AbortHandle;
 use tonic::Status;
 use tonic::service::RoutesBuilder;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 use super::admin::NodeService;
 use super::admission::Phase;
+use super::answers::Limited;
 use super::coordinator::{Coordinator, Registration};
 use super::discovery::DiscoveryService;
 use super::errors::StartError;
 use super::event::Event;
 use super::health::Health;
 use super::heartbeat;
+use super::incoming::Incoming;
 use super::lease::Renewal;
 use super::listen::listen;
 use super::node::{Node, call_timeout};
@@ -41,6 +42,10 @@ use super::role::{Grant, Role};
 const KEEPALIVE: Duration = Duration::from_secs(10);
 /// More than a connection needs to be kept busy, and no more: what waits behind it here waits unfairly.
 const STREAMS_PER_CONNECTION: u32 = 1024;
+/// Of one request.
+const HEADER_BYTES: u32 = 16 << 10;
+/// Scans wait for their clients on such threads; flushes and checkpoints need some as well.
+const BLOCKING_THREADS: usize = 128;
 
 pub struct Host {
     node: Arc<Node>,
@@ -276,7 +281,10 @@ impl Serving {
     async fn serve(mut self, listener: TcpListener) -> Result<(), String> {
         let listener =
             tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let incoming = Incoming::new(listener, Arc::clone(&self.node.connections));
+        let limited = Limited {
+            admission: Arc::clone(&self.node.admission),
+        };
         let routes = self.routes()?;
         let stopping = {
             let node = Arc::clone(&self.node);
@@ -288,6 +296,8 @@ impl Serving {
             .max_concurrent_streams(Some(STREAMS_PER_CONNECTION))
             .initial_stream_window_size(Some(1 << 20))
             .initial_connection_window_size(Some(8 << 20))
+            .http2_max_header_list_size(Some(HEADER_BYTES))
+            .layer(limited)
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, stopping);
         tokio::select! {
@@ -333,7 +343,7 @@ async fn node_end(node: Arc<Node>, mut abort: watch::Receiver<bool>) {
 fn runtime() -> Result<Runtime, StartError> {
     Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(64)
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(StartError::Thread)
 }

@@ -1,5 +1,6 @@
 //! The state of one node that every request sees.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock, Weak};
@@ -13,9 +14,11 @@ use tonic::{Request, Status};
 
 use super::admission::{Admission, Admitted, Phase};
 use super::clock::{boottime_ns, wall_ms};
+use super::connection::{Connection, Connections};
 use super::event::Event;
 use super::lease::Lease;
 use super::options::{Identity, Limits, ServeOptions};
+use super::places::Places;
 use super::process;
 use super::role::{Grant, Report, Role};
 use super::shares;
@@ -31,6 +34,8 @@ pub struct Node {
     pub topology: TopologyCell,
     pub lease: Lease,
     pub admission: Arc<Admission>,
+    pub connections: Arc<Connections>,
+    pub places: StreamPlaces,
     /// Weak: the role holds the node.
     role: OnceLock<Weak<dyn Role>>,
     /// A heartbeat is wanted now (M10).
@@ -53,6 +58,11 @@ impl Node {
             topology: TopologyCell::default(),
             lease: Lease::default(),
             admission: Arc::new(Admission::new(limits.in_flight, limits.in_flight_bytes)),
+            connections: Arc::new(Connections::new(
+                process::room_for(limits.connections),
+                limits.patience,
+            )),
+            places: StreamPlaces::new(&limits),
             limits,
             role: OnceLock::new(),
             beat: Notify::new(),
@@ -93,9 +103,8 @@ impl Node {
         header: Option<&pb::RequestHeader>,
         bytes: usize,
     ) -> Result<Admitted, Status> {
-        let peer = || request.remote_addr().or_else(shares::peer);
         self.admission
-            .admit(header, request.metadata(), bytes, peer)
+            .admit(header, request.metadata(), bytes, peer_of(request))
     }
 
     /// The view to answer by: at least as new as what the client routed by and what its session has seen (M10, C5).
@@ -203,6 +212,7 @@ impl Node {
             memory_bytes: process::resident_bytes(),
             cpu_us: process::cpu_us(),
             requests: self.admission.requests(),
+            connections: Some(self.connections.stats()),
             ..of_role
         }
     }
@@ -267,6 +277,33 @@ impl Node {
         self.skewed
             .store(skew > self.clock_bound_ms(), Ordering::Release);
     }
+}
+
+/// Places of the streams that every role, or more than one, serves.
+pub struct StreamPlaces {
+    pub scans: Arc<Places>,
+    pub pipelines: Arc<Places>,
+    pub watchers: Arc<Places>,
+    pub subscribers: Arc<Places>,
+}
+
+impl StreamPlaces {
+    fn new(limits: &Limits) -> Self {
+        let places = |most| Arc::new(Places::new(most));
+        Self {
+            scans: places(limits.scans),
+            pipelines: places(limits.pipelines),
+            watchers: places(limits.watchers),
+            subscribers: places(limits.subscribers),
+        }
+    }
+}
+
+/// By whose connection a request came; those within a stream are the stream's.
+pub fn peer_of<T>(request: &Request<T>) -> Option<SocketAddr> {
+    Connection::of(request.extensions())
+        .map(|connection| connection.peer)
+        .or_else(shares::peer)
 }
 
 /// The topology that a session has seen.
