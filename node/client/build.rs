@@ -23,6 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     tonic_prost_build::configure()
         .bytes(".")
+        .codec_path("crate::codec::Checked")
         .compile_fds(descriptors)?;
     Ok(())
 }

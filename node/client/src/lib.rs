@@ -5,6 +5,7 @@
 
 pub mod balance;
 pub mod call;
+pub mod codec;
 pub mod ejection;
 pub mod error;
 pub mod hedge;

@@ -31,6 +31,8 @@ use crate::serve::{Node, Phase, Place, busy, peer_of};
 const MESSAGES_AHEAD: usize = 4;
 const MESSAGE_BYTES: usize = 256 << 10;
 const MOST_PINGS: usize = 64;
+/// Larger values are invalidated, whatever a subscriber asks for: they are copied for each.
+const MOST_UPDATE_BYTES: u32 = 1 << 20;
 
 pub struct ReplicationService {
     pub node: Arc<Node>,
@@ -83,7 +85,7 @@ impl Replication for ReplicationService {
             node: Arc::clone(&self.node),
             epoch: self.node.lease.epoch(),
             cursor: 0,
-            update_bytes: hello.update_bytes,
+            update_bytes: hello.update_bytes.min(MOST_UPDATE_BYTES),
             sender,
             counted: Counted::new(Arc::clone(&self.primary), place),
             pings: VecDeque::new(),

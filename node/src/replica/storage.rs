@@ -20,7 +20,7 @@ use super::forward::Forwarder;
 use super::gather::{Ask, Outcome};
 use crate::primary::limits::{check_batch, check_key};
 use crate::primary::{ResponseStream, moved};
-use crate::serve::{Admitted, Node, View, boottime_ns, busy, pipeline, wall_ms};
+use crate::serve::{Admitted, Node, View, boottime_ns, busy, hold, pipeline, wall_ms};
 
 #[derive(Clone)]
 pub struct StorageService {
@@ -437,12 +437,17 @@ impl Storage for StorageService {
         let place = place.ok_or_else(|| busy("all scans are taken"))?;
         let remaining = admitted.deadline.remaining();
         let chunks = self.forwarder.scan(request.into_inner(), remaining).await?;
+        let (node, peer) = (Arc::clone(&self.node), admitted.peer());
         let marked = chunks.map(move |chunk| {
             let _until_the_end = &place;
-            chunk.map(|mut chunk| {
-                mark(&mut chunk.header);
-                chunk
-            })
+            let mut chunk = chunk?;
+            let bytes = chunk
+                .entries
+                .iter()
+                .map(|entry| entry.key.len() + entry.value.len());
+            hold(node.carry(peer, bytes.sum())?);
+            mark(&mut chunk.header);
+            Ok(chunk)
         });
         Ok(Response::new(Box::pin(marked)))
     }

@@ -6,6 +6,7 @@
 //! after the last entry given out; `RETRIES` failures without progress end the scan with the last of them.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,14 +17,13 @@ use aidb_client::policy::{Action, Kind, decide};
 use aidb_client::retry::Backoff;
 use aidb_client::slot_of;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::merge::{Step, Walk, extend};
 use super::route::{Caller, Target, merged, moved_to, primary};
 use super::upstream::Upstream;
 use crate::primary::ResponseStream;
-use crate::serve::{Deadline, Node, Place};
+use crate::serve::{Deadline, Inside, Node, Place, carried};
 
 const MESSAGES_AHEAD: usize = 2;
 const RETRIES: u32 = 5;
@@ -35,6 +35,7 @@ pub struct Scan {
     /// Without its header.
     pub request: pb::ScanRequest,
     pub deadline: Deadline,
+    pub peer: Option<SocketAddr>,
 }
 
 /// One shard's stream.
@@ -90,7 +91,7 @@ impl Scan {
                 let _ = closed.send(Err(status)).await;
             }
         });
-        Box::pin(ReceiverStream::new(receiver))
+        Box::pin(carried(receiver))
     }
 }
 
@@ -107,7 +108,7 @@ struct Merge {
     backoff: Backoff,
     /// Where the last refusal said that a slot is, until the view shows it.
     moved: Option<(u16, Target)>,
-    sender: mpsc::Sender<Result<pb::ScanResponse, Status>>,
+    sender: mpsc::Sender<Result<(pb::ScanResponse, Inside), Status>>,
 }
 
 impl Merge {
@@ -301,8 +302,13 @@ impl Merge {
             let view = self.scan.node.topology.view();
             message.header = Some(merged(&self.scan.node, &view, []));
         }
+        let bytes = message
+            .entries
+            .iter()
+            .map(|entry| entry.key.len() + entry.value.len());
+        let inside = self.scan.node.carry(self.scan.peer, bytes.sum())?;
         self.sender
-            .send(Ok(message))
+            .send(Ok((message, inside)))
             .await
             .map_err(|_| End::Abandoned)
     }

@@ -281,6 +281,7 @@ impl Storage for StorageService {
             caller: begun.caller,
             request,
             deadline: admitted.deadline,
+            peer: admitted.peer(),
         };
         Ok(Response::new(scan.start(place)))
     }

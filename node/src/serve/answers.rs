@@ -13,6 +13,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::Frame;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 use tonic::body::Body;
 use tower_layer::Layer;
@@ -57,6 +60,17 @@ pub fn hold(inside: Inside) {
             parcel.push(inside);
         }
     });
+}
+
+/// The messages of a stream, each with what it holds until it has left.
+pub fn carried<T>(
+    messages: mpsc::Receiver<Result<(T, Inside), Status>>,
+) -> impl Stream<Item = Result<T, Status>> {
+    ReceiverStream::new(messages).map(|message| {
+        let (message, inside) = message?;
+        hold(inside);
+        Ok(message)
+    })
 }
 
 /// Polls with `parcel` as what collects.

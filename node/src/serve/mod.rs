@@ -28,7 +28,8 @@ mod shares;
 mod topology;
 mod uploads;
 
-pub use admission::{Admitted, Deadline, Phase, busy};
+pub use admission::{Admitted, Deadline, Inside, Phase, busy};
+pub use answers::{carried, hold};
 pub use clock::{boottime_ns, wall_ms};
 pub use coordinator::Registration;
 pub use errors::StartError;

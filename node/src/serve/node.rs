@@ -12,7 +12,7 @@ use aidb_client::pb::{self, ErrorCode};
 use tokio::sync::{Notify, watch};
 use tonic::{Request, Status};
 
-use super::admission::{Admission, Admitted, Phase};
+use super::admission::{Admission, Admitted, Inside, Phase};
 use super::clock::{boottime_ns, wall_ms};
 use super::connection::{Connection, Connections};
 use super::event::Event;
@@ -105,6 +105,13 @@ impl Node {
     ) -> Result<Admitted, Status> {
         self.admission
             .admit(header, request.metadata(), bytes, peer_of(request))
+    }
+
+    /// Counts `bytes` of a stream's message for `peer`, until they have left: BUSY when there is no room for them.
+    pub fn carry(&self, peer: Option<SocketAddr>, bytes: usize) -> Result<Inside, Status> {
+        let mut inside = self.admission.held(peer);
+        inside.grow(bytes)?;
+        Ok(inside)
     }
 
     /// The view to answer by: at least as new as what the client routed by and what its session has seen (M10, C5).
