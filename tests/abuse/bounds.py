@@ -19,7 +19,8 @@ CONNECTION = 256 << 10
 SLACK = 96 << 20
 # Threads of the servers' pools come and go with use; these do not.
 _LASTING = ("serve-", "control", "aidb-")
-_THREADS, _FILES = 8, 16
+# As many as there may be scans idle for a while.
+_THREADS, _FILES = 72, 16
 _SAMPLE_SECONDS = 0.02
 
 
@@ -36,7 +37,11 @@ class Cost:
     @classmethod
     def of(cls, pid: int) -> Cost:
         process = Path(f"/proc/{pid}")
-        names = [(task / "comm").read_text().strip() for task in (process / "task").iterdir()]
+        names = []
+        for task in (process / "task").iterdir():
+            # One that ends meanwhile.
+            with contextlib.suppress(OSError):
+                names.append((task / "comm").read_text().strip())
         return cls(
             resident(pid),
             len(list((process / "fd").iterdir())),

@@ -16,6 +16,14 @@ from aidb.v1 import cluster_pb2, common_pb2, node_pb2, replication_pb2, storage_
 FILES = (storage_pb2, cluster_pb2, node_pb2, replication_pb2)
 # An order that is obeyed: it ends the node.
 OBEYED = ("/aidb.v1.Node/Drain",)
+NODES = ("primary", "replica", "router")
+SERVED = {
+    "aidb.v1.Storage": NODES,
+    "aidb.v1.Node": NODES,
+    "aidb.v1.Discovery": (*NODES, "coordinator"),
+    "aidb.v1.Coordination": ("coordinator",),
+    "aidb.v1.Replication": ("primary",),
+}
 U32, U64 = (1 << 32) - 1, (1 << 64) - 1
 _INTEGERS = {
     FieldDescriptor.TYPE_UINT32: (0, 1, 16_384, 65_536, U32),

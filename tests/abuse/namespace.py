@@ -51,6 +51,10 @@ class Namespace:
         """The far end is gone without a word: no FIN, no RST, nothing answers any more."""
         _ip("-n", self._name, "link", "set", self._far, "down")
 
+    def mend(self) -> None:
+        """The cable is whole again."""
+        _ip("-n", self._name, "link", "set", self._far, "up")
+
     def run(self, work: Callable[[], T]) -> T:
         """``work`` on that host; sockets that it opens stay there."""
         results: list[T] = []

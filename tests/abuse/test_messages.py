@@ -6,17 +6,10 @@ import random
 
 from tests.abuse.bounds import unharmed
 from tests.abuse.calls import judge
-from tests.abuse.messages import Method, crafted, hostile, methods
-from tests.abuse.targets import ROLES, Cluster
+from tests.abuse.messages import SERVED, Method, crafted, hostile, methods
+from tests.abuse.targets import Cluster
 
 EACH = 4
-SERVED = {
-    "aidb.v1.Storage": ROLES,
-    "aidb.v1.Node": ROLES,
-    "aidb.v1.Discovery": (*ROLES, "coordinator"),
-    "aidb.v1.Coordination": ("coordinator",),
-    "aidb.v1.Replication": ("primary",),
-}
 
 
 def _unharmed_by(cluster: Cluster, calls: list[tuple[Method, bytes]]) -> None:

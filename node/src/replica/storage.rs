@@ -257,7 +257,10 @@ impl Storage for StorageService {
         let view = self.node.topology.view();
         self.readable(&view, &request.key).map_err(status)?;
         let Some(demand) = demand(header, &view, self.shard(), self.replica.lease())? else {
+            let expected = &self.node.expected.get;
+            admitted.answers(expected.bytes())?;
             let answer = self.ask_alone(request, &admitted).await?;
+            expected.learn(answer.value.len());
             admitted.answers(answer.value.len())?;
             return Ok(Response::new(answer));
         };
@@ -273,7 +276,10 @@ impl Storage for StorageService {
                 expires_at_unix_ms: result.expires_at_unix_ms,
             }));
         }
+        let expected = &self.node.expected.get;
+        admitted.answers(expected.bytes())?;
         let filled = self.fill(request, &key, &demand, &admitted).await?;
+        expected.learn(filled.value.len());
         admitted.answers(filled.value.len())?;
         Ok(Response::new(filled))
     }
@@ -357,6 +363,8 @@ impl Storage for StorageService {
             }));
         }
         self.count_forward();
+        let expected = &self.node.expected.batch;
+        admitted.answers(bytes_of(&results) + expected.bytes())?;
         let fill = self.replica.coherence.begin_fill();
         let forward = pb::BatchGetRequest {
             keys: missed
@@ -370,6 +378,7 @@ impl Storage for StorageService {
             .forwarder
             .batch_get(forward, Kind::Read, remaining)
             .await?;
+        expected.learn(bytes_of(&response.results));
         let read = shown(response.header.as_ref(), self.shard());
         for ((index, key), result) in missed.into_iter().zip(response.results) {
             if let (Some(position), Some(_), None) = (read, &demand, &result.error) {

@@ -103,6 +103,8 @@ impl Storage for StorageService {
             key: key.clone(),
         };
         let send = |mut client: Client, request| async move { client.get(request).await };
+        let expected = &self.node.expected.get;
+        admitted.answers(expected.bytes())?;
         let answer: pb::GetResponse = self
             .upstream
             .ask(
@@ -114,6 +116,7 @@ impl Storage for StorageService {
                 send,
             )
             .await?;
+        expected.learn(answer.value.len());
         admitted.answers(answer.value.len())?;
         Ok(Response::new(answer))
     }
@@ -192,6 +195,8 @@ impl Storage for StorageService {
                 Err(refused) => results[index].error = Some(refused),
             }
         }
+        let expected = &self.node.expected.batch;
+        admitted.answers(expected.bytes())?;
         let headers = scatter(items, &mut results, |part: &Part| {
             let message = pb::BatchGetRequest {
                 header: Some(begun.caller.header_for(part.target.shard)),
@@ -209,7 +214,9 @@ impl Storage for StorageService {
             }
         })
         .await;
-        admitted.answers(results.iter().map(|result| result.value.len()).sum())?;
+        let bytes = results.iter().map(|result| result.value.len()).sum();
+        expected.learn(bytes);
+        admitted.answers(bytes)?;
         Ok(Response::new(pb::BatchGetResponse {
             header: Some(merged(&self.node, &begun.view, headers)),
             results,

@@ -21,8 +21,9 @@ use tonic::body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::admission::{Admission, Inside};
+use super::admission::{Admission, Inside, busy};
 use super::connection::{Connection, Owed};
+use super::places::{Place, Places};
 use super::uploads::Upload;
 
 const PIECE: usize = 256 << 10;
@@ -116,6 +117,7 @@ impl<F: Future> Future for Collecting<F> {
 #[derive(Clone)]
 pub struct Limited {
     pub admission: Arc<Admission>,
+    pub calls: Arc<Places>,
 }
 
 impl<S> Layer<S> for Limited {
@@ -123,7 +125,7 @@ impl<S> Layer<S> for Limited {
 
     fn layer(&self, inner: S) -> LimitedService<S> {
         LimitedService {
-            admission: Arc::clone(&self.admission),
+            limits: self.clone(),
             inner,
         }
     }
@@ -131,7 +133,7 @@ impl<S> Layer<S> for Limited {
 
 #[derive(Clone)]
 pub struct LimitedService<S> {
-    admission: Arc<Admission>,
+    limits: Limited,
     inner: S,
 }
 
@@ -149,18 +151,35 @@ where
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let connection = Connection::of(request.extensions()).cloned();
+        let peer = connection.as_ref().map(|connection| connection.peer);
+        let Some(place) = self.limits.calls.take(peer) else {
+            return Answering::Refused;
+        };
         let (parts, body) = request.into_parts();
-        let upload = Upload::new(body, parts.uri.path(), &self.admission, connection.clone());
-        Answering {
+        let admission = &self.limits.admission;
+        let upload = Upload::new(body, parts.uri.path(), admission, connection.clone());
+        Answering::Let {
             collecting: Collecting::new(self.inner.call(http::Request::from_parts(parts, upload))),
-            connection,
+            call: Some(Call {
+                connection,
+                _place: place,
+            }),
         }
     }
 }
 
-pub struct Answering<F> {
-    collecting: Collecting<F>,
+/// What a call has until it ends.
+pub struct Call {
     connection: Option<Arc<Connection>>,
+    _place: Place,
+}
+
+pub enum Answering<F> {
+    Let {
+        collecting: Collecting<F>,
+        call: Option<Call>,
+    },
+    Refused,
 }
 
 impl<F, E> Future for Answering<F>
@@ -170,12 +189,20 @@ where
     type Output = Result<http::Response<Answer>, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (answered, parcel) = ready!(Pin::new(&mut self.collecting).poll(cx));
-        let connection = self.connection.take();
+        let (answered, parcel, call) = match &mut *self {
+            Self::Let { collecting, call } => {
+                let (answered, parcel) = ready!(Pin::new(collecting).poll(cx));
+                (answered, parcel, call.take())
+            }
+            Self::Refused => {
+                let refused = busy("this server has as many open calls as it may have").into_http();
+                (Ok(refused), Parcel::default(), None)
+            }
+        };
         Poll::Ready(answered.map(|response| {
             response.map(|body| Answer {
                 body,
-                connection,
+                call,
                 parcel,
                 rest: Bytes::new(),
             })
@@ -186,7 +213,7 @@ where
 /// The body of an answer.
 pub struct Answer {
     body: Body,
-    connection: Option<Arc<Connection>>,
+    call: Option<Call>,
     parcel: Parcel,
     /// What the body gave and was not passed on yet.
     rest: Bytes,
@@ -226,9 +253,10 @@ impl http_body::Body for Answer {
         }
         let bytes = me.rest.split_to(me.rest.len().min(PIECE));
         let last = me.rest.is_empty();
+        let call = me.call.as_ref().and_then(|call| call.connection.as_ref());
         let piece = Bytes::from_owner(Piece {
             bytes,
-            _owed: me.connection.as_ref().map(Connection::owes),
+            _owed: call.map(Connection::owes),
             _parcel: last.then(|| std::mem::take(&mut me.parcel)),
         });
         Poll::Ready(Some(Ok(Frame::data(piece))))
@@ -236,5 +264,111 @@ impl http_body::Body for Answer {
 
     fn is_end_stream(&self) -> bool {
         self.rest.is_empty() && self.body.is_end_stream()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use tonic::metadata::MetadataMap;
+
+    use super::*;
+    use crate::serve::Phase;
+
+    /// Admits, and answers with bytes.
+    struct Handler(Arc<Admission>);
+
+    struct Data(Option<Bytes>);
+
+    impl http_body::Body for Data {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            Poll::Ready(self.0.take().map(|data| Ok(Frame::data(data))))
+        }
+    }
+
+    impl Service<http::Request<Upload>> for Handler {
+        type Response = http::Response<Body>;
+        type Error = Infallible;
+        type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: http::Request<Upload>) -> Self::Future {
+            let admission = Arc::clone(&self.0);
+            Box::pin(async move {
+                let _admitted = admission.admit(None, &MetadataMap::new(), 0, None).unwrap();
+                let data = Data(Some(vec![b'x'; PIECE + 1].into()));
+                Ok(http::Response::new(Body::new(data)))
+            })
+        }
+    }
+
+    async fn answer(limited: &Limited) -> http::Response<Answer> {
+        let mut service = limited.layer(Handler(Arc::clone(&limited.admission)));
+        let Ok(response) = service.call(http::Request::new(Body::empty())).await;
+        response
+    }
+
+    async fn piece(answer: &mut Answer) -> Bytes {
+        let frame =
+            std::future::poll_fn(|cx| http_body::Body::poll_frame(Pin::new(&mut *answer), cx));
+        frame.await.unwrap().unwrap().into_data().unwrap()
+    }
+
+    fn limited(calls: usize) -> Limited {
+        let admission = Arc::new(Admission::new(10, 1 << 30));
+        admission.enter(Phase::Serving);
+        Limited {
+            admission,
+            calls: Arc::new(Places::new(calls)),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_counts_until_the_last_piece_of_its_answer_is_gone() {
+        let limited = limited(10);
+        let inside = || async { !limited.admission.drained(Duration::ZERO).await };
+        let mut answer = answer(&limited).await.into_body();
+        let first = piece(&mut answer).await;
+        let last = piece(&mut answer).await;
+        assert_eq!((first.len(), last.len()), (PIECE, 1));
+        drop((answer, first));
+        assert!(inside().await);
+        drop(last);
+        assert!(!inside().await);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_given_up_counts_no_more() {
+        let limited = limited(10);
+        drop(answer(&limited).await);
+        assert!(limited.admission.drained(Duration::ZERO).await);
+    }
+
+    #[tokio::test]
+    async fn calls_beyond_the_limit_are_refused() {
+        let limited = limited(2);
+        let first = answer(&limited).await;
+        assert!(!first.headers().contains_key("grpc-status"));
+        assert!(answer(&limited).await.headers().contains_key("grpc-status"));
+        drop(first);
+        assert!(!answer(&limited).await.headers().contains_key("grpc-status"));
+    }
+
+    #[tokio::test]
+    async fn what_is_dropped_where_nobody_collects_counts_no_more() {
+        let limited = limited(1);
+        drop(limited.admission.admit(None, &MetadataMap::new(), 0, None));
+        assert!(limited.admission.drained(Duration::ZERO).await);
     }
 }

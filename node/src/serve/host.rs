@@ -284,6 +284,7 @@ impl Serving {
         let incoming = Incoming::new(listener, Arc::clone(&self.node.connections));
         let limited = Limited {
             admission: Arc::clone(&self.node.admission),
+            calls: Arc::clone(&self.node.places.calls),
         };
         let routes = self.routes()?;
         let stopping = {

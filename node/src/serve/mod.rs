@@ -12,6 +12,7 @@ mod coordinator;
 mod discovery;
 mod errors;
 mod event;
+mod expected;
 mod health;
 mod heartbeat;
 mod host;

@@ -16,6 +16,7 @@ use super::admission::{Admission, Admitted, Inside, Phase};
 use super::clock::{boottime_ns, wall_ms};
 use super::connection::{Connection, Connections};
 use super::event::Event;
+use super::expected::ExpectedAnswers;
 use super::lease::Lease;
 use super::options::{Identity, Limits, ServeOptions};
 use super::places::Places;
@@ -36,6 +37,7 @@ pub struct Node {
     pub admission: Arc<Admission>,
     pub connections: Arc<Connections>,
     pub places: StreamPlaces,
+    pub expected: ExpectedAnswers,
     /// Weak: the role holds the node.
     role: OnceLock<Weak<dyn Role>>,
     /// A heartbeat is wanted now (M10).
@@ -63,6 +65,7 @@ impl Node {
                 limits.patience,
             )),
             places: StreamPlaces::new(&limits),
+            expected: ExpectedAnswers::default(),
             limits,
             role: OnceLock::new(),
             beat: Notify::new(),
@@ -286,8 +289,9 @@ impl Node {
     }
 }
 
-/// Places of the streams that every role, or more than one, serves.
 pub struct StreamPlaces {
+    /// Of all services.
+    pub calls: Arc<Places>,
     pub scans: Arc<Places>,
     pub pipelines: Arc<Places>,
     pub watchers: Arc<Places>,
@@ -298,6 +302,7 @@ impl StreamPlaces {
     fn new(limits: &Limits) -> Self {
         let places = |most| Arc::new(Places::new(most));
         Self {
+            calls: Arc::new(Places::many(limits.calls)),
             scans: places(limits.scans),
             pipelines: places(limits.pipelines),
             watchers: places(limits.watchers),

@@ -51,6 +51,8 @@ pub struct Limits {
     pub in_flight: usize,
     /// Bytes of requests in flight before BUSY.
     pub in_flight_bytes: usize,
+    /// Calls of any service that are open, whether let in or still arriving, before BUSY.
+    pub calls: usize,
     /// Connections; those beyond are closed when they are accepted.
     pub connections: usize,
     /// How long a client may owe what it has to do next (see `connection`).
@@ -75,6 +77,7 @@ impl Default for Limits {
             batch_items: 100_000,
             in_flight: 8192,
             in_flight_bytes: 256 << 20,
+            calls: 16_384,
             connections: 4096,
             patience: Duration::from_secs(30),
             scans: 64,
