@@ -234,6 +234,8 @@ def _server(
         metrics=metrics,
         coordinator=settings.coordinator,
         threads=settings.threads,
+        connections=settings.max_connections,
+        patience=settings.client_patience,
         zone=settings.zone,
         node=settings.node,
         process_id=uuid.uuid4().hex,

@@ -19,6 +19,8 @@ use crate::serve::{
     self, Host, Identity, Limits, Registration, Role, Security, ServeOptions, StartError, Token,
 };
 
+const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
 /// A primary, replica or router. It answers from its construction on: STARTING until `begin`.
 #[pyclass(frozen, module = "aidb_node._native")]
 pub struct Server {
@@ -37,6 +39,8 @@ struct Common {
     metrics: String,
     coordinator: String,
     threads: usize,
+    connections: usize,
+    patience: f64,
     zone: String,
     node: String,
     process_id: String,
@@ -103,7 +107,12 @@ impl Common {
             threads: self.threads.clamp(1, 256),
             health: self.health,
             security: self.keys.map(Keys::security).transpose()?,
-            limits: Limits::default(),
+            limits: Limits {
+                connections: self.connections,
+                patience: Duration::try_from_secs_f64(self.patience)
+                    .map_or(LONGEST_PATIENCE, |patience| patience.min(LONGEST_PATIENCE)),
+                ..Limits::default()
+            },
         })
     }
 }
