@@ -203,6 +203,7 @@ def _server(settings: Settings, disk: identity.Identity | None, metrics: str) ->
             sync=settings.sync,
             cache_bytes=settings.cache_bytes,
             memtable_bytes=settings.memtable_bytes,
+            memory_bytes=settings.memory_bytes,
         )
     if settings.role == "replica":
         return Server.replica(

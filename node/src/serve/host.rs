@@ -15,13 +15,11 @@ use std::time::{Duration, Instant};
 use aidb_client::pb;
 use aidb_client::pb::discovery_server::DiscoveryServer;
 use aidb_client::pb::node_server::NodeServer;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tonic::Status;
 use tonic::service::RoutesBuilder;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 use super::admin::NodeService;
 use super::admission::Phase;
@@ -36,11 +34,7 @@ use super::listen::listen;
 use super::node::{Node, call_timeout};
 use super::options::ServeOptions;
 use super::role::{Grant, Role};
-
-/// How long a connection may be silent before it is asked whether it lives, and how long the answer may take.
-const KEEPALIVE: Duration = Duration::from_secs(10);
-/// More than a connection needs to be kept busy, and no more: what waits behind it here waits unfairly.
-const STREAMS_PER_CONNECTION: u32 = 1024;
+use super::stack;
 
 pub struct Host {
     node: Arc<Node>,
@@ -274,20 +268,13 @@ impl Serving {
     }
 
     async fn serve(mut self, listener: TcpListener) -> Result<(), String> {
-        let listener =
-            tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let incoming = stack::incoming(listener).map_err(|error| error.to_string())?;
         let routes = self.routes()?;
         let stopping = {
             let node = Arc::clone(&self.node);
             async move { node.stopping().await }
         };
-        let serving = Server::builder()
-            .http2_keepalive_interval(Some(KEEPALIVE))
-            .http2_keepalive_timeout(Some(KEEPALIVE))
-            .max_concurrent_streams(Some(STREAMS_PER_CONNECTION))
-            .initial_stream_window_size(Some(1 << 20))
-            .initial_connection_window_size(Some(8 << 20))
+        let serving = stack::server()
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, stopping);
         tokio::select! {
@@ -331,11 +318,7 @@ async fn node_end(node: Arc<Node>, mut abort: watch::Receiver<bool>) {
 }
 
 fn runtime() -> Result<Runtime, StartError> {
-    Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(64)
-        .build()
-        .map_err(StartError::Thread)
+    stack::runtime().map_err(StartError::Thread)
 }
 
 fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {

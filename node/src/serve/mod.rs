@@ -21,6 +21,7 @@ mod pipeline;
 mod process;
 mod role;
 mod shares;
+pub mod stack;
 mod topology;
 
 pub use admission::{Admitted, Deadline, Phase, busy};
@@ -30,6 +31,7 @@ pub use errors::StartError;
 pub use event::Event;
 pub use host::Host;
 pub use lease::Lease;
+pub use listen::listen;
 pub use node::Node;
 pub use options::{DEFAULT_THREADS, Identity, Limits, ServeOptions};
 pub use pipeline::pipeline;
