@@ -876,6 +876,8 @@ class EngineStats(_message.Message):
     BLOCK_CACHE_MISSES_FIELD_NUMBER: _builtins.int
     STALLED_FIELD_NUMBER: _builtins.int
     POISONED_FIELD_NUMBER: _builtins.int
+    FLUSHED_BYTES_FIELD_NUMBER: _builtins.int
+    COMPACTED_BYTES_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     visible_lsn: _builtins.int
     synced_lsn: _builtins.int
@@ -885,6 +887,10 @@ class EngineStats(_message.Message):
     stalled: _builtins.str
     """reason, empty = no"""
     poisoned: _builtins.str
+    flushed_bytes: _builtins.int
+    """written to level 0 since the start"""
+    compacted_bytes: _builtins.int
+    """written by compactions since the start"""
     @_builtins.property
     def level_bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
@@ -902,10 +908,12 @@ class EngineStats(_message.Message):
         block_cache_misses: _builtins.int = ...,
         stalled: _builtins.str = ...,
         poisoned: _builtins.str = ...,
+        flushed_bytes: _builtins.int = ...,
+        compacted_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_cache_hits", b"block_cache_hits", "block_cache_misses", b"block_cache_misses", "epoch", b"epoch", "level_bytes", b"level_bytes", "level_files", b"level_files", "memtable_bytes", b"memtable_bytes", "poisoned", b"poisoned", "stalled", b"stalled", "synced_lsn", b"synced_lsn", "visible_lsn", b"visible_lsn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_cache_hits", b"block_cache_hits", "block_cache_misses", b"block_cache_misses", "compacted_bytes", b"compacted_bytes", "epoch", b"epoch", "flushed_bytes", b"flushed_bytes", "level_bytes", b"level_bytes", "level_files", b"level_files", "memtable_bytes", b"memtable_bytes", "poisoned", b"poisoned", "stalled", b"stalled", "synced_lsn", b"synced_lsn", "visible_lsn", b"visible_lsn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -36,6 +36,7 @@ class Settings:
     sync: str = "group"
     cache_bytes: int = 64 << 20
     memtable_bytes: int = 32 << 20
+    memory_bytes: int = 0
     threads: int = 2
     max_connections: int = 4096
     client_patience: float = 30.0
@@ -185,4 +186,12 @@ def _parser() -> argparse.ArgumentParser:
             add("--data", type=Path, required=True, metavar="DIR")
             add("--sync", choices=SYNC_MODES, default="group", help="before a write is acknowledged (group)")
             add("--memtable-bytes", type=size, default=32 << 20, help="32MiB")
+            add(
+                "--memory-bytes",
+                type=size,
+                default=0,
+                metavar="SIZE",
+                help="one budget for caches, indexes, memtables, records kept for replicas and request ids, "
+                "instead of --cache-bytes; beyond it the program itself (none)",
+            )
     return parser

@@ -251,6 +251,7 @@ def _server(
             sync=settings.sync,
             cache_bytes=settings.cache_bytes,
             memtable_bytes=settings.memtable_bytes,
+            memory_bytes=settings.memory_bytes,
         )
     if settings.role == "replica":
         return Server.replica(

@@ -121,7 +121,7 @@ impl Common {
 impl Server {
     /// Opens the store below `data`, which locks it, and binds.
     #[staticmethod]
-    #[pyo3(signature = (common, *, shard, data, disk_id, sync, cache_bytes, memtable_bytes))]
+    #[pyo3(signature = (common, *, shard, data, disk_id, sync, cache_bytes, memtable_bytes, memory_bytes))]
     #[allow(clippy::too_many_arguments)]
     fn primary(
         py: Python<'_>,
@@ -132,12 +132,14 @@ impl Server {
         sync: &str,
         cache_bytes: usize,
         memtable_bytes: usize,
+        memory_bytes: usize,
     ) -> PyResult<Self> {
         let options = PrimaryOptions {
             directory: data,
             sync: sync_mode(sync)?,
             cache_bytes,
             memtable_bytes,
+            memory_bytes,
         };
         py.detach(|| {
             let primary = Arc::new(Primary::open(&options).map_err(of_engine)?);

@@ -15,12 +15,11 @@ use std::time::{Duration, Instant};
 use aidb_client::pb;
 use aidb_client::pb::discovery_server::DiscoveryServer;
 use aidb_client::pb::node_server::NodeServer;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tonic::Status;
 use tonic::service::RoutesBuilder;
-use tonic::transport::Server;
 
 use super::admin::NodeService;
 use super::admission::Phase;
@@ -39,17 +38,10 @@ use super::node::{Node, call_timeout};
 use super::options::ServeOptions;
 use super::role::{Grant, Role};
 use super::security::{GuardLayer, Refusals, Security, secured};
+use super::stack;
 
-/// How long a connection may be silent before it is asked whether it lives, and how long the answer may take.
-const KEEPALIVE: Duration = Duration::from_secs(10);
-/// More than a connection needs to be kept busy, and no more: what waits behind it here waits unfairly.
-const STREAMS_PER_CONNECTION: u32 = 1024;
-/// Of one request.
-const HEADER_BYTES: u32 = 16 << 10;
 /// Connections to the port for probes.
 const PROBES: usize = 128;
-/// Scans wait for their clients on such threads; flushes and checkpoints need some as well.
-const BLOCKING_THREADS: usize = 128;
 
 pub struct Host {
     node: Arc<Node>,
@@ -121,7 +113,10 @@ impl Host {
             async move {
                 health.set(false).await;
                 health.alive().await;
-                tokio::join!(role.run(node), serve_health(health, health_listener, patience));
+                tokio::join!(
+                    role.run(node),
+                    serve_health(health, health_listener, patience)
+                );
             }
         };
         let ended = node_end(Arc::clone(&node), abort.subscribe());
@@ -305,17 +300,10 @@ impl Serving {
             let node = Arc::clone(&self.node);
             async move { node.stopping().await }
         };
-        let server = Server::builder()
-            .http2_keepalive_interval(Some(KEEPALIVE))
-            .http2_keepalive_timeout(Some(KEEPALIVE))
-            .max_concurrent_streams(Some(STREAMS_PER_CONNECTION))
-            .initial_stream_window_size(Some(1 << 20))
-            .initial_connection_window_size(Some(8 << 20))
-            .http2_max_header_list_size(Some(HEADER_BYTES));
         let security = self.security.take();
         let node = Arc::clone(&self.node);
         let serving = async move {
-            let mut limits = server.layer(limited);
+            let mut limits = stack::server().layer(limited);
             match security {
                 None => {
                     limits
@@ -376,11 +364,8 @@ async fn serve_health(health: Health, listener: Option<TcpListener>, patience: D
     };
     let connections = Arc::new(Connections::new(PROBES, patience));
     // It ends with the control thread; an error of it is what probes see.
-    let _ = Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE))
+    let _ = stack::server()
         .max_concurrent_streams(Some(64))
-        .http2_max_header_list_size(Some(HEADER_BYTES))
         .add_service(health.service())
         .serve_with_incoming(Incoming::new(listener, connections).plain())
         .await;
@@ -394,11 +379,7 @@ async fn node_end(node: Arc<Node>, mut abort: watch::Receiver<bool>) {
 }
 
 fn runtime() -> Result<Runtime, StartError> {
-    Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS)
-        .build()
-        .map_err(StartError::Thread)
+    stack::runtime().map_err(StartError::Thread)
 }
 
 fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {

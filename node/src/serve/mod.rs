@@ -27,6 +27,7 @@ mod process;
 mod role;
 mod security;
 mod shares;
+pub mod stack;
 mod topology;
 mod uploads;
 
@@ -38,6 +39,7 @@ pub use errors::StartError;
 pub use event::Event;
 pub use host::Host;
 pub use lease::Lease;
+pub use listen::listen;
 pub use node::{Node, peer_of};
 pub use options::{DEFAULT_THREADS, Identity, Limits, ServeOptions};
 pub use pipeline::pipeline;
