@@ -161,7 +161,7 @@ def load(layout: Layout) -> Description | None:
             description = Description(**found)
             if list(description.ports) == member_names(description.shards, description.replicas):
                 return description
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
         version = None
     if isinstance(version, int) and version > SECURE_FORMAT:
         raise Refused(

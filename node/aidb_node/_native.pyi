@@ -48,6 +48,7 @@ class Server:
         sync: str,
         cache_bytes: int,
         memtable_bytes: int,
+        memory_bytes: int,
     ) -> Server:
         """Opens the store below `data`, which locks it, and binds.
 

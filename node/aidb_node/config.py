@@ -36,7 +36,10 @@ class Settings:
     sync: str = "group"
     cache_bytes: int = 64 << 20
     memtable_bytes: int = 32 << 20
+    memory_bytes: int = 0
     threads: int = 2
+    max_connections: int = 4096
+    client_patience: float = 30.0
     hedge_percent: float = 5.0
     update_bytes: int = 0
     warm: Warm = "none"
@@ -68,6 +71,8 @@ class Common(TypedDict):
     metrics: str
     coordinator: str
     threads: int
+    connections: int
+    patience: float
     zone: str
     node: str
     process_id: str
@@ -93,6 +98,16 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: give seconds, at most a day of them")
+    return number
 
 
 def _percent(text: str) -> float:
@@ -123,6 +138,21 @@ def _parser() -> argparse.ArgumentParser:
         add("--metrics", default="", metavar="HOST:PORT", help="serve /metrics there (nowhere)")
         add_arguments(add)
         add("--threads", type=_positive, default=2, help="serving threads (2)")
+        add(
+            "--max-connections",
+            type=_positive,
+            default=4096,
+            metavar="N",
+            help="connections of clients; those beyond are closed when they are accepted (4096)",
+        )
+        add(
+            "--client-patience",
+            type=_seconds,
+            default=30.0,
+            metavar="S",
+            help="a connection ends that keeps the server waiting for so long: for a greeting, the rest of a "
+            "request, or to take an answer (30)",
+        )
         add("--zone", default="")
         add("--node", default=socket.gethostname(), help="the machine (its host name)")
         add("--grace-seconds", type=float, default=10.0, help="for requests in flight at the end (10)")
@@ -156,4 +186,12 @@ def _parser() -> argparse.ArgumentParser:
             add("--data", type=Path, required=True, metavar="DIR")
             add("--sync", choices=SYNC_MODES, default="group", help="before a write is acknowledged (group)")
             add("--memtable-bytes", type=size, default=32 << 20, help="32MiB")
+            add(
+                "--memory-bytes",
+                type=size,
+                default=0,
+                metavar="SIZE",
+                help="one budget for caches, indexes, memtables, records kept for replicas and request ids, "
+                "instead of --cache-bytes; beyond it the program itself (none)",
+            )
     return parser

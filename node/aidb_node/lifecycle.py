@@ -234,6 +234,8 @@ def _server(
         metrics=metrics,
         coordinator=settings.coordinator,
         threads=settings.threads,
+        connections=settings.max_connections,
+        patience=settings.client_patience,
         zone=settings.zone,
         node=settings.node,
         process_id=uuid.uuid4().hex,
@@ -249,6 +251,7 @@ def _server(
             sync=settings.sync,
             cache_bytes=settings.cache_bytes,
             memtable_bytes=settings.memtable_bytes,
+            memory_bytes=settings.memory_bytes,
         )
     if settings.role == "replica":
         return Server.replica(

@@ -35,6 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .retain(|file| !file.package().starts_with("google."));
     tonic_prost_build::configure()
         .bytes(".")
+        .codec_path("crate::codec::Checked")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import resource
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -36,9 +37,22 @@ log = logging.getLogger("aidb.coordinator")
 
 TICK_SECONDS = 0.2
 STATUS_SECONDS = 5.0
-MAX_REQUEST_BYTES = 1 << 20
+# What the coordinator may be made to hold is the product of these, whatever clients send or do not read. Its
+# requests are small and its answers as large as a view.
+MAX_REQUEST_BYTES = 64 << 10
 MAX_RESPONSE_BYTES = 16 << 20
-MAX_CONCURRENT_REQUESTS = 4_096
+MAX_METADATA_BYTES = 16 << 10
+MAX_CONNECTIONS = 2_048
+# One connection cannot take the places of all others: so few that it needs hundreds of them.
+MAX_REQUESTS_PER_CONNECTION = 32
+MAX_CONCURRENT_REQUESTS = 16_384
+# Until a connection has said what it is.
+GREETING_MS = 10_000
+# A peer that answers no ping for this long has vanished.
+KEEPALIVE_MS = 10_000
+# A client that lives and reads nothing answers pings: it is told to come again, and cut off if it stays.
+CONNECTION_AGE_MS = 300_000
+CONNECTION_GRACE_MS = 10_000
 # True as long as the process answers at all, as of nodes.
 LIVENESS = "liveness"
 
@@ -184,11 +198,30 @@ def _new_server(security: ServerSecurity | None = None) -> grpc.aio.Server:
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
             ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
+            ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+            ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+            ("grpc.max_allowed_incoming_connections", _room()),
+            ("grpc.max_concurrent_streams", MAX_REQUESTS_PER_CONNECTION),
+            ("grpc.server_handshake_timeout_ms", GREETING_MS),
+            ("grpc.http2.settings_timeout", GREETING_MS),
+            ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+            ("grpc.keepalive_timeout_ms", KEEPALIVE_MS),
             ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.max_connection_age_ms", CONNECTION_AGE_MS),
+            ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_MS),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
         ),
         maximum_concurrent_rpcs=MAX_CONCURRENT_REQUESTS,
     )
+
+
+def _room() -> int:
+    """So many connections as leave half of the files that may be open to everything else."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, files // 2)
 
 
 def _bind(server: grpc.aio.Server, listen: str, security: ServerSecurity | None = None) -> str:

@@ -6,6 +6,10 @@
 pub mod access;
 pub mod balance;
 pub mod call;
+pub mod codec;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod decoders;
 pub mod ejection;
 pub mod error;
 pub mod hedge;

@@ -19,6 +19,8 @@ use crate::serve::{
     self, Host, Identity, Limits, Registration, Role, Security, ServeOptions, StartError, Token,
 };
 
+const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
 /// A primary, replica or router. It answers from its construction on: STARTING until `begin`.
 #[pyclass(frozen, module = "aidb_node._native")]
 pub struct Server {
@@ -37,6 +39,8 @@ struct Common {
     metrics: String,
     coordinator: String,
     threads: usize,
+    connections: usize,
+    patience: f64,
     zone: String,
     node: String,
     process_id: String,
@@ -103,7 +107,12 @@ impl Common {
             threads: self.threads.clamp(1, 256),
             health: self.health,
             security: self.keys.map(Keys::security).transpose()?,
-            limits: Limits::default(),
+            limits: Limits {
+                connections: self.connections,
+                patience: Duration::try_from_secs_f64(self.patience)
+                    .map_or(LONGEST_PATIENCE, |patience| patience.min(LONGEST_PATIENCE)),
+                ..Limits::default()
+            },
         })
     }
 }
@@ -112,7 +121,7 @@ impl Common {
 impl Server {
     /// Opens the store below `data`, which locks it, and binds.
     #[staticmethod]
-    #[pyo3(signature = (common, *, shard, data, disk_id, sync, cache_bytes, memtable_bytes))]
+    #[pyo3(signature = (common, *, shard, data, disk_id, sync, cache_bytes, memtable_bytes, memory_bytes))]
     #[allow(clippy::too_many_arguments)]
     fn primary(
         py: Python<'_>,
@@ -123,12 +132,14 @@ impl Server {
         sync: &str,
         cache_bytes: usize,
         memtable_bytes: usize,
+        memory_bytes: usize,
     ) -> PyResult<Self> {
         let options = PrimaryOptions {
             directory: data,
             sync: sync_mode(sync)?,
             cache_bytes,
             memtable_bytes,
+            memory_bytes,
         };
         py.detach(|| {
             let primary = Arc::new(Primary::open(&options).map_err(of_engine)?);

@@ -118,7 +118,7 @@ async fn run(
     }
 }
 
-fn take(
+pub(super) fn take(
     coherence: &Coherence,
     message: pb::SubscribeResponse,
     pings: &mut VecDeque<(u64, u64)>,

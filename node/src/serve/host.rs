@@ -15,33 +15,33 @@ use std::time::{Duration, Instant};
 use aidb_client::pb;
 use aidb_client::pb::discovery_server::DiscoveryServer;
 use aidb_client::pb::node_server::NodeServer;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tonic::Status;
 use tonic::service::RoutesBuilder;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 use super::admin::NodeService;
 use super::admission::Phase;
+use super::answers::Limited;
+use super::connection::Connections;
 use super::coordinator::{Coordinator, Registration};
 use super::discovery::DiscoveryService;
 use super::errors::StartError;
 use super::event::Event;
 use super::health::Health;
 use super::heartbeat;
+use super::incoming::Incoming;
 use super::lease::Renewal;
 use super::listen::listen;
 use super::node::{Node, call_timeout};
 use super::options::ServeOptions;
 use super::role::{Grant, Role};
-use super::security::{GuardLayer, Refusals, Security, incoming};
+use super::security::{GuardLayer, Refusals, Security, secured};
+use super::stack;
 
-/// How long a connection may be silent before it is asked whether it lives, and how long the answer may take.
-const KEEPALIVE: Duration = Duration::from_secs(10);
-/// More than a connection needs to be kept busy, and no more: what waits behind it here waits unfairly.
-const STREAMS_PER_CONNECTION: u32 = 1024;
+/// Connections to the port for probes.
+const PROBES: usize = 128;
 
 pub struct Host {
     node: Arc<Node>,
@@ -107,12 +107,16 @@ impl Host {
                     thread.run(runtime, listener)
                 })?);
         }
+        let patience = options.limits.patience;
         let background = {
             let (node, role, health) = (Arc::clone(&node), Arc::clone(&role), health.clone());
             async move {
                 health.set(false).await;
                 health.alive().await;
-                tokio::join!(role.run(node), serve_health(health, health_listener));
+                tokio::join!(
+                    role.run(node),
+                    serve_health(health, health_listener, patience)
+                );
             }
         };
         let ended = node_end(Arc::clone(&node), abort.subscribe());
@@ -286,38 +290,36 @@ impl Serving {
     async fn serve(mut self, listener: TcpListener) -> Result<(), String> {
         let listener =
             tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
+        let incoming = Incoming::new(listener, Arc::clone(&self.node.connections));
+        let limited = Limited {
+            admission: Arc::clone(&self.node.admission),
+            calls: Arc::clone(&self.node.places.calls),
+        };
         let routes = self.routes()?;
         let stopping = {
             let node = Arc::clone(&self.node);
             async move { node.stopping().await }
         };
-        let server = Server::builder()
-            .http2_keepalive_interval(Some(KEEPALIVE))
-            .http2_keepalive_timeout(Some(KEEPALIVE))
-            .max_concurrent_streams(Some(STREAMS_PER_CONNECTION))
-            .initial_stream_window_size(Some(1 << 20))
-            .initial_connection_window_size(Some(8 << 20));
         let security = self.security.take();
         let node = Arc::clone(&self.node);
         let serving = async move {
+            let mut limits = stack::server().layer(limited);
             match security {
                 None => {
-                    let mut server = server;
-                    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-                    server
+                    limits
                         .add_routes(routes)
-                        .serve_with_incoming_shutdown(incoming, stopping)
+                        .serve_with_incoming_shutdown(incoming.plain(), stopping)
                         .await
                 }
                 Some(security) => {
                     let credentials = Arc::clone(&security.credentials);
                     let tell = move |message| node.tell(Event::Notice { message });
                     let refusals = Arc::new(Refusals::new(tell));
-                    let incoming = incoming(listener, credentials, refusals);
-                    server
+                    let secured = secured(incoming, credentials, refusals);
+                    limits
                         .layer(GuardLayer { security })
                         .add_routes(routes)
-                        .serve_with_incoming_shutdown(incoming, stopping)
+                        .serve_with_incoming_shutdown(secured, stopping)
                         .await
                 }
             }
@@ -356,15 +358,16 @@ impl Serving {
 }
 
 /// The plain port for probes: it answers health checks and nothing else.
-async fn serve_health(health: Health, listener: Option<TcpListener>) {
+async fn serve_health(health: Health, listener: Option<TcpListener>, patience: Duration) {
     let Some(Ok(listener)) = listener.map(tokio::net::TcpListener::from_std) else {
         return;
     };
+    let connections = Arc::new(Connections::new(PROBES, patience));
     // It ends with the control thread; an error of it is what probes see.
-    let _ = Server::builder()
+    let _ = stack::server()
         .max_concurrent_streams(Some(64))
         .add_service(health.service())
-        .serve_with_incoming(TcpIncoming::from(listener))
+        .serve_with_incoming(Incoming::new(listener, connections).plain())
         .await;
 }
 
@@ -376,11 +379,7 @@ async fn node_end(node: Arc<Node>, mut abort: watch::Receiver<bool>) {
 }
 
 fn runtime() -> Result<Runtime, StartError> {
-    Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(64)
-        .build()
-        .map_err(StartError::Thread)
+    stack::runtime().map_err(StartError::Thread)
 }
 
 fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {

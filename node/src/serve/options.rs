@@ -58,7 +58,19 @@ pub struct Limits {
     pub in_flight: usize,
     /// Bytes of requests in flight before BUSY.
     pub in_flight_bytes: usize,
+    /// Calls of any service that are open, whether let in or still arriving, before BUSY.
+    pub calls: usize,
+    /// Connections; those beyond are closed when they are accepted.
+    pub connections: usize,
+    /// How long a client may owe what it has to do next (see `connection`).
+    pub patience: Duration,
     pub scans: usize,
+    /// Open `Pipeline` streams.
+    pub pipelines: usize,
+    /// Open `WatchTopology` streams.
+    pub watchers: usize,
+    /// Open `Subscribe` streams of a primary.
+    pub subscribers: usize,
     /// How long an answer waits for a topology as new as the client's (M10).
     pub refresh: Duration,
 }
@@ -72,7 +84,13 @@ impl Default for Limits {
             batch_items: 100_000,
             in_flight: 8192,
             in_flight_bytes: 256 << 20,
+            calls: 16_384,
+            connections: 4096,
+            patience: Duration::from_secs(30),
             scans: 64,
+            pipelines: 1024,
+            watchers: 1024,
+            subscribers: 256,
             refresh: Duration::from_secs(1),
         }
     }

@@ -16,29 +16,40 @@ use aidb_client::pb::storage_server::Storage;
 use aidb_client::pb::{self, ErrorCode};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::Stream;
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::node::Node;
+use super::admission::busy;
+use super::answers::{Collecting, Parcel};
+use super::node::{Node, peer_of};
 use super::security::Caller;
 use super::shares::PEER;
 
 const INSIDE: usize = 256;
 
 type Answers = Pin<Box<dyn Stream<Item = Result<pb::PipelineResponse, Status>> + Send>>;
+/// With what it was admitted with, which is held until it has left.
+type Answer = Result<(pb::PipelineResponse, Parcel), Status>;
 
 /// The answers to `requests` by `service`.
 pub fn pipeline<S: Storage>(
     service: S,
     node: &Arc<Node>,
     requests: Request<Streaming<pb::PipelineRequest>>,
-) -> Answers {
-    let peer = requests.remote_addr();
+) -> Result<Answers, Status> {
+    let peer = peer_of(&requests);
     let caller = requests.extensions().get::<Caller>().cloned();
+    let place = node
+        .places
+        .pipelines
+        .take(peer)
+        .ok_or_else(|| busy("all pipelines are taken"))?;
     let requests = requests.into_inner();
     let (sender, receiver) = mpsc::channel(INSIDE);
     let node = Arc::clone(node);
     tokio::spawn(async move {
+        let _place = place;
         tokio::select! {
             () = read(Arc::new(service), requests, (peer, caller), &sender) => {}
             () = sender.closed() => {}
@@ -48,14 +59,19 @@ pub fn pipeline<S: Storage>(
             }
         }
     });
-    Box::pin(ReceiverStream::new(receiver))
+    let answers = ReceiverStream::new(receiver).map(|answer: Answer| {
+        let (response, parcel) = answer?;
+        parcel.forward();
+        Ok(response)
+    });
+    Ok(Box::pin(answers))
 }
 
 async fn read<S: Storage>(
     service: Arc<S>,
     mut requests: Streaming<pb::PipelineRequest>,
     (peer, caller): (Option<SocketAddr>, Option<Caller>),
-    answers: &mpsc::Sender<Result<pb::PipelineResponse, Status>>,
+    answers: &mpsc::Sender<Answer>,
 ) {
     let inside = Arc::new(Semaphore::new(INSIDE));
     loop {
@@ -69,12 +85,13 @@ async fn read<S: Storage>(
         };
         let (service, answers, caller) = (Arc::clone(&service), answers.clone(), caller.clone());
         tokio::spawn(PEER.scope(peer, async move {
-            let response = answer(&*service, caller.as_ref(), request.request).await;
+            let answering = Collecting::new(answer(&*service, caller.as_ref(), request.request));
+            let (response, parcel) = answering.await;
             let response = pb::PipelineResponse {
                 id: request.id,
                 response: Some(response),
             };
-            let _ = answers.send(Ok(response)).await;
+            let _ = answers.send(Ok((response, parcel))).await;
             drop(permit);
         }));
     }

@@ -14,9 +14,9 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::Security;
-use super::incoming::Peer;
 use super::tokens::{Digest, Refused, digest};
 use crate::serve::clock::wall_ms;
+use crate::serve::connection::Connection;
 
 const PIPELINE: &str = "/aidb.v1.Storage/Pipeline";
 
@@ -113,36 +113,31 @@ pub struct Guard<S> {
 }
 
 impl<S> Guard<S> {
-    fn judge(&self, request: &mut Request<Body>) -> Result<(), Status> {
-        let extensions = request.extensions();
-        let Some(peer) = extensions.get::<Peer>().cloned() else {
-            return Err(refuse(
-                ErrorCode::Internal,
-                "a connection without its certificate",
-            ));
-        };
+    fn judge<B>(&self, request: &mut Request<B>) -> Result<(), Status> {
+        let connection = request.extensions().get::<Arc<Connection>>();
+        let is_program = connection.is_some_and(|by| by.program.get().is_some());
         let path = request.uri().path();
         // What anybody may call who could connect.
         let Some(needed) = required(path) else {
             return Ok(());
         };
-        let shown = match peer.program {
-            Some(_) => Shown::ProgramCertificate,
-            None => Shown::Token(token(request.headers())?),
+        let shown = if is_program {
+            Shown::ProgramCertificate
+        } else {
+            Shown::Token(token(request.headers())?)
         };
         self.security.judge(shown, needed, path)?;
         if path == PIPELINE {
             let security = Arc::clone(&self.security);
             request.extensions_mut().insert(Caller { security, shown });
         }
-        request.extensions_mut().insert(peer.tcp);
         Ok(())
     }
 }
 
-impl<S> Service<Request<Body>> for Guard<S>
+impl<S, B> Service<Request<B>> for Guard<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>>,
+    S: Service<Request<B>, Response = Response<Body>>,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -152,7 +147,7 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.judge(&mut request) {
             Ok(()) => Either::Left(self.inner.call(request)),
             Err(refused) => Either::Right(ready(Ok(refused.into_http()))),

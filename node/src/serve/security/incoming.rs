@@ -5,54 +5,40 @@
 //! speaks, HTTP/2 or HTTP/1.
 
 use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use aidb_client::tls::{Credentials, Program};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use aidb_client::tls::Credentials;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use super::refusals::Refusals;
+use crate::serve::connection::{Connection, Watched};
+use crate::serve::incoming::Incoming;
 
 const HANDSHAKES: usize = 1024;
 const PATIENCE: Duration = Duration::from_secs(5);
-/// After a failed accept: the process is out of files, and some come back.
-const PAUSE: Duration = Duration::from_millis(50);
 /// The first byte of every TLS connection.
 const HANDSHAKE_RECORD: u8 = 22;
 
 const SECURE_HERE: &str =
     "this port speaks TLS: connect with a certificate of the cluster's authority (--tls, AIDB_TLS)";
 
-/// Whose connection it is, as every request on it finds in its extensions.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    pub tcp: TcpConnectInfo,
-    /// None: a client.
-    pub program: Option<Program>,
-}
+type Secured = Watched<TlsStream<TcpStream>>;
 
-pub struct Connection {
-    stream: TlsStream<TcpStream>,
-    peer: Peer,
-}
-
-/// The connections of `listener`, until the stream is dropped. What fails concerns whoever connected, and was told by TLS
+/// The connections of `incoming`, until the stream is dropped. What fails concerns whoever connected, and was told by TLS
 /// itself; `refused` notes it for whoever runs this.
-pub fn incoming(
-    listener: TcpListener,
+pub fn secured(
+    mut incoming: Incoming,
     credentials: Arc<Credentials>,
     refused: Arc<Refusals>,
-) -> ReceiverStream<io::Result<Connection>> {
+) -> ReceiverStream<io::Result<Secured>> {
     let (sender, receiver) = mpsc::channel(HANDSHAKES);
     tokio::spawn(async move {
         let free = Arc::new(Semaphore::new(HANDSHAKES));
@@ -62,23 +48,22 @@ pub fn incoming(
                 return;
             };
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = incoming.next() => accepted,
                 () = sender.closed() => return,
             };
-            let Ok((stream, address)) = accepted else {
-                sleep(PAUSE).await;
-                continue;
+            let Some(Ok((stream, connection))) = accepted else {
+                return;
             };
             let (credentials, sender) = (Arc::clone(&credentials), sender.clone());
             let refused = Arc::clone(&refused);
             tokio::spawn(async move {
-                let greeted = timeout(PATIENCE, greet(stream, address, &credentials)).await;
-                match greeted {
-                    Ok(Ok(connection)) => {
-                        let _ = sender.send(Ok(connection)).await;
+                let peer = connection.peer;
+                match timeout(PATIENCE, greet(stream, connection, &credentials)).await {
+                    Ok(Ok(secured)) => {
+                        let _ = sender.send(Ok(secured)).await;
                     }
-                    Ok(Err(why)) => refused.note(address, &why.to_string()),
-                    Err(_) => refused.note(address, "it was silent"),
+                    Ok(Err(why)) => refused.note(peer, &why.to_string()),
+                    Err(_) => refused.note(peer, "it was silent"),
                 }
                 drop(permit);
             });
@@ -89,18 +74,13 @@ pub fn incoming(
 
 async fn greet(
     mut stream: TcpStream,
-    address: SocketAddr,
+    connection: Arc<Connection>,
     credentials: &Credentials,
-) -> io::Result<Connection> {
-    stream.set_nodelay(true)?;
+) -> io::Result<Secured> {
     let mut first = [0];
     if stream.peek(&mut first).await? == 1 && first[0] != HANDSHAKE_RECORD {
         return turn_away(&mut stream, first[0]).await;
     }
-    let tcp = TcpConnectInfo {
-        local_addr: stream.local_addr().ok(),
-        remote_addr: Some(address),
-    };
     let stream = TlsAcceptor::from(credentials.server())
         .accept(stream)
         .await?;
@@ -108,12 +88,14 @@ async fn greet(
     let program = shown
         .and_then(<[_]>::first)
         .and_then(|certificate| credentials.program(certificate));
-    let peer = Peer { tcp, program };
-    Ok(Connection { stream, peer })
+    if let Some(program) = program {
+        let _ = connection.program.set(program);
+    }
+    Ok(Watched::new(stream, connection))
 }
 
 /// HTTP/2 clients begin with `PRI `; gRPC shows the text of a GOAWAY to its caller.
-async fn turn_away(stream: &mut TcpStream, first: u8) -> io::Result<Connection> {
+async fn turn_away(stream: &mut TcpStream, first: u8) -> io::Result<Secured> {
     let answer = if first == b'P' {
         let mut frames = vec![0, 0, 0, 4, 0, 0, 0, 0, 0];
         frames.extend([0, 0, 8 + SECURE_HERE.len() as u8, 7, 0, 0, 0, 0, 0]);
@@ -143,52 +125,4 @@ async fn turn_away(stream: &mut TcpStream, first: u8) -> io::Result<Connection> 
         io::ErrorKind::InvalidData,
         "it speaks no TLS",
     ))
-}
-
-impl Connected for Connection {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
 }

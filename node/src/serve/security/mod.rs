@@ -15,7 +15,7 @@ use aidb_client::tls::{BadCredentials, Credentials, Pem};
 use arc_swap::ArcSwap;
 
 pub use guard::{Caller, GuardLayer};
-pub use incoming::incoming;
+pub use incoming::secured;
 pub use refusals::Refusals;
 pub use tokens::{Token, Tokens};
 
