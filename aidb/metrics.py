@@ -2,8 +2,8 @@
 
 Figures are gathered, from what the program counts anyway, when they are asked for; no request waits for that.
 Connections are few and short: beyond `MOST` the oldest gives way, and none lives longer than
-`LONGEST_SECONDS`, whatever its client does. Where security is
-on it is HTTPS, for clients with a certificate and a token for `monitor` or more.
+`LONGEST_SECONDS`, whatever its client does. Where security is on it is HTTPS, for clients with a certificate
+and a token for `monitor` or more.
 """
 
 from __future__ import annotations
@@ -151,7 +151,8 @@ class _SecureServer(_BoundedServer):
             if request.recv(1, socket.MSG_PEEK) != _HANDSHAKE_RECORD:
                 request.sendall(_SECURE_HERE)
                 return
-            with self._present().wrap_socket(request, server_side=True) as secure:
+            # A second descriptor: TLS takes one over, and the first is what cuts a slow client off.
+            with self._present().wrap_socket(request.dup(), server_side=True) as secure:
                 super().finish_request(secure, client_address)
         except OSError:
             return  # refused: TLS has told the client why

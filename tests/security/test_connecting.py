@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import aidb
 import aidb.aio
+from aidb.metrics import MOST
 from aidb.security import authority
 from aidb.security.names import DEFAULT_DOMAIN
 from aidb.v1 import storage_pb2, storage_pb2_grpc
@@ -176,6 +177,19 @@ def test_the_health_port_serves_nothing_else(secured: SecuredCluster, tmp_path: 
     finally:
         node.kill()
         coordinator.kill()
+
+
+def test_handshakes_that_do_not_end_hold_up_no_scrape(secured: SecuredCluster) -> None:
+    """More than are served at a time, each with the first byte of a TLS connection."""
+    held = []
+    for address in metrics_addresses(secured):
+        host, _, number = address.rpartition(":")
+        for _ in range(MOST + 4):
+            held.append(socket.create_connection((host, int(number)), timeout=30))
+            held[-1].sendall(b"\x16")
+        assert scrape(secured, address, secured.secrets["monitor"])[0] == 200
+    for connection in held:
+        connection.close()
 
 
 def scrape(secured: SecuredCluster, address: str, token: str | None) -> tuple[int, str]:
