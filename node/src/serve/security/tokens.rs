@@ -1,9 +1,9 @@
 //! The tokens that clients may show. Only their SHA-256 is known here; they are random and long, so that no slow hash is
 //! needed to keep them secret.
 //!
-//! A shown token is hashed at each call, a fifth of a microsecond: a cache of tokens that were good a moment ago would
-//! save half of that, and have to forget what is revoked or expires. The hash finds its entry by the first eight bytes
-//! and is then compared in constant time.
+//! A shown token is hashed at each call, a quarter of a microsecond: a cache of tokens that were good a moment ago would
+//! have to be looked up as well, and to forget what is revoked or expires. The hash finds its entry by the first eight
+//! bytes and is then compared in constant time.
 
 use std::collections::HashMap;
 
