@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,23 @@ app = typer.Typer(
 DEFAULT_DATA = Path(".aidb")
 
 
+@app.callback()
+def security(
+    tls: Annotated[
+        Path | None,
+        typer.Option(help="ca.crt, tls.crt, tls.key for a secured cluster", metavar="DIR", envvar="AIDB_TLS"),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="with the bearer token", metavar="FILE", envvar="AIDB_TOKEN_FILE"),
+    ] = None,
+) -> None:
+    """What commands connect with; of a local cluster they find it themselves."""
+    for name, given in (("AIDB_TLS", tls), ("AIDB_TOKEN_FILE", token_file)):
+        if given is not None:
+            os.environ[name] = str(given)
+
+
 @app.command()
 def up(
     data: Data = DEFAULT_DATA,
@@ -43,6 +61,9 @@ def up(
     sync: Annotated[
         Sync | None, typer.Option(help="what a write waits for: group = disk, interval, none (group)")
     ] = None,
+    secure: Annotated[
+        bool, typer.Option("--secure", help="a new cluster with TLS and tokens, made below its directory")
+    ] = False,
     timeout: Annotated[
         float, typer.Option(help="how long it may take to get ready", parser=duration, metavar="DURATION")
     ] = 60.0,
@@ -53,7 +74,7 @@ def up(
 
     if ephemeral and data != DEFAULT_DATA:
         raise Refused("--ephemeral makes its own directory: leave --data (and $AIDB_DATA) out")
-    wish = Wish(shards, replicas, port, None if sync is None else sync.value, ephemeral)
+    wish = Wish(shards, replicas, port, None if sync is None else sync.value, ephemeral, secure)
     run(data, wish, detach=detach, timeout=timeout)
 
 

@@ -14,6 +14,9 @@ mod commit;
 mod compaction;
 mod counters;
 mod cursor;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod decoders;
 mod error;
 mod events;
 mod flush;
