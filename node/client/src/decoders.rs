@@ -44,8 +44,15 @@ pub fn view(data: &[u8]) {
             continue;
         };
         let slots = view.slots_of(shard);
-        assert!(slots.iter().any(|(first, last)| (first..=last).contains(&&slot)));
-        let _ = (view.primary_address(shard), view.readable_replicas(shard).count());
+        assert!(
+            slots
+                .iter()
+                .any(|(first, last)| (first..=last).contains(&&slot))
+        );
+        let _ = (
+            view.primary_address(shard),
+            view.readable_replicas(shard).count(),
+        );
     }
 }
 
@@ -56,9 +63,13 @@ mod tests {
     use super::*;
 
     fn replay(target: &str, decode: fn(&[u8])) {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../fuzz/corpus")
+            .join(target);
         let files = std::fs::read_dir(&dir).unwrap();
-        let inputs: Vec<_> = files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+        let inputs: Vec<_> = files
+            .map(|file| std::fs::read(file.unwrap().path()).unwrap())
+            .collect();
         assert!(!inputs.is_empty(), "no inputs in {}", dir.display());
         inputs.iter().for_each(|input| decode(input));
     }

@@ -35,7 +35,12 @@ fn fill(coherence: &Coherence, message: &pb::SubscribeResponse) {
     let Some(pb::subscribe_response::Kind::Records(records)) = &message.kind else {
         return;
     };
-    for update in records.records.iter().flat_map(|record| &record.updates).take(8) {
+    for update in records
+        .records
+        .iter()
+        .flat_map(|record| &record.updates)
+        .take(8)
+    {
         let stream = coherence.stream();
         let fill = coherence.begin_fill();
         let answer = Answer {
@@ -49,8 +54,15 @@ fn fill(coherence: &Coherence, message: &pb::SubscribeResponse) {
         };
         let (slot, hash) = (slot_of(&update.key), key_hash(&update.key));
         coherence.finish_fill(fill, slot, hash, &update.key, &answer, 5);
-        let now = Now { ns: 5, wall_ms: 5, skew_ms: 0 };
-        let demand = Demand { bound_ns: u64::MAX, seen: None };
+        let now = Now {
+            ns: 5,
+            wall_ms: 5,
+            skew_ms: 0,
+        };
+        let demand = Demand {
+            bound_ns: u64::MAX,
+            seen: None,
+        };
         let _ = coherence.lookup(slot, hash, &update.key, &demand, &now);
     }
 }
@@ -65,7 +77,9 @@ mod tests {
     fn the_corpus_of_streams() {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/stream");
         let files = std::fs::read_dir(&dir).unwrap();
-        let inputs: Vec<_> = files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+        let inputs: Vec<_> = files
+            .map(|file| std::fs::read(file.unwrap().path()).unwrap())
+            .collect();
         assert!(!inputs.is_empty());
         inputs.iter().for_each(|input| stream(input));
     }

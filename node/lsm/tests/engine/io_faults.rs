@@ -21,8 +21,20 @@ const HANG: Duration = Duration::from_secs(60);
 
 /// What the scenario has to do to the file system, whole and by what.
 const CALLS: [&str; 14] = [
-    "open log", "read log", "write log", "sync log", "rename log", "preallocate log", "read sst", "write sst",
-    "sync sst", "link sst", "remove sst", "sync_dir", "rename MANIFEST", "list",
+    "open log",
+    "read log",
+    "write log",
+    "sync log",
+    "rename log",
+    "preallocate log",
+    "read sst",
+    "write sst",
+    "sync sst",
+    "link sst",
+    "remove sst",
+    "sync_dir",
+    "rename MANIFEST",
+    "list",
 ];
 
 fn key(batch: u64, part: u64) -> Vec<u8> {
@@ -81,7 +93,10 @@ fn ingest(io: &FaultIo, store: &Store, number: u64) -> aidb_lsm::Result<u64> {
         writer.put(&key(number, part), &[b'i'; 300], number + 1, 0)?;
     }
     writer.finish()?;
-    let request = RequestId { client: 1, seq: number };
+    let request = RequestId {
+        client: 1,
+        seq: number,
+    };
     Ok(store.ingest(&[path], request)?.lsn)
 }
 
@@ -127,7 +142,9 @@ fn every_call_may_fail() {
     let calls = Arc::new(Mutex::new(BTreeSet::new()));
     let seen = Arc::clone(&calls);
     whole.watch(move |call, path, _| {
-        let extension = path.extension().unwrap_or(path.file_name().unwrap_or_default());
+        let extension = path
+            .extension()
+            .unwrap_or(path.file_name().unwrap_or_default());
         let extension = extension.to_string_lossy();
         let mut seen = seen.lock().unwrap();
         seen.insert(format!("{call} {}", extension.replace("tmp", "MANIFEST")));
@@ -137,7 +154,10 @@ fn every_call_may_fail() {
     assert_eq!(run(&whole, "without faults").len() as u64, BATCHES);
     let seen = std::mem::take(&mut *calls.lock().unwrap());
     let missing: Vec<_> = CALLS.iter().filter(|call| !seen.contains(**call)).collect();
-    assert!(missing.is_empty(), "the scenario makes no {missing:?}, only {seen:?}");
+    assert!(
+        missing.is_empty(),
+        "the scenario makes no {missing:?}, only {seen:?}"
+    );
     let calls = count.load(Ordering::SeqCst);
     for n in 0..calls + 10 {
         for (mode, lasting) in [("once", false), ("from then on", true)] {
