@@ -1,7 +1,7 @@
 """Fuzzes the decoders (node/fuzz), each target for some seconds of CPU time, and sums up.
 
-``python tools/fuzz.py --seconds 600 [target ...]``. What is found stays in target/fuzz/artifacts; the corpora grow
-in target/fuzz/corpus, beginning with the committed ones. A crash is fixed with its input added to the
+``python tools/fuzz.py --seconds 600 [target ...]``. What is found stays in target/fuzz/artifacts; the corpora
+grow in target/fuzz/corpus, beginning with the committed ones. A crash is fixed with its input added to the
 committed corpus, which ordinary tests replay.
 """
 
@@ -78,7 +78,7 @@ def fuzz(target: str, seconds: float, seed: int) -> bool:
         running.wait()
     text = log.read_text(errors="replace")
     covered = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", text) or [("0", "0", "0")]
-    executed = re.findall(r"number_of_executed_units: (\d+)", text) or re.findall(r"^#(\d+)", text, re.MULTILINE)
+    executed = re.findall(r"(?:number_of_executed_units: |^#)(\d+)", text, re.MULTILINE)
     crashes = sorted(path for path in artifacts.iterdir() if not path.name.startswith("slow-unit"))
     coverage, features, inputs = covered[-1]
     print(

@@ -29,7 +29,17 @@ DEFECTS = 6
 
 def built() -> Path:
     """The test program of the engine."""
-    command = ["cargo", "test", "-p", "aidb-lsm", "--test", "engine", "--no-run", "--locked", "--message-format=json"]
+    command = [
+        "cargo",
+        "test",
+        "-p",
+        "aidb-lsm",
+        "--test",
+        "engine",
+        "--no-run",
+        "--locked",
+        "--message-format=json",
+    ]
     output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     messages = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     paths = [Path(found["executable"]) for found in messages if found.get("executable")]
