@@ -63,3 +63,7 @@ def test_an_engine_run_that_drops_little_or_misses_a_defect_proves_nothing() -> 
         less = Counter(sums)
         less[name] -= 1 if name in ("rounds_that_dropped", "defects_found") else sums[name]
         assert not engine.did_damage(100, less), name
+    long = Counter({**sums, "rounds_that_dropped": engine.LONG_ROUNDS, **dict.fromkeys(engine.MET, 1)})
+    assert engine.did_damage(engine.LONG_ROUNDS, long)
+    for name in engine.MET:
+        assert not engine.did_damage(engine.LONG_ROUNDS, Counter({**long, name: 0})), name
