@@ -4,13 +4,14 @@ PROFILE ?= dev
 ROUNDS ?= 100
 MINUTES ?= 10
 SEED ?= 1
+SECONDS ?= 60
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 PROTOS := $(wildcard proto/aidb/v1/*.proto)
 RUST := Cargo.toml Cargo.lock $(PROTOS) $(shell find node -name '*.rs' -not -path '*/target/*') $(shell find node -name Cargo.toml)
 
-.PHONY: help setup up down test test-rust test-python lint fmt gen constraints bench-engine bench-engine-python bench-cluster-build bench-cluster bench-latency bench-overload soak clean
+.PHONY: help setup up down test test-rust test-python test-interleavings evidence-engine fuzz lint fmt gen constraints bench-engine bench-engine-python bench-cluster-build bench-cluster bench-latency bench-overload soak clean
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
 
@@ -53,6 +54,16 @@ constraints: $(STAMPS)/packages ## pin the newest third-party versions that pypr
 
 evidence-%: setup ## a long evidence run: make evidence-restart ROUNDS=100 SEED=1
 	$(BIN)/python -m tests.evidence.$* --rounds $(ROUNDS) --seed $(SEED)
+
+# The engine alone: no native module is needed.
+evidence-engine: $(STAMPS)/packages
+	$(BIN)/python -m tests.evidence.engine --rounds $(ROUNDS) --seed $(SEED)
+
+test-interleavings: ## readers and the writer of a memtable in the orders that a seed says
+	cargo test -p aidb-lsm --locked --features shuttle --lib interleavings
+
+fuzz: $(STAMPS)/packages ## every decoder, SECONDS of CPU time each (needs a nightly compiler and cargo-fuzz)
+	$(BIN)/python tools/fuzz.py --seconds $(SECONDS) --seed $(SEED)
 
 # RocksDB's C++ is compiled once, in minutes; its bindings need libclang. FULL=1: ten times the data, and large values, too.
 BENCH_VALUES := 100,1000

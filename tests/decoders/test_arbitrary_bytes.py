@@ -32,6 +32,7 @@ from aidb.errors import TokenInvalid
 from aidb.formats import BEGINNING, FORMATS, NotExpressible, Record, Rejected, open_format
 from aidb.local import description, state
 from aidb.local.layout import Layout
+from aidb.local.refusal import Refused
 from aidb.v1 import cluster_pb2
 from tests.coordinator.values import topology
 
@@ -40,13 +41,15 @@ HUGE = b'{"format": 1e999, "shard": 1e999, "pid": 1e999, "pending_epoch": 1e999}
 
 # The names that decoders look for, so that what is drawn gets past the first check.
 NAMES = st.sampled_from(
-    "key key_base64 value value_base64 expires_at_ms format magic revision sha256 topology disk_id shard "
-    "cluster_uid pending_epoch pid children position counts of severity version shards slot_owners ports".split()
+    "key key_base64 value value_base64 expires_at_ms format magic revision sha256 topology disk_id shard "  # noqa: SIM905
+    "cluster_uid pending_epoch pid children position counts of severity version shards ports".split()
 )
 NUMBERS = st.integers() | st.floats() | st.sampled_from([0, 1, 2**63, 2**64, -1])
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | NUMBERS | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES | st.text(max_size=4), inner, max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(NAMES | st.text(max_size=4), inner, max_size=8)
+    ),
     max_leaves=12,
 )
 
@@ -78,7 +81,9 @@ def test_tokens(data: bytes) -> None:
     assert token.decode(token.encode(positions, version)) == (positions, version)
 
 
-JSON_LINES = b'{"key": "k", "value": "v", "expires_at_ms": 5}\n{"key_base64": "/w==", "value": [1, {"a": 2.5}]}\n\n'
+JSON_LINES = (
+    b'{"key": "k", "value": "v", "expires_at_ms": 5}\n{"key_base64": "/w==", "value": [1, {"a": 2}]}\n'
+)
 STANZAS = b"Package: a\nVersion: 1\n more\n\nPackage: b\nVersion: 2\n"
 
 
@@ -181,5 +186,5 @@ def test_small_files_of_local_programs(tmp_path_factory: pytest.TempPathFactory,
         checkpoint.load()
     layout = Layout.at(directory)
     layout.description.write_bytes(data)
-    with contextlib.suppress(description.Refused):
+    with contextlib.suppress(Refused):
         description.load(layout)

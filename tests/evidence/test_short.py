@@ -1,16 +1,18 @@
 """The evidence runs in short: the code of `make evidence-restart` and `make evidence-coherence`, few rounds.
 
-The mutants are left to the long run, because they need a build of their own; that the checkers would find
-them is tested on histories in tests/checkers, and on the replica's rules in node/src/replica/model.rs.
+That of `make evidence-engine` is among the engine's own tests. The mutants are left to the long run, because
+they need a build of their own; that the checkers would find them is tested on histories in tests/checkers,
+and on the replica's rules in node/src/replica/model.rs.
 """
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import pytest
 
-from tests.evidence import coherence, restart
+from tests.evidence import coherence, engine, restart
 from tests.evidence.report import Report
 
 
@@ -51,3 +53,17 @@ def test_a_run_without_damage_proves_nothing() -> None:
     assert coherence.did_damage(served)
     served.update({"break": coherence.ENOUGH_FAULTS})
     assert not coherence.did_damage(served)
+
+
+def test_an_engine_run_that_drops_little_or_misses_a_defect_proves_nothing() -> None:
+    sums = engine.sums("rounds_that_dropped=34 undone_names=1 kills_acknowledged=5 lives=9")
+    sums["defects_found"] = engine.DEFECTS
+    assert engine.did_damage(100, sums)
+    for name in ("rounds_that_dropped", "undone_names", "kills_acknowledged", "defects_found"):
+        less = Counter(sums)
+        less[name] -= 1 if name in ("rounds_that_dropped", "defects_found") else sums[name]
+        assert not engine.did_damage(100, less), name
+    long = Counter({**sums, "rounds_that_dropped": engine.LONG_ROUNDS, **dict.fromkeys(engine.MET, 1)})
+    assert engine.did_damage(engine.LONG_ROUNDS, long)
+    for name in engine.MET:
+        assert not engine.did_damage(engine.LONG_ROUNDS, Counter({**long, name: 0})), name

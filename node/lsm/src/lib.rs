@@ -22,6 +22,7 @@ mod events;
 mod flush;
 mod ingest;
 pub mod inspect;
+mod interleave;
 pub mod io;
 mod log;
 mod manifest;

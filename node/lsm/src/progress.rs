@@ -1,5 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::interleave::interleave;
+
 /// How far the store is. Written by the committer (`appended`, `epoch`, the clock) and the syncer
 /// (`synced`); `visible` follows `synced` with sync `Group`, else `appended`.
 ///
@@ -23,6 +25,7 @@ impl Progress {
     }
 
     pub(crate) fn visible(&self) -> u64 {
+        interleave();
         self.visible.load(Ordering::Acquire)
     }
 
@@ -46,6 +49,7 @@ impl Progress {
     }
 
     pub(crate) fn set_visible(&self, lsn: u64) {
+        interleave();
         self.visible.fetch_max(lsn, Ordering::AcqRel);
     }
 

@@ -196,7 +196,7 @@ fn a_log_broken_in_the_middle_leaves_a_prefix() {
 }
 
 #[test]
-fn any_flipped_byte_is_survived() {
+fn any_flipped_byte_or_cut_is_survived() {
     let mut random = random("repair, flips");
     let (whole, model) = filled(&mut random);
     let paths: Vec<PathBuf> = whole
@@ -205,7 +205,7 @@ fn any_flipped_byte_is_survived() {
         .filter(|p| !p.ends_with("LOCK"))
         .collect();
     let mut refused = 0;
-    for _ in 0..120 {
+    for _ in 0..240 {
         let io = whole.image();
         let path = &paths[random.random_range(0..paths.len())];
         let length = io.read(path).len();
@@ -213,7 +213,13 @@ fn any_flipped_byte_is_survived() {
             continue;
         }
         let at = random.random_range(0..length);
-        damage(&io, path, at);
+        if random.random() {
+            damage(&io, path, at);
+        } else {
+            let mut data = io.read(path);
+            data.truncate(at);
+            io.replace(path, data);
+        }
         refused += usize::from(Store::open(dir(), small(&io.image())).is_err());
         let report = fix(&io, true);
         let store = open(&io);
