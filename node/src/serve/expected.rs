@@ -45,7 +45,7 @@ mod tests {
         assert!((900..=1000).contains(&expected.bytes()));
         expected.learn(8000);
         assert!(expected.bytes() < 2000);
-        (0..50).for_each(|_| expected.learn(0));
+        (0..100).for_each(|_| expected.learn(0));
         assert!(expected.bytes() < 10);
     }
 }
