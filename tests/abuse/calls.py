@@ -17,7 +17,7 @@ AT_A_TIME = 32
 ANSWERS = 3
 OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 # What a server says of bytes that are no message.
-UNREADABLE = ("decode", "deserializ")
+UNREADABLE = ("decode", "deserializ", "DecodeError")
 
 
 def judge(target: Target, calls: list[tuple[Method, bytes]]) -> list[str]:

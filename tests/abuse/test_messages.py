@@ -9,7 +9,7 @@ from tests.abuse.calls import judge
 from tests.abuse.messages import SERVED, Method, crafted, hostile, methods
 from tests.abuse.targets import Cluster
 
-EACH = 4
+EACH = 2
 
 
 def _unharmed_by(cluster: Cluster, calls: list[tuple[Method, bytes]]) -> None:

@@ -11,7 +11,7 @@ from tests.abuse.http2 import connect, ended
 from tests.abuse.targets import Cluster
 from tests.coordinator.process import until
 
-CONNECTIONS = 100
+CONNECTIONS = 40
 
 
 def test_scrapes_get_through(cluster: Cluster, rng: random.Random) -> None:

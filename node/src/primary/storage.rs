@@ -77,6 +77,8 @@ impl Storage for StorageService {
             .await?;
         self.readable(&view, &request.key).map_err(status)?;
         let keyspace = request.header.map_or(0, |header| header.keyspace);
+        let expected = &self.node.expected.get;
+        admitted.answers(expected.bytes())?;
         let read = self
             .primary
             .store
@@ -84,6 +86,7 @@ impl Storage for StorageService {
             .map_err(status_of)?;
         self.node.evidence()?;
         let found = result_of(read.entry);
+        expected.learn(found.value.len());
         admitted.answers(found.value.len())?;
         Ok(Response::new(pb::GetResponse {
             header: Some(header(&self.node, &view, read.lsn)),
@@ -170,6 +173,9 @@ impl Storage for StorageService {
                 Err(refused) => results[index].error = Some(refused),
             }
         }
+        // Before the values are read: those that there is no room for are not read in vain.
+        let expected = &self.node.expected.batch;
+        admitted.answers(expected.bytes())?;
         let (lsn, entries) = self.primary.store.get_many(&asked).map_err(status_of)?;
         self.node.evidence()?;
         // An answer that would not fit a message is cut: the client asks again for the rest.
@@ -187,6 +193,7 @@ impl Storage for StorageService {
             room -= size;
             results[index] = result_of(entry);
         }
+        expected.learn(most - room);
         admitted.answers(most - room)?;
         Ok(Response::new(pb::BatchGetResponse {
             header: Some(header(&self.node, &view, lsn)),

@@ -1,7 +1,8 @@
-//! How large the answer to a forwarded read will be, judged by the last ones.
+//! How large the answer to a read will be, judged by the last ones.
 //!
-//! A forwarder knows it only when the answer is there, and has been put together in memory. If it reserved nothing until
-//! then, a burst of small questions would let in more large answers than there is room for, all of them fetched in vain.
+//! It is known only when the values have been read, or the member that was asked has answered. If nothing were reserved
+//! until then, a burst of small questions would let in more large answers than there is room for, all of them read in
+//! vain, while others wait for the thread.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -44,7 +45,7 @@ mod tests {
         assert!((900..=1000).contains(&expected.bytes()));
         expected.learn(8000);
         assert!(expected.bytes() < 2000);
-        (0..50).for_each(|_| expected.learn(0));
+        (0..100).for_each(|_| expected.learn(0));
         assert!(expected.bytes() < 10);
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aidb_client::pb;
+use aidb_client::error::refuse;
+use aidb_client::pb::{self, ErrorCode};
 use tonic::Status;
 use tonic::service::RoutesBuilder;
 
@@ -40,6 +41,11 @@ pub struct Report {
     pub staleness_ms: u64,
 }
 
+fn no_data() -> Status {
+    let message = "this role holds no data: ask the shard's primary";
+    refuse(ErrorCode::Unsupported, message)
+}
+
 /// A primary, replica or router. `Host` calls: `routes` once per serving thread, `begin` at each grant, `run` once on the
 /// control thread, `stop` once, after the last request was answered.
 #[tonic::async_trait]
@@ -60,12 +66,12 @@ pub trait Role: Send + Sync + 'static {
 
     /// Write everything out and sync; the synced LSN.
     async fn flush(&self) -> Result<u64, Status> {
-        Err(Status::unimplemented("this role holds no data"))
+        Err(no_data())
     }
 
     /// A checkpoint called `name` below the data directory; its path and LSN.
     async fn checkpoint(&self, _name: &str) -> Result<(String, u64), Status> {
-        Err(Status::unimplemented("this role holds no data"))
+        Err(no_data())
     }
 
     /// The physical keys that this member's clients read most, hottest first, `count` at most; none where that is not
