@@ -80,7 +80,7 @@ def credentials(security: ServerSecurity) -> grpc.ServerCredentials:
         pairs = [(in_use.key, in_use.certificate)]
         return grpc.ssl_server_certificate_configuration(pairs, root_certificates=in_use.ca)
 
-    def newest() -> grpc.ServerCertificateConfiguration | None:
+    def newest() -> Any:
         """Asked at each connection; None: what is in use stays."""
         nonlocal in_use
         if in_use is security.material:
