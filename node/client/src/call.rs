@@ -1,5 +1,6 @@
 //! One call to another member: what goes out with it, and what its failure means to whoever forwarded it.
 
+use std::error::Error;
 use std::time::Duration;
 
 use tonic::{Code, Request, Status, TimeoutExpired};
@@ -27,8 +28,9 @@ pub fn cause(failed: &Status) -> Cause {
         return Cause::Unreachable;
     }
     match failed.code() {
-        // Cancelled is how tonic's servers end a call whose deadline has passed.
-        Code::DeadlineExceeded | Code::Cancelled => Cause::Timeout,
+        Code::DeadlineExceeded => Cause::Timeout,
+        // How tonic's servers end a call whose deadline has passed. With a source, it is our side of a connection that broke.
+        Code::Cancelled if failed.source().is_none() => Cause::Timeout,
         _ if timed_out(failed) => Cause::Timeout,
         Code::InvalidArgument => Cause::Code(ErrorCode::InvalidArgument),
         Code::Unimplemented => Cause::Code(ErrorCode::Unsupported),

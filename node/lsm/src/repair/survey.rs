@@ -246,6 +246,12 @@ impl Survey {
             notes
                 .push("the log holds an ingest: only what is not in tables is replayed".to_owned());
         }
+        if self.log.end_is_lost {
+            notes.push(format!(
+                "the end of the log is gone: what was written after lsn {}, if anything was, is lost",
+                self.flushed_lsn()
+            ));
+        }
         RepairReport {
             damage,
             rebuilt,

@@ -90,6 +90,11 @@ fn leaves_a_whole_store_and_one_in_use_alone() {
 #[test]
 fn a_damaged_block_costs_its_own_keys_only() {
     let (io, model) = filled(&mut random("repair, block"));
+    // Of every key one version is left: what is damaged is missed.
+    let store = open(&io);
+    store.flush().unwrap();
+    store.compact().unwrap();
+    store.close().unwrap();
     let tables = files(&io, "sst");
     let largest = tables
         .iter()
@@ -195,6 +200,12 @@ fn a_log_broken_in_the_middle_leaves_a_prefix() {
     assert!(!lost_files(&io).is_empty());
 }
 
+/// A log that was cut before what was flushed does not tell what came after.
+fn end_is_lost(report: &RepairReport) -> bool {
+    let mut notes = report.notes.iter();
+    notes.any(|note| note.starts_with("the end of the log is gone"))
+}
+
 #[test]
 fn any_flipped_byte_or_cut_is_survived() {
     let mut random = random("repair, flips");
@@ -228,7 +239,7 @@ fn any_flipped_byte_or_cut_is_survived() {
         if report.lost_records.is_none() && report.is_healthy() {
             let log_end = path.extension().is_some_and(|ext| ext == "log");
             assert!(found == model || log_end, "{path:?} {at}");
-        } else if report.lost_records.is_none() {
+        } else if report.lost_records.is_none() && !end_is_lost(&report) {
             for (key, value) in &model {
                 let kept = found.get(key) == Some(value);
                 assert!(
