@@ -708,7 +708,7 @@ class ConnectionStats(_message.Message):
     open: _builtins.int
     most: _builtins.int
     refused: _builtins.int
-    """closed when they were accepted: there were as many as there may be"""
+    """closed at once, or before their first call in favour of newer ones: there were as many as there may be"""
     overdue: _builtins.int
     """closed because the client kept them waiting"""
     def __init__(

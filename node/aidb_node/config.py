@@ -143,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
             type=_positive,
             default=4096,
             metavar="N",
-            help="connections of clients; those beyond are closed when they are accepted (4096)",
+            help="connections of clients; beyond them the oldest without a call gives way (4096)",
         )
         add(
             "--client-patience",

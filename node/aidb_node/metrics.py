@@ -65,7 +65,7 @@ def _connections(labels: _Labels, connections: pb.ConnectionStats) -> Iterator[M
     yield labels.gauge("aidb_connections", "Connections of clients", connections.open)
     yield labels.gauge("aidb_connections_limit", "Connections that there may be", connections.most)
     yield labels.counter(
-        "aidb_connections_refused", "Connections closed at once: the limit was reached", connections.refused
+        "aidb_connections_refused", "Connections closed for want of a place", connections.refused
     )
     yield labels.counter(
         "aidb_connections_overdue", "Connections closed: the client kept them waiting", connections.overdue

@@ -12,6 +12,7 @@ from tests.abuse.targets import Cluster
 # Short, so that those who owe something are seen to be closed.
 PATIENCE_SECONDS = 2
 MOST_CONNECTIONS = 600
+LIMITS = ("--client-patience", str(PATIENCE_SECONDS), "--max-connections", str(MOST_CONNECTIONS))
 
 
 @pytest.fixture(scope="package")
@@ -19,8 +20,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """All programs; what one test does to them the next one would notice."""
     files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    limits = ("--client-patience", str(PATIENCE_SECONDS), "--max-connections", str(MOST_CONNECTIONS))
-    running = Cluster(tmp_path_factory.mktemp("abuse"), *limits)
+    running = Cluster(tmp_path_factory.mktemp("abuse"), *LIMITS)
     readers.prepare(running)
     yield running
     running.close()

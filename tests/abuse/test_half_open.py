@@ -14,13 +14,12 @@ import pytest
 
 from tests.abuse import readers, senders
 from tests.abuse.bounds import unharmed
+from tests.abuse.conftest import LIMITS
 from tests.abuse.http2 import Connection, connect
 from tests.abuse.namespace import Namespace
 from tests.abuse.targets import Cluster, Target
 
 HELD = 10
-# Two rounds of pings, the patience and the clean-up.
-SECONDS = 90.0
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def _hold(target: Target, rng: random.Random) -> list[socket.socket]:
 
 
 def test_nothing_is_left_of_peers_that_vanish(tmp_path: Path, rng: random.Random, far: Namespace) -> None:
-    cluster = Cluster(tmp_path, host=far.here)
+    cluster = Cluster(tmp_path, *LIMITS, host=far.here)
     try:
         with unharmed(cluster, 4 * HELD):
             held = far.run(lambda: [each for target in cluster.targets for each in _hold(target, rng)])

@@ -8,7 +8,7 @@ use aidb_client::pb::pipeline_request::Request as Asked;
 use aidb_client::pb::pipeline_response::Response as Answered;
 use aidb_client::pb;
 use aidb_client::{Position, Token};
-use aidb_node::serve::{listen, stack};
+use aidb_node::serve::{Limits, listen, stack};
 use bytes::Bytes;
 use tokio_stream::{Stream, StreamExt};
 use tonic::transport::server::TcpIncoming;
@@ -54,7 +54,7 @@ fn serve(listener: std::net::TcpListener, echo: Echo) -> Result<(), Box<dyn std:
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let storage = StorageServer::new(echo).max_decoding_message_size(64 << 20);
-        stack::server()
+        stack::server(Limits::default().patience)
             .add_service(storage)
             .serve_with_incoming(incoming)
             .await?;

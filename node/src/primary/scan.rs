@@ -10,7 +10,7 @@ use std::sync::Arc;
 use aidb_client::error::{refuse, status};
 use aidb_client::key::parts;
 use aidb_client::pb::{self, ErrorCode};
-use aidb_lsm::{Direction, Entry, Range, Snapshot};
+use aidb_lsm::{Direction, Entry, Snapshot};
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -66,10 +66,9 @@ impl StorageService {
         let place = place.ok_or_else(|| busy("all scans are taken"))?;
         self.node.evidence()?;
         let snapshot = self.primary.store.snapshot();
-        let read: Vec<Span> = with_prefix(&asked, &request.prefix);
         let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
         let scan = Scan {
-            ranges: Bounds::of(&request).ranges(&read),
+            slots: with_prefix(&asked, &request.prefix),
             coverage: Coverage::new(&asked, request.reverse),
             header: header(&self.node, view, snapshot.lsn()),
             chunk_bytes: match request.chunk_bytes as usize {
@@ -93,7 +92,7 @@ impl StorageService {
 struct Scan {
     node: Arc<Node>,
     request: pb::ScanRequest,
-    ranges: Vec<Range>,
+    slots: Vec<Span>,
     coverage: Coverage,
     snapshot: Snapshot,
     header: pb::ResponseHeader,
@@ -135,7 +134,8 @@ impl Scan {
         let mut chunk = Vec::new();
         let mut bytes = 0;
         let mut count = 0;
-        for range in std::mem::take(&mut self.ranges) {
+        let (request, slots) = (self.request.clone(), std::mem::take(&mut self.slots));
+        for range in Bounds::of(&request).ranges(&slots) {
             let entries = self.snapshot.scan(range, direction).map_err(failed)?;
             for item in entries {
                 let (physical, entry) = item.map_err(failed)?;

@@ -86,7 +86,7 @@ impl Storage for StorageService {
             .map_err(status_of)?;
         self.node.evidence()?;
         let found = result_of(read.entry);
-        expected.learn(found.value.len());
+        expected.learn(found.value.len(), true);
         admitted.answers(found.value.len())?;
         Ok(Response::new(pb::GetResponse {
             header: Some(header(&self.node, &view, read.lsn)),
@@ -193,7 +193,7 @@ impl Storage for StorageService {
             room -= size;
             results[index] = result_of(entry);
         }
-        expected.learn(most - room);
+        expected.learn(most - room, true);
         admitted.answers(most - room)?;
         Ok(Response::new(pb::BatchGetResponse {
             header: Some(header(&self.node, &view, lsn)),

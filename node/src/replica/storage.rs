@@ -20,7 +20,7 @@ use super::forward::Forwarder;
 use super::gather::{Ask, Outcome};
 use crate::primary::limits::{check_batch, check_key};
 use crate::primary::{ResponseStream, moved};
-use crate::serve::{Admitted, Node, View, boottime_ns, busy, hold, pipeline, wall_ms};
+use crate::serve::{Admitted, Node, View, boottime_ns, busy, hold, pipeline, wall_ms, whole};
 
 #[derive(Clone)]
 pub struct StorageService {
@@ -260,7 +260,7 @@ impl Storage for StorageService {
             let expected = &self.node.expected.get;
             admitted.answers(expected.bytes())?;
             let answer = self.ask_alone(request, &admitted).await?;
-            expected.learn(answer.value.len());
+            expected.learn(answer.value.len(), true);
             admitted.answers(answer.value.len())?;
             return Ok(Response::new(answer));
         };
@@ -279,7 +279,7 @@ impl Storage for StorageService {
         let expected = &self.node.expected.get;
         admitted.answers(expected.bytes())?;
         let filled = self.fill(request, &key, &demand, &admitted).await?;
-        expected.learn(filled.value.len());
+        expected.learn(filled.value.len(), true);
         admitted.answers(filled.value.len())?;
         Ok(Response::new(filled))
     }
@@ -378,7 +378,7 @@ impl Storage for StorageService {
             .forwarder
             .batch_get(forward, Kind::Read, remaining)
             .await?;
-        expected.learn(bytes_of(&response.results));
+        expected.learn(bytes_of(&response.results), whole(&response.results));
         let read = shown(response.header.as_ref(), self.shard());
         for ((index, key), result) in missed.into_iter().zip(response.results) {
             if let (Some(position), Some(_), None) = (read, &demand, &result.error) {

@@ -18,7 +18,7 @@ use super::scan;
 use super::upstream::{Client, Upstream, patience};
 use crate::primary::ResponseStream;
 use crate::primary::limits::{check_batch, check_key, check_value};
-use crate::serve::{Admitted, Node, busy, pipeline};
+use crate::serve::{Admitted, Node, busy, pipeline, whole};
 
 #[derive(Clone)]
 pub struct StorageService {
@@ -116,7 +116,7 @@ impl Storage for StorageService {
                 send,
             )
             .await?;
-        expected.learn(answer.value.len());
+        expected.learn(answer.value.len(), true);
         admitted.answers(answer.value.len())?;
         Ok(Response::new(answer))
     }
@@ -215,7 +215,7 @@ impl Storage for StorageService {
         })
         .await;
         let bytes = results.iter().map(|result| result.value.len()).sum();
-        expected.learn(bytes);
+        expected.learn(bytes, whole(&results));
         admitted.answers(bytes)?;
         Ok(Response::new(pb::BatchGetResponse {
             header: Some(merged(&self.node, &begun.view, headers)),

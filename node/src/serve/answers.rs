@@ -152,6 +152,9 @@ where
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let connection = Connection::of(request.extensions()).cloned();
         let peer = connection.as_ref().map(|connection| connection.peer);
+        if let Some(connection) = &connection {
+            connection.calls();
+        }
         let Some(place) = self.limits.calls.take(peer) else {
             return Answering::Refused;
         };

@@ -6,18 +6,27 @@
 //! them. Peers that have vanished are found by HTTP/2 pings, which a client that merely keeps its window shut answers.
 //! (Ending only the stream at fault was rejected: once the last piece of an answer is with h2, nothing of ours can reset
 //! its stream any more. A timer for each request was rejected because every request would pay for it.)
+//!
+//! When all places are taken, the oldest connection that has made no call gives its place to the newcomer: so a flood of
+//! connections that say nothing keeps nobody out, neither clients nor the other programs of the cluster, whose first
+//! calls come at once. One that has made a call is never closed for another's sake: it may be in use, and a write on it
+//! would end with an unknown outcome. (Places reserved for programs were rejected: without TLS nobody can prove to be
+//! one, and behind a proxy or on one machine all have one address.)
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use aidb_client::pb;
 use aidb_client::tls::Program;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, Sleep, sleep};
 use tonic::Extensions;
 use tonic::transport::server::Connected;
@@ -29,9 +38,17 @@ const GREETING: usize = 24;
 pub struct Connections {
     most: usize,
     patience: Duration,
-    open: AtomicUsize,
+    places: Mutex<Taken>,
     refused: AtomicU64,
     overdue: AtomicU64,
+}
+
+#[derive(Default)]
+struct Taken {
+    open: usize,
+    /// Of those inside: by age, those that have made no call, and how each is told to go.
+    silent: BTreeMap<u64, Arc<Notify>>,
+    next: u64,
 }
 
 impl Connections {
@@ -39,32 +56,45 @@ impl Connections {
         Self {
             most,
             patience,
-            open: AtomicUsize::new(0),
+            places: Mutex::default(),
             refused: AtomicU64::new(0),
             overdue: AtomicU64::new(0),
         }
     }
 
-    /// Lets one in; None when there are as many as there may be.
+    /// Lets one in; None when there are as many as there may be, and all of them have made calls.
     pub fn enter(self: &Arc<Self>, peer: SocketAddr) -> Option<Arc<Connection>> {
-        let connection = Connection {
+        let mut places = self.lock();
+        if places.open < self.most {
+            places.open += 1;
+        } else {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            let (_, go) = places.silent.pop_first()?;
+            go.notify_one();
+        }
+        let number = places.next;
+        places.next += 1;
+        let go = Arc::new(Notify::new());
+        places.silent.insert(number, Arc::clone(&go));
+        Some(Arc::new(Connection {
             connections: Arc::clone(self),
             peer,
             program: OnceLock::new(),
+            number,
+            called: AtomicBool::new(false),
+            go,
             owed: Default::default(),
             look: AtomicUsize::new(0),
-        };
-        // Counted before it is compared, and counted off by the drop.
-        if self.open.fetch_add(1, Ordering::Relaxed) < self.most {
-            return Some(Arc::new(connection));
-        }
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        None
+        }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn stats(&self) -> pb::ConnectionStats {
         pb::ConnectionStats {
-            open: self.open.load(Ordering::Relaxed) as u64,
+            open: self.lock().open as u64,
             most: self.most as u64,
             refused: self.refused.load(Ordering::Relaxed),
             overdue: self.overdue.load(Ordering::Relaxed),
@@ -78,6 +108,10 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// Which program of the cluster the peer has proved to be, where security is on; unset: a client.
     pub program: OnceLock<Program>,
+    number: u64,
+    /// It will not give way any more.
+    called: AtomicBool,
+    go: Arc<Notify>,
     /// What the client owes since before the last look, and since: by the parity of the look at which it began.
     owed: [AtomicUsize; 2],
     look: AtomicUsize,
@@ -87,6 +121,25 @@ impl Connection {
     /// By which a request came.
     pub fn of(extensions: &Extensions) -> Option<&Arc<Self>> {
         extensions.get()
+    }
+
+    /// A call came by it.
+    pub fn calls(&self) {
+        if !self.called.load(Ordering::Relaxed)
+            && self
+                .connections
+                .lock()
+                .silent
+                .remove(&self.number)
+                .is_some()
+        {
+            self.called.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Resolves when it has to give way.
+    pub async fn told_to_go(&self) {
+        self.go.notified().await;
     }
 
     /// The client owes something until the answer is dropped.
@@ -113,7 +166,11 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.connections.open.fetch_sub(1, Ordering::Relaxed);
+        let mut places = self.connections.lock();
+        // Who gave way has given its place as well.
+        if places.silent.remove(&self.number).is_some() || self.called.load(Ordering::Relaxed) {
+            places.open -= 1;
+        }
     }
 }
 
@@ -135,6 +192,8 @@ pub struct Watched<IO> {
     /// Bytes of the greeting that have not come.
     greeting: usize,
     greets: Option<Owed>,
+    /// Until it has made a call.
+    told_to_go: Option<Pin<Box<OwnedNotified>>>,
     look: Pin<Box<Sleep>>,
 }
 
@@ -144,12 +203,22 @@ impl<IO> Watched<IO> {
             io,
             greeting: GREETING,
             greets: Some(connection.owes()),
+            told_to_go: Some(Box::pin(Arc::clone(&connection.go).notified_owned())),
             look: Box::pin(sleep(connection.connections.patience)),
             connection,
         }
     }
 
     fn look(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.connection.called.load(Ordering::Relaxed) {
+            self.told_to_go = None;
+        }
+        if let Some(told_to_go) = &mut self.told_to_go
+            && told_to_go.as_mut().poll(cx).is_ready()
+        {
+            let why = "this connection has made no call and gives its place to another";
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, why));
+        }
         while self.look.as_mut().poll(cx).is_ready() {
             if self.connection.overdue() {
                 let why = "the client has kept this connection waiting for too long";
@@ -237,14 +306,39 @@ mod tests {
     }
 
     #[test]
-    fn connections_beyond_the_limit_are_refused_until_one_ends() {
+    fn connections_beyond_the_limit_are_refused_until_one_that_calls_ends() {
         let connections = connections(2);
         let mut held = vec![connections.enter(peer()), connections.enter(peer())];
-        assert!(held.iter().all(Option::is_some) && connections.enter(peer()).is_none());
+        held.iter().flatten().for_each(|each| each.calls());
+        assert!(connections.enter(peer()).is_none());
         held.pop();
         assert!(connections.enter(peer()).is_some());
         let stats = connections.stats();
         assert_eq!((stats.open, stats.refused), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn the_oldest_that_has_made_no_call_gives_way() {
+        let connections = connections(3);
+        let caller = connections.enter(peer()).unwrap();
+        caller.calls();
+        let (ours, _theirs) = duplex(64);
+        let mut oldest = Watched::new(ours, connections.enter(peer()).unwrap());
+        let younger = connections.enter(peer()).unwrap();
+        let newcomer = connections.enter(peer()).unwrap();
+        let failed = oldest.read_to_end(&mut Vec::new()).await.unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::ConnectionAborted);
+        assert_eq!(
+            (connections.stats().open, connections.stats().refused),
+            (3, 1)
+        );
+        drop(oldest);
+        assert_eq!(connections.stats().open, 3, "its place is the newcomer's");
+        younger.calls();
+        newcomer.calls();
+        assert!(connections.enter(peer()).is_none());
+        drop((caller, younger, newcomer));
+        assert_eq!(connections.stats().open, 0);
     }
 
     #[test]

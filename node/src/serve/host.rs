@@ -303,7 +303,7 @@ impl Serving {
         let security = self.security.take();
         let node = Arc::clone(&self.node);
         let serving = async move {
-            let mut limits = stack::server().layer(limited);
+            let mut limits = stack::server(self.node.limits.patience).layer(limited);
             match security {
                 None => {
                     limits
@@ -364,7 +364,7 @@ async fn serve_health(health: Health, listener: Option<TcpListener>, patience: D
     };
     let connections = Arc::new(Connections::new(PROBES, patience));
     // It ends with the control thread; an error of it is what probes see.
-    let _ = stack::server()
+    let _ = stack::server(patience)
         .max_concurrent_streams(Some(64))
         .add_service(health.service())
         .serve_with_incoming(Incoming::new(listener, connections).plain())

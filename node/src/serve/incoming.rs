@@ -1,5 +1,5 @@
-//! Connections as they are accepted. One beyond the limit is closed at once, so that what those inside cost stays
-//! bounded; and when the process can open no more files, accepting pauses instead of spinning.
+//! Connections as they are accepted. One beyond the limit is closed at once, or another gives its place to it (see
+//! `connection`), so that what those inside cost stays bounded; and when the process can open no more files, accepting pauses instead of spinning.
 
 use std::io;
 use std::pin::Pin;

@@ -37,6 +37,7 @@ pub use clock::{boottime_ns, wall_ms};
 pub use coordinator::Registration;
 pub use errors::StartError;
 pub use event::Event;
+pub use expected::whole;
 pub use host::Host;
 pub use lease::Lease;
 pub use listen::listen;

@@ -60,7 +60,7 @@ pub struct Limits {
     pub in_flight_bytes: usize,
     /// Calls of any service that are open, whether let in or still arriving, before BUSY.
     pub calls: usize,
-    /// Connections; those beyond are closed when they are accepted.
+    /// Connections; beyond them the oldest without a call gives way.
     pub connections: usize,
     /// How long a client may owe what it has to do next (see `connection`).
     pub patience: Duration,

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tonic::transport::Server;
 
-/// How long a connection may be silent before it is asked whether it lives, and how long the answer may take.
+/// How long a connection may be silent before it is asked whether it lives, if clients have not to be quicker anyway,
+/// and how long the answer may take.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 /// More than a connection needs to be kept busy, and no more: what waits behind it here waits unfairly.
 const STREAMS_PER_CONNECTION: u32 = 1024;
@@ -23,9 +24,10 @@ pub fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
-pub fn server() -> Server {
+/// `patience`: how long a client may owe what it has to do next.
+pub fn server(patience: Duration) -> Server {
     Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_interval(Some(KEEPALIVE.min(patience)))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .max_concurrent_streams(Some(STREAMS_PER_CONNECTION))
         .initial_stream_window_size(Some(1 << 20))

@@ -58,7 +58,13 @@ pub fn secured(
             let refused = Arc::clone(&refused);
             tokio::spawn(async move {
                 let peer = connection.peer;
-                match timeout(PATIENCE, greet(stream, connection, &credentials)).await {
+                let told_to_go = Arc::clone(&connection);
+                let greeting = timeout(PATIENCE, greet(stream, connection, &credentials));
+                let greeted = tokio::select! {
+                    greeted = greeting => greeted,
+                    () = told_to_go.told_to_go() => return,
+                };
+                match greeted {
                     Ok(Ok(secured)) => {
                         let _ = sender.send(Ok(secured)).await;
                     }
