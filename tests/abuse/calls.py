@@ -13,6 +13,8 @@ from tests.abuse.messages import Method
 from tests.abuse.targets import Target
 
 SECONDS = 5.0
+# Of a stream, which may have nothing to tell for as long as it is watched.
+WATCHED_SECONDS = 1.0
 AT_A_TIME = 32
 ANSWERS = 3
 OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
@@ -35,9 +37,9 @@ def judge(target: Target, calls: list[tuple[Method, bytes]]) -> list[str]:
 def _judge(channel: Any, method: Method, payload: bytes) -> str:
     try:
         if method.streams:
-            answers = channel.stream_stream(method.path)(iter([payload]), timeout=SECONDS)
+            answers = channel.stream_stream(method.path)(iter([payload]), timeout=WATCHED_SECONDS)
         elif method.answers:
-            answers = channel.unary_stream(method.path)(payload, timeout=SECONDS)
+            answers = channel.unary_stream(method.path)(payload, timeout=WATCHED_SECONDS)
         else:
             channel.unary_unary(method.path)(payload, timeout=SECONDS)
             return ""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import grpc
+
+from aidb.v1 import storage_pb2 as pb
+from aidb.v1 import storage_pb2_grpc as rpc
 from tests.abuse.bounds import unharmed
 from tests.abuse.conftest import MOST_CONNECTIONS
-from tests.abuse.http2 import connect, ended
-from tests.abuse.targets import ROLES, Cluster
+from tests.abuse.http2 import Connection, connect, ended
+from tests.abuse.targets import KEY, POLITE_SECONDS, ROLES, Cluster
 from tests.coordinator.process import until
 
 BEYOND = 200
@@ -35,6 +39,23 @@ def test_a_flood_of_connections(cluster: Cluster) -> None:
         return all(cluster.stats(role).connections.open <= before[role].open + 8 for role in ROLES)
 
     until(back)
+
+
+def test_who_says_nothing_keeps_nobody_out(cluster: Cluster) -> None:
+    """Not by places that nothing ends: a connection that has greeted may be silent for ever."""
+    address = cluster.target("primary").address
+    with unharmed(cluster, MOST_CONNECTIONS):
+        held = [Connection(address) for _ in range(MOST_CONNECTIONS)]
+        before = cluster.stats("primary").connections
+        # gRPC would share a connection that is there.
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        with grpc.insecure_channel(address, options=options) as newcomer:
+            answer = rpc.StorageStub(newcomer).Get(pb.GetRequest(key=KEY), timeout=POLITE_SECONDS)
+            now = cluster.stats("primary").connections
+        assert answer.value == b"yes" and before.open == now.open == now.most
+        assert now.refused > before.refused
+        for connection in held:
+            connection.close()
 
 
 def test_the_coordinator_keeps_its_cluster(cluster: Cluster) -> None:

@@ -136,6 +136,14 @@ mod tests {
     }
 
     #[test]
+    fn a_call_cancelled_by_a_connection_that_broke_is_lost_and_not_late() {
+        assert_eq!(cause(&Status::cancelled("late")), Cause::Timeout);
+        let mut broken = Status::cancelled("operation was canceled");
+        broken.set_source(std::sync::Arc::new(std::io::Error::other("closed")));
+        assert_eq!(cause(&broken), Cause::Lost);
+    }
+
+    #[test]
     fn a_servers_word_is_passed_on() {
         let busy = pb::Error {
             retry_after_ms: 70,

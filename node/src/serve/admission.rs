@@ -444,7 +444,7 @@ mod tests {
         let admission = open(1000);
         let answer = |port: u16, bytes: usize| {
             let peer = Some(([127, 0, 0, 1], port).into());
-            let mut admitted = admission.admit(None, &MetadataMap::new(), 0, peer).unwrap();
+            let mut admitted = admission.admit(None, &MetadataMap::new(), 0, peer)?;
             admitted.answers(bytes).map(|()| admitted)
         };
         let held: Vec<Admitted> = (0..100).map_while(|_| answer(1, 50).ok()).collect();
