@@ -48,6 +48,7 @@ class Server:
         sync: str,
         cache_bytes: int,
         memtable_bytes: int,
+        memory_bytes: int,
     ) -> Server:
         """Opens the store below `data`, which locks it, and binds.
 
@@ -80,6 +81,12 @@ class Server:
 
     def stats(self) -> bytes:
         """An encoded `GetStatsResponse`."""
+
+    def renew(self, *, ca: bytes, certificate: bytes, key: bytes) -> None:
+        """Connections from now on use these. Raises ValueError and changes nothing if they cannot."""
+
+    def set_tokens(self, rows: list[tuple[bytes, int, int]]) -> None:
+        """Calls from now on are judged by these tokens."""
 
     def stop(self, grace: float) -> bool:
         """Ends the program; True when all requests inside were answered in `grace` seconds. Idempotent."""

@@ -53,5 +53,5 @@ pub use log::{LogOp, LogOpKind, LogRecord, Subscription};
 pub use options::{Clock, Compression, Options, SyncMode, SystemClock};
 pub use range::{Direction, Range};
 pub use repair::{LostRange, LostTable, RepairReport, repair};
-pub use snapshot::{Scan, Snapshot};
+pub use snapshot::{EntryRef, Scan, Snapshot};
 pub use store::{Checkpoint, CheckpointFile, Damage, LevelStats, Read, Stats, Store, VerifyReport};
