@@ -10,7 +10,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -31,6 +31,7 @@ from aidb_node import _native
 _BATCH_ITEMS = 4096
 _BATCH_BYTES = 4 << 20
 _CHUNK_ITEMS = 1024
+_FIRST_ITEMS = 128
 _CHUNK_BYTES = 1 << 20
 
 Item = TypeVar("Item")
@@ -257,18 +258,19 @@ class Scan(Iterator[Entry]):
 
     def __init__(self, native: _native.Scan, limit: int | None) -> None:
         self._native = native
-        self._entries = self._read(limit)
+        # Entry by entry without a frame of Python.
+        self._entries = chain.from_iterable(self._chunks(limit))
 
-    def _read(self, limit: int | None) -> Iterator[Entry]:
+    def _chunks(self, limit: int | None) -> Iterator[Iterator[Entry]]:
         left = limit
-        # The first chunks are small: many scans end early.
-        count = 16
+        # The first chunks are small, unless it is said how much is wanted: many scans end early.
+        count = 16 if limit is None else _FIRST_ITEMS
         while left is None or left > 0:
             taken = self._native.take(count if left is None else min(count, left), _CHUNK_BYTES)
             if not taken:
                 return
             # The constructor in Python would cost more than reading the entry did.
-            yield from map(_as_entry, taken)
+            yield map(_as_entry, taken)
             left = None if left is None else left - len(taken)
             count = min(count * 4, _CHUNK_ITEMS)
 

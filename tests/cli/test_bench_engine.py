@@ -9,20 +9,23 @@ from typing import Any
 import pytest
 
 from aidb.cli.bench_engine import engines
-from aidb.cli.bench_engine.run import compared, verdict
+from aidb.cli.bench_engine.run import Rate, compared, verdict
 from aidb.cli.bench_engine.workloads import Load, run
 from aidb.errors import Unsupported
 
 
 def test_every_workload_runs(tmp_path: Path) -> None:
     measured = list(run(engines.Aidb, tmp_path, Load(keys=1000, value_size=20)))
-    assert len({name for name, _, _ in measured}) == len(measured) == 21
-    assert all(operations > 0 and seconds > 0 for _, operations, seconds in measured)
+    assert len({name for name, *_ in measured}) == len(measured) == 21
+    assert all(operations > 0 and seconds > 0 for _, operations, seconds, _ in measured)
 
 
 def test_ratios_are_medians_of_pairs() -> None:
-    rows = compared({"get": {"aidb": [10.0, 30.0, 7.0], "rocksdb": [20.0, 10.0, 10.0]}})
-    assert rows == [{"workload": "get", "aidb": 10, "rocksdb": 10, "ratio": 0.7}]
+    of = {"aidb": [10.0, 30.0, 7.0], "rocksdb": [20.0, 10.0, 10.0]}
+    rounds = {name: [Rate(rate, 100 / rate) for rate in rates] for name, rates in of.items()}
+    rows = compared({"get": rounds})
+    found = {"workload": "get", "aidb": 10, "rocksdb": 10, "ratio": 0.7}
+    assert rows == [{**found, "aidb_cpu_us": 10.0, "rocksdb_cpu_us": 10.0}]
     assert verdict(rows) == "Rows below 0.8 times RocksDB: get 0.70. Median row: 0.70."
 
 

@@ -1,4 +1,4 @@
-"""The workloads: each yields its name, the operations done and the seconds that they took."""
+"""The workloads: each yields its name, the operations done, and the wall and CPU seconds they took."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aidb.cli.bench_engine.engines import Engine
 
-Measured = tuple[str, int, float]
+Measured = tuple[str, int, float, float]
 Open = Callable[[Path, bool], Engine]
 
 _BATCH = 100
@@ -44,9 +44,9 @@ def key(number: int) -> bytes:
 
 
 def _timed(name: str, operations: int, body: Callable[[], None]) -> Measured:
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     body()
-    return name, operations, time.perf_counter() - started
+    return name, operations, time.perf_counter() - started, time.process_time() - cpu
 
 
 def _each(name: str, call: Callable[[bytes], object], keys: list[bytes]) -> Measured:

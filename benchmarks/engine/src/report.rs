@@ -65,12 +65,12 @@ impl Results {
                 each.join("/")
             };
             table += &format!(
-                "| {} B | {} | {:.0} | {:.2} | {:.2} | {} | {} | {} | {} | {} |\n",
+                "| {} B | {} | {:.0} | {} | {} | {} | {} | {} | {} | {} |\n",
                 at.0,
                 at.1,
                 self.median(at, "aidb", "per_second"),
-                self.ratio(at, "rocksdb"),
-                self.ratio(at, "fjall"),
+                short(self.ratio(at, "rocksdb")),
+                short(self.ratio(at, "fjall")),
                 of("cpu_us"),
                 latency("aidb"),
                 latency("rocksdb"),
@@ -118,7 +118,10 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn short(value: f64) -> String {
-    if value.abs() >= 100.0 {
+    if value.is_nan() {
+        // An engine that did not run.
+        "-".to_owned()
+    } else if value.abs() >= 100.0 {
         format!("{value:.0}")
     } else if value.abs() >= 10.0 {
         format!("{value:.1}")

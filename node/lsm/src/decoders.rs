@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::cursor::Cursor;
 use crate::inspect;
 use crate::io::{Io, IoFile, OpenMode};
 use crate::log::recovery::Chain;
@@ -21,12 +22,12 @@ use crate::log::{LogRecord, frame};
 use crate::manifest::{self, Edit};
 use crate::options::Compression;
 use crate::range::{Direction, Range};
-use crate::table::Table;
 use crate::table::block::{Block, BlockBuilder, BlockCursor};
 use crate::table::cache::BlockCache;
 use crate::table::filter;
 use crate::table::format::{FOOTER_BYTES, Footer, Handle, put_block};
-use crate::value::Value;
+use crate::table::{LevelCursor, Table};
+use crate::value::{Value, ValueRef};
 use crate::varint;
 
 const SEGMENT: u64 = 7;
@@ -143,7 +144,7 @@ pub fn block(data: &[u8]) {
     let mut builder = BlockBuilder::default();
     entries
         .iter()
-        .for_each(|(key, value)| builder.add(key, value));
+        .for_each(|(key, value)| builder.add(key, ValueRef::of(value)));
     let built = Block::new(builder.finish().into());
     let built = built.unwrap_or_else(|| unreachable!("a block just built is whole"));
     for (key, value) in &entries {
@@ -161,8 +162,8 @@ pub fn block(data: &[u8]) {
 fn walk(block: &Block, direction: Direction, from: Bound<&[u8]>) -> Option<Vec<(Vec<u8>, Value)>> {
     let mut cursor = BlockCursor::new(block.clone(), direction, from)?;
     let mut found = Vec::new();
-    while let Some((key, value)) = cursor.next()? {
-        found.push((key.to_vec(), value));
+    while cursor.advance()? {
+        found.push((cursor.key().to_vec(), cursor.value().to_value()));
     }
     Some(found)
 }
@@ -225,12 +226,13 @@ fn open_table(data: Vec<u8>) {
     let table = Arc::new(table);
     for direction in [Direction::Forward, Direction::Reverse] {
         let from = Bound::Unbounded;
-        let mut cursor =
-            crate::table::LevelCursor::new(vec![Arc::clone(&table)], direction, from, true);
+        let run = Arc::from([Arc::clone(&table)]);
+        let mut cursor = LevelCursor::new(run, (0, 1), direction, from, true);
         let mut entries = 0;
-        while let Ok(Some((key, value))) = crate::cursor::Cursor::next(&mut cursor) {
+        while let Ok(true) = cursor.advance() {
             entries += 1;
-            let _ = (table.get(&key, filter::hash(&key)), value);
+            let key = cursor.key();
+            let _ = (table.get(key, filter::hash(key)), cursor.value());
         }
         if direction == Direction::Forward {
             assert!(verified.is_err() || entries == table.properties.entries);

@@ -66,38 +66,26 @@ impl Scan {
 impl Scan {
     /// The next entries, at most `count` of at most about `size` bytes; an empty list is the end.
     fn take(&self, py: Python<'_>, count: usize, size: usize) -> PyResult<Vec<Item>> {
-        let taken = py.detach(|| {
-            let mut held = self
-                .entries
-                .lock()
-                .unwrap_or_else(|poisoned| poisoned.into_inner());
-            let mut taken = Vec::new();
-            let mut taken_size = 0;
-            if let Some(entries) = held.as_mut() {
-                while taken.len() < count && taken_size < size {
-                    let Some(entry) = entries.next().transpose()? else {
-                        *held = None;
-                        break;
-                    };
-                    taken_size += entry.0.len() + entry.1.value.len();
-                    taken.push(entry);
-                }
-            }
-            Ok(taken)
-        });
-        let item = |(key, entry): (bytes::Bytes, aidb_lsm::Entry)| {
-            let value: &[u8] = if self.keys_only { b"" } else { &entry.value };
-            let (key, value) = (
-                PyBytes::new(py, &key).unbind(),
-                PyBytes::new(py, value).unbind(),
-            );
+        let taken = py.detach(|| self.read(count, size)).map_err(of_engine)?;
+        let mut rest = taken.bytes.as_slice();
+        let mut next = |length: usize| {
+            let (bytes, behind) = rest.split_at(length);
+            rest = behind;
+            PyBytes::new(py, bytes).unbind()
+        };
+        let item = |entry: &Taken| {
             let expires_at = match entry.expires_at_ms {
                 0 => None,
                 at_ms => Some(at_ms as f64 / 1000.0),
             };
-            (key, value, entry.version, expires_at)
+            (
+                next(entry.key),
+                next(entry.value),
+                entry.version,
+                expires_at,
+            )
         };
-        Ok(taken.map_err(of_engine)?.into_iter().map(item).collect())
+        Ok(taken.entries.iter().map(item).collect())
     }
 
     fn close(&self) {
@@ -105,5 +93,51 @@ impl Scan {
             .entries
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
+    }
+}
+
+/// A chunk without Python: keys and values, one after the other.
+#[derive(Default)]
+struct Chunk {
+    bytes: Vec<u8>,
+    entries: Vec<Taken>,
+}
+
+/// Lengths of key and value, and the rest of an entry.
+struct Taken {
+    key: usize,
+    value: usize,
+    version: u64,
+    expires_at_ms: u64,
+}
+
+impl Scan {
+    fn read(&self, count: usize, size: usize) -> aidb_lsm::Result<Chunk> {
+        let mut held = self
+            .entries
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut chunk = Chunk::default();
+        let Some(entries) = held.as_mut() else {
+            return Ok(chunk);
+        };
+        let mut size_read = 0;
+        while chunk.entries.len() < count && size_read < size {
+            let Some(entry) = entries.step()? else {
+                *held = None;
+                break;
+            };
+            size_read += entry.key.len() + entry.value.len();
+            let value = if self.keys_only { &[] } else { entry.value };
+            chunk.bytes.extend_from_slice(entry.key);
+            chunk.bytes.extend_from_slice(value);
+            chunk.entries.push(Taken {
+                key: entry.key.len(),
+                value: value.len(),
+                version: entry.version,
+                expires_at_ms: entry.expires_at_ms,
+            });
+        }
+        Ok(chunk)
     }
 }

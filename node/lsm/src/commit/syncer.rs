@@ -49,7 +49,10 @@ pub(crate) struct SyncQueue {
     /// `None`: as soon as possible.
     interval: Option<Duration>,
     state: Mutex<State>,
+    /// For the thread.
     changed: Condvar,
+    /// Less is unsynced than before.
+    shrunk: Condvar,
     /// As many answers are queued as a round wants.
     gathered: Condvar,
     events: Arc<Events>,
@@ -86,6 +89,7 @@ impl SyncQueue {
                 ..State::default()
             }),
             changed: Condvar::new(),
+            shrunk: Condvar::new(),
             gathered: Condvar::new(),
             events,
         }
@@ -97,7 +101,7 @@ impl SyncQueue {
         while state.bytes > MAX_UNSYNCED_BYTES && state.closed.is_none() {
             state.due = Some(Instant::now());
             self.changed.notify_all();
-            self.changed.wait(&mut state);
+            self.shrunk.wait(&mut state);
         }
         if let Some(error) = state.closed.clone() {
             // Another thread failed while the committer wrote this group: nobody would ever answer it.
@@ -159,6 +163,8 @@ impl SyncQueue {
     pub(crate) fn close(&self, why: Error) {
         self.state.lock().closed.get_or_insert(why);
         self.changed.notify_all();
+        self.shrunk.notify_all();
+        self.gathered.notify_all();
     }
 
     /// Waits until a round is due; false when there will be none any more.
@@ -196,7 +202,7 @@ impl SyncQueue {
         state.answers = 0;
         state.callbacks = 0;
         state.due = None;
-        self.changed.notify_all();
+        self.shrunk.notify_all();
         std::mem::take(&mut state.groups)
     }
 

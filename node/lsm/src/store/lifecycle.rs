@@ -114,16 +114,20 @@ impl Running {
         self.shared.queue.close();
         let mut threads = self.threads.lock();
         let committer = threads.committer.take();
-        let own = committer
-            .as_ref()
-            .is_some_and(|thread| thread.thread().id() == thread::current().id());
+        let own = is_own(committer.as_ref());
         join(committer);
         if !own {
             // Who commits on its own thread has come before the queue was closed, and ends.
             drop(self.committer.lock());
         }
         self.shared.sync_queue.close(Error::Closed);
-        join(threads.syncer.take());
+        let syncer = threads.syncer.take();
+        let others = syncer.is_some() && !is_own(syncer.as_ref());
+        join(syncer);
+        if others {
+            // A caller may be at the sync of what it wrote.
+            drop(self.syncer.turn.lock());
+        }
         self.shared.segments.close();
         self.shared.closing.store(true, Ordering::Release);
         self.shared.events.notify();
@@ -179,6 +183,10 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic".to_owned())
+}
+
+fn is_own(thread: Option<&JoinHandle<()>>) -> bool {
+    thread.is_some_and(|thread| thread.thread().id() == thread::current().id())
 }
 
 /// A callback may drop the last handle on one of the store's own threads, which cannot wait for

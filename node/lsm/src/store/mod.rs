@@ -178,7 +178,7 @@ impl Store {
         self.shared().tail.after(lsn, max_bytes)
     }
 
-    /// Calls `wake` after `synced_lsn` rose, on the syncer's thread: it must not block.
+    /// Calls `wake` after `synced_lsn` rose, on the thread that synced: it must not block, nor close the store.
     pub fn on_synced(&self, wake: Box<dyn Fn() + Send + Sync>) -> Subscription {
         self.shared().tail.subscribe(wake)
     }
