@@ -246,6 +246,12 @@ impl Survey {
             notes
                 .push("the log holds an ingest: only what is not in tables is replayed".to_owned());
         }
+        let lsn = self.log.last_lsn.unwrap_or(0).max(self.flushed_lsn());
+        if !self.log.damage.is_empty() && self.log.lost.is_none() {
+            notes.push(format!(
+                "the log is damaged before lsn {lsn}, which the tables hold: records after it are gone, if there were any"
+            ));
+        }
         RepairReport {
             damage,
             rebuilt,
@@ -253,7 +259,7 @@ impl Survey {
             records: self.log.records,
             lost_tables: lost.map(SurveyedTable::lost).collect(),
             lost_records: self.log.lost,
-            lsn: self.log.last_lsn.unwrap_or(0).max(self.flushed_lsn()),
+            lsn,
             epoch: self.log.epoch.max(self.inventory.epoch),
             clock_ms: self.log.clock_ms.max(self.inventory.clock_ms),
             notes,
