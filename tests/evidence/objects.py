@@ -1,5 +1,5 @@
-"""`make evidence-objects`: every test of object stores, against a real S3 server too, which is installed if need
-be (a Go compiler and some minutes are needed then).
+"""`make evidence-objects`: every test of object stores, against a real S3 server too, which is installed
+if need be (a Go compiler and some minutes are needed then).
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""A real S3 server as a process of its own: versitygw, which checks signatures and keeps what it acknowledged.
+"""A real S3 server as a process of its own: versitygw, which checks signatures and keeps what it
+acknowledged.
 
 It is used where it is installed (`make evidence-objects` installs it); the ordinary tests do without.
 """
