@@ -7,6 +7,7 @@ mod damage;
 mod disk_full;
 mod epoch;
 mod excise;
+mod following;
 mod gate;
 mod group_commit;
 mod ingest;
