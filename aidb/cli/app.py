@@ -44,6 +44,14 @@ def up(
     sync: Annotated[
         Sync | None, typer.Option(help="what a write waits for: group = disk, interval, none (group)")
     ] = None,
+    objects: Annotated[
+        str | None,
+        typer.Option(
+            help="object store of the second copy: file:///dir, s3://bucket/prefix?..., or none "
+            "(DATA/objects; none with --ephemeral)",
+            metavar="URL",
+        ),
+    ] = None,
     timeout: Annotated[
         float, typer.Option(help="how long it may take to get ready", parser=duration, metavar="DURATION")
     ] = 60.0,
@@ -54,7 +62,7 @@ def up(
 
     if ephemeral and data != DEFAULT_DATA:
         raise Refused("--ephemeral makes its own directory: leave --data (and $AIDB_DATA) out")
-    wish = Wish(shards, replicas, port, None if sync is None else sync.value, ephemeral)
+    wish = Wish(shards, replicas, port, None if sync is None else sync.value, ephemeral, objects)
     run(data, wish, detach=detach, timeout=timeout)
 
 

@@ -17,7 +17,7 @@ from aidb.durability.manifest import Manifest
 from aidb.durability.names import Names, last_number
 from aidb.durability.piece import Piece, Seal, Start
 from aidb.objects.errors import Damaged, NoSuchKey
-from aidb.objects.store import ObjectStore, Stat, every
+from aidb.objects.store import PAGE, ObjectStore, Stat, every
 
 _Object = TypeVar("_Object", Claim, Manifest, Hold)
 
@@ -74,12 +74,38 @@ class Catalog:
             raise self._damaged(key, error) from error
         return found
 
+    def log_end(self, epoch: int) -> int | None:
+        """The last sequence number of an epoch's log. A log may have millions of objects: they are not all
+        listed.
+        """
+        prefix = self.names.logs(epoch)
+        page = self.store.page(prefix)
+        if len(page) < PAGE:
+            return _last(page)
+        # Something is at `low`, nothing after `high`; at first `high` is not known.
+        low, step, high = _last(page) or 0, PAGE, -1
+        while high != low:
+            asked = (low + high) // 2 if high >= 0 else low + step
+            page = self.store.page(prefix, self.names.log(epoch, asked))
+            if page and len(page) < PAGE:
+                return _last(page)
+            if page:
+                low, step = _last(page) or 0, step * 2
+            else:
+                high = asked
+        return low
+
     def last_piece(self, epoch: int) -> Piece | None:
-        """The newest piece of an epoch's log that says something, if there is one."""
-        for stat in reversed(self.log(epoch)):
-            found = self.piece(epoch, last_number(stat.key) or 0)
+        """The newest piece of an epoch's log, if there is one."""
+        end = self.log_end(epoch)
+        while end is not None and end >= 0:
+            try:
+                found = self.piece(epoch, end)
+            except NoSuchKey:
+                return None
             if isinstance(found, Piece):
                 return found
+            end -= 1
         return None
 
     def start(self, epoch: int) -> Start | None:
@@ -138,3 +164,7 @@ class Catalog:
 
     def _damaged(self, key: str, error: Malformed) -> Damaged:
         return Damaged(f"{key} in {self.store.url}: {error}")
+
+
+def _last(page: list[Stat]) -> int | None:
+    return last_number(page[-1].key) if page else None

@@ -2,9 +2,9 @@
 
 Kept are: the newest snapshots, those that are young, those from which somebody restores, and everything
 they need: their SSTs, and the log from the oldest one's position on. Never collected are claims, and the
-last object of every epoch's log: it is the seal, or the place where it will be (c1, c3: an old primary
-that finds the name free would go on). What is younger than the minimum age stays: it may belong to a
-snapshot that is being made.
+last two objects of every epoch's log: the seal, or the place where it will be (c1, c3: an old primary that
+finds the name free would go on), and the piece that says where the log ended. What is younger than the
+minimum age stays: it may belong to a snapshot that is being made.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from aidb.durability.names import Names, last_number
 from aidb.objects.store import Stat
 
 _DAY_MS = 86_400_000
+# The seal, and the piece before it, which says where the log of the epoch ended.
+_LAST_KEPT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def _unneeded_pieces(
         return
     oldest = min(needed_from)
     for epoch in sorted(logs):
-        for stat in logs[epoch][:-1]:
+        for stat in logs[epoch][:-_LAST_KEPT]:
             sequence = last_number(stat.key)
             if sequence is not None and (epoch, sequence) < oldest and _old(stat, policy, now):
                 yield stat

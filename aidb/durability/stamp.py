@@ -56,7 +56,7 @@ def clusters(store: ObjectStore) -> list[str]:
         found.append(uid)
         # "0" follows "/": whatever else begins with the uid and a slash is passed.
         after = f"{uid}0"
-    return [uid for uid in found if _stamped(store, uid)]
+    return sorted(uid for uid in found if _stamped(store, uid))
 
 
 def shards(store: ObjectStore, cluster_uid: str) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from aidb.local.description import Description
+from aidb.local.description import NO_OBJECTS, Description
 from aidb.local.layout import Layout
 
 # Stopped one group after the other: whoever is asked less by the others goes first.
@@ -51,4 +51,6 @@ def _program(name: str, description: Description, layout: Layout) -> Program:
         command += ["--shard", name.split("-")[1]]
     if role == "primary":
         command += [*data, "--sync", description.sync]
+        if description.objects != NO_OBJECTS:
+            command += ["--objects", description.objects or layout.objects.as_uri()]
     return Program(name, role, tuple(command), needs=description.ports["coordinator"])

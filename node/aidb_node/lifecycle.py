@@ -12,8 +12,10 @@ from types import FrameType
 
 from aidb import errors
 from aidb.metrics import MetricsAddressError, MetricsServer
+from aidb.objects.errors import ObjectError
 from aidb_node import identity, registration
 from aidb_node._native import Grant, Server
+from aidb_node.backup.second_copy import SecondCopy
 from aidb_node.config import Common, Settings
 from aidb_node.failure import StartRefused
 from aidb_node.logs import Log
@@ -71,11 +73,13 @@ class _Program:
         if settings.role == "primary":
             self._identity = identity.claim(settings.data, settings.shard)
             self._cluster_uid = self._identity.cluster_uid
+        self._superseded = ""
         self._metrics = MetricsServer(settings.metrics) if settings.metrics else None
         self._server = _server(settings, self._identity, self._metrics.address if self._metrics else "")
         if self._metrics:
             shard = "" if settings.role == "router" else str(settings.shard)
             self._metrics.register(NodeCollector(self._server.stats, shard))
+        self._second_copy = self._make_second_copy()
         log.info("bound", role=settings.role, address=self._server.address)
 
     def serve(self) -> int:
@@ -100,21 +104,56 @@ class _Program:
                 self._log.info("drain asked for")
                 self._grace = event.grace or self._grace
                 self._stop.asked.set()
+            elif event.kind == "backup":
+                if self._second_copy is not None:
+                    self._second_copy.backup(event.text)
             elif event.kind == "notice":
                 self._log.warning(event.text)
             else:
                 self._log.error("the server failed", reason=event.text)
                 return FAILED
+        if self._superseded:
+            self._log.error("another primary has taken over", reason=self._superseded)
+            return FAILED
         return OK
 
     def close(self) -> None:
         """Stops within the grace."""
         grace = 0.0 if self._stop.at_once else self._grace
         self._log.info("stopping", grace_seconds=grace)
+        if self._second_copy is not None and not self._superseded:
+            self._second_copy.catch_up(grace / 2)
         drained = self._server.stop(grace)
+        if self._second_copy is not None:
+            self._second_copy.close()
         if self._metrics:
             self._metrics.close()
         self._log.info("stopped", drained=drained)
+
+    def _make_second_copy(self) -> SecondCopy | None:
+        """Raises StartRefused."""
+        settings = self._settings
+        if self._identity is None or not settings.objects:
+            return None
+        try:
+            return SecondCopy(
+                settings.backup,
+                self._server,
+                settings.data,
+                shard=settings.shard,
+                disk_id=self._identity.disk_id,
+                owner=settings.name,
+                log=self._log,
+                superseded=self._end_superseded,
+            )
+        except ObjectError as error:
+            raise StartRefused(f"--objects: {error}") from error
+
+    def _end_superseded(self, why: str) -> None:
+        """Called by a thread of the second copy."""
+        self._superseded = why
+        self._stop.at_once = True
+        self._stop.asked.set()
 
     def _join(self) -> str:
         """Registers, however long that takes, and serves by the grant. Why it was refused, or nothing."""
@@ -157,6 +196,8 @@ class _Program:
             self._store_identity(grant.cluster_uid, request.pending_epoch)
         self._server.begin(grant)
         self._log.info("registered", epoch=grant.epoch, term=grant.term, cluster=grant.cluster_uid)
+        if self._second_copy is not None:
+            self._second_copy.begin(grant.cluster_uid, grant.epoch, int(grant.lease_seconds * 1000))
 
     def _store_identity(self, cluster_uid: str, pending_epoch: int) -> None:
         if self._identity is None:
@@ -203,6 +244,7 @@ def _server(settings: Settings, disk: identity.Identity | None, metrics: str) ->
             sync=settings.sync,
             cache_bytes=settings.cache_bytes,
             memtable_bytes=settings.memtable_bytes,
+            archive_lag_bytes=settings.archive_lag_bytes if settings.objects else None,
         )
     if settings.role == "replica":
         return Server.replica(

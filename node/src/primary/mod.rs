@@ -19,7 +19,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use aidb_client::error::refuse;
 use aidb_client::pb::replication_server::ReplicationServer;
@@ -47,6 +47,8 @@ pub struct PrimaryOptions {
     pub sync: SyncMode,
     pub cache_bytes: usize,
     pub memtable_bytes: usize,
+    /// `Some`: the log is archived, and the archive may lag so many bytes (D7).
+    pub archive_lag_bytes: Option<u64>,
 }
 
 pub struct Primary {
@@ -57,6 +59,8 @@ pub struct Primary {
     /// Once a commit was answered so: later ones are refused before they are queued, as certainly not done.
     poisoned: AtomicBool,
     scans: OnceLock<Arc<Semaphore>>,
+    /// What Python last said of the second copy; `None` where there is none.
+    pub durability: Mutex<Option<pb::DurabilityStats>>,
     /// Changes when more records are synced.
     synced: watch::Sender<()>,
     /// Keeps `synced` fed.
@@ -71,6 +75,7 @@ impl Primary {
             sync: options.sync,
             cache_bytes: options.cache_bytes,
             memtable_bytes: options.memtable_bytes,
+            archive_lag_bytes: options.archive_lag_bytes,
             gate: Some(Box::new(OwnerGate::new(Arc::clone(&node), MOST_REQUESTS))),
             ..Options::default()
         };
@@ -89,9 +94,20 @@ impl Primary {
             subscribers: AtomicU32::new(0),
             poisoned: AtomicBool::new(false),
             scans: OnceLock::new(),
+            durability: Mutex::default(),
             synced,
             _on_synced: on_synced,
         })
+    }
+}
+
+impl Primary {
+    fn durability(&self) -> Option<pb::DurabilityStats> {
+        let said = self
+            .durability
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        said.clone()
     }
 }
 
@@ -183,8 +199,17 @@ impl Role for Primary {
                 stalled: stats.stall.unwrap_or_default(),
                 poisoned: stats.poisoned.unwrap_or_default(),
             }),
+            durability: self.durability(),
             ..Default::default()
         }
+    }
+
+    fn snapshots_ended(&self) -> Result<u64, Status> {
+        let durability = self.durability().ok_or_else(|| {
+            let message = "this primary was started without an object store (--objects)";
+            refuse(ErrorCode::Unsupported, message)
+        })?;
+        Ok(durability.snapshots_ended)
     }
 
     async fn flush(&self) -> Result<u64, Status> {

@@ -25,6 +25,7 @@ use tonic::transport::server::TcpIncoming;
 
 use super::admin::NodeService;
 use super::admission::Phase;
+use super::clock::boottime_ns;
 use super::coordinator::{Coordinator, Registration};
 use super::discovery::DiscoveryService;
 use super::errors::StartError;
@@ -178,6 +179,16 @@ impl Host {
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         events.recv_timeout(timeout).ok()
+    }
+
+    /// See [`super::lease::Lease::archived`].
+    pub fn archived(&self, epoch: u64, sent_ns: u64) {
+        self.node.lease.archived(epoch, sent_ns);
+    }
+
+    /// Of the newest evidence of ownership.
+    pub fn evidence_age_ms(&self) -> u64 {
+        self.node.lease.age_ms(boottime_ns())
     }
 
     pub fn stats(&self) -> pb::GetStatsResponse {
