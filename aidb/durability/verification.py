@@ -135,7 +135,8 @@ def _chain(
             found.problems.append(Problem(key, piece))
             whole = False
             continue
-        if isinstance(piece, Seal) or piece.last_lsn <= lsn:
+        # What an epoch's log has beyond its cut is not part of history.
+        if isinstance(piece, Seal) or piece.last_lsn <= lsn or lsn >= step.through:
             continue
         if piece.previous_lsn > lsn:
             if whole:
