@@ -53,4 +53,6 @@ def _program(name: str, description: Description, layout: Layout) -> Program:
         command += [*data, "--sync", description.sync]
         if description.objects != NO_OBJECTS:
             command += ["--objects", description.objects or layout.objects.as_uri()]
+            # On the disk of the data itself: less is kept than in a store of its own.
+            command += [] if description.objects else ["--snapshot-keep-days", "1"]
     return Program(name, role, tuple(command), needs=description.ports["coordinator"])

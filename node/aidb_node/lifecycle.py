@@ -123,9 +123,9 @@ class _Program:
         self._log.info("stopping", grace_seconds=grace)
         if self._second_copy is not None and not self._superseded:
             self._second_copy.catch_up(grace / 2)
-        drained = self._server.stop(grace)
         if self._second_copy is not None:
             self._second_copy.close()
+        drained = self._server.stop(grace)
         if self._metrics:
             self._metrics.close()
         self._log.info("stopped", drained=drained)

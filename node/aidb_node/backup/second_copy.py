@@ -34,6 +34,8 @@ _LOG_EACH = 20
 _PAUSES = Patience(first_pause=0.2, longest_pause=5.0)
 # A snapshot that failed is tried again after so many seconds.
 _AGAIN = 60.0
+# How long the end of a thread is waited for.
+_END_SECONDS = 5.0
 # How often the status is renewed while a snapshot uploads.
 _REPORT = 0.5
 
@@ -113,8 +115,9 @@ class SecondCopy:
     def _end_threads(self) -> None:
         self._stop.set()
         self._asked.set()
+        # One that is within a call of the store ends after it; as a daemon it keeps no program from its end.
         for thread in self._threads:
-            thread.join()
+            thread.join(_END_SECONDS)
         self._threads.clear()
         self._asked.clear()
 
