@@ -10,13 +10,14 @@ from typing import Any
 import grpc
 
 from aidb.cli import output
-from aidb.cli.connection import find_address
+from aidb.cli.connection import find_address, find_tls
 from aidb.cli.exits import Exit, Failure
 from aidb.cli.parameters import Output
 from aidb.cli.progress import progress
 from aidb.cli.status import fetch
 from aidb.errors import TRAILER, AidbError
 from aidb.failure import failure_of_status
+from aidb.security.client import calling
 from aidb.v1 import node_pb2, storage_pb2
 from aidb.v1.node_pb2_grpc import NodeStub
 from aidb.v1.storage_pb2_grpc import StorageStub
@@ -43,7 +44,7 @@ def backup(
     with ExitStack() as stack:
         asked = []
         for number, primary in primaries:
-            channel = stack.enter_context(grpc.insecure_channel(primary))
+            channel = stack.enter_context(calling(primary, (), find_tls(primary)))
             try:
                 answer = NodeStub(channel).Backup(node_pb2.BackupRequest(name=name), timeout=_CALL_SECONDS)
             except grpc.RpcError as error:

@@ -20,6 +20,8 @@ from aidb.objects.errors import Unusable
 from aidb.objects.location import parse
 
 FORMAT = 1
+# Of a secured cluster: an older program would start it without security.
+SECURE_FORMAT = 2
 DEFAULT_PORT = 7400
 MAX_SHARDS = 64
 MAX_REPLICAS = 16
@@ -39,6 +41,7 @@ class Wish:
     sync: str | None = None
     ephemeral: bool = False
     objects: str | None = None
+    secure: bool = False
 
     def __post_init__(self) -> None:
         _check_range("--shards", self.shards, 1, MAX_SHARDS)
@@ -67,6 +70,7 @@ class Description:
     ephemeral: bool
     ports: dict[str, int]
     objects: str = ""
+    secure: bool = False
 
     @property
     def coordinator(self) -> str:
@@ -108,6 +112,7 @@ class Description:
             ephemeral=wish.ephemeral,
             ports=dict(zip(names, ports, strict=True)),
             objects=NO_OBJECTS if wish.ephemeral and wish.objects is None else wish.objects or "",
+            secure=wish.secure,
         )
 
     def check(self, wish: Wish, data: Path) -> None:
@@ -116,6 +121,11 @@ class Description:
         Raises:
             Refused: names the option.
         """
+        if wish.secure and not self.secure:
+            raise Refused(
+                f"the cluster in {data} was made without --secure: leave it out, or make another cluster "
+                "with --data DIR"
+            )
         base = self.ports["coordinator"]
         for option, wanted, present in (
             ("--shards", wish.shards, self.shards),
@@ -162,15 +172,16 @@ def load(layout: Layout) -> Description | None:
     try:
         found: dict[str, Any] = json.loads(content)
         version = found.pop("format")
-        if version == FORMAT:
+        if version in (FORMAT, SECURE_FORMAT):
             description = Description(**found)
             if list(description.ports) == member_names(description.shards, description.replicas):
                 return description
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
         version = None
-    if isinstance(version, int) and version > FORMAT:
+    if isinstance(version, int) and version > SECURE_FORMAT:
         raise Refused(
-            f"{root} was written by a newer AiDb (format {version}, this one knows {FORMAT}): upgrade aidb"
+            f"{root} was written by a newer AiDb (format {version}, this one knows {SECURE_FORMAT}): "
+            "upgrade aidb"
         )
     raise Refused(f"{layout.description} is damaged: restore it, or choose another directory with --data")
 
@@ -181,7 +192,8 @@ def save(layout: Layout, description: Description) -> None:
     Raises:
         OSError: no space, no right.
     """
-    content = json.dumps({"format": FORMAT, **asdict(description)}, indent=2) + "\n"
+    version = SECURE_FORMAT if description.secure else FORMAT
+    content = json.dumps({"format": version, **asdict(description)}, indent=2) + "\n"
     write_atomically(layout.description, content.encode(), durable=True)
 
 

@@ -641,6 +641,7 @@ class GetStatsResponse(_message.Message):
     ENGINE_FIELD_NUMBER: _builtins.int
     DURABILITY_FIELD_NUMBER: _builtins.int
     ROUTER_FIELD_NUMBER: _builtins.int
+    CONNECTIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     role: _builtins.str
     uptime_ms: _builtins.int
@@ -673,6 +674,8 @@ class GetStatsResponse(_message.Message):
     def router(self) -> Global___RouterStats:
         """routers"""
 
+    @_builtins.property
+    def connections(self) -> Global___ConnectionStats: ...
     def __init__(
         self,
         *,
@@ -690,14 +693,45 @@ class GetStatsResponse(_message.Message):
         engine: Global___EngineStats | None = ...,
         durability: Global___DurabilityStats | None = ...,
         router: Global___RouterStats | None = ...,
+        connections: Global___ConnectionStats | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "durability", b"durability", "engine", b"engine", "header", b"header", "replication", b"replication", "router", b"router"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "connections", b"connections", "durability", b"durability", "engine", b"engine", "header", b"header", "replication", b"replication", "router", b"router"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "cache", b"cache", "cpu_us", b"cpu_us", "durability", b"durability", "engine", b"engine", "header", b"header", "keys", b"keys", "memory_bytes", b"memory_bytes", "name", b"name", "replication", b"replication", "requests", b"requests", "role", b"role", "router", b"router", "uptime_ms", b"uptime_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "cache", b"cache", "connections", b"connections", "cpu_us", b"cpu_us", "durability", b"durability", "engine", b"engine", "header", b"header", "keys", b"keys", "memory_bytes", b"memory_bytes", "name", b"name", "replication", b"replication", "requests", b"requests", "role", b"role", "router", b"router", "uptime_ms", b"uptime_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatsResponse: _TypeAlias = GetStatsResponse  # noqa: Y015
+
+@_typing.final
+class ConnectionStats(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPEN_FIELD_NUMBER: _builtins.int
+    MOST_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
+    open: _builtins.int
+    most: _builtins.int
+    refused: _builtins.int
+    """closed when they were accepted: there were as many as there may be"""
+    overdue: _builtins.int
+    """closed because the client kept them waiting"""
+    def __init__(
+        self,
+        *,
+        open: _builtins.int = ...,
+        most: _builtins.int = ...,
+        refused: _builtins.int = ...,
+        overdue: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["most", b"most", "open", b"open", "overdue", b"overdue", "refused", b"refused"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConnectionStats: _TypeAlias = ConnectionStats  # noqa: Y015
 
 @_typing.final
 class CacheStats(_message.Message):
@@ -848,6 +882,8 @@ class EngineStats(_message.Message):
     BLOCK_CACHE_MISSES_FIELD_NUMBER: _builtins.int
     STALLED_FIELD_NUMBER: _builtins.int
     POISONED_FIELD_NUMBER: _builtins.int
+    FLUSHED_BYTES_FIELD_NUMBER: _builtins.int
+    COMPACTED_BYTES_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     visible_lsn: _builtins.int
     synced_lsn: _builtins.int
@@ -857,6 +893,10 @@ class EngineStats(_message.Message):
     stalled: _builtins.str
     """reason, empty = no"""
     poisoned: _builtins.str
+    flushed_bytes: _builtins.int
+    """written to level 0 since the start"""
+    compacted_bytes: _builtins.int
+    """written by compactions since the start"""
     @_builtins.property
     def level_bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
@@ -874,10 +914,12 @@ class EngineStats(_message.Message):
         block_cache_misses: _builtins.int = ...,
         stalled: _builtins.str = ...,
         poisoned: _builtins.str = ...,
+        flushed_bytes: _builtins.int = ...,
+        compacted_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_cache_hits", b"block_cache_hits", "block_cache_misses", b"block_cache_misses", "epoch", b"epoch", "level_bytes", b"level_bytes", "level_files", b"level_files", "memtable_bytes", b"memtable_bytes", "poisoned", b"poisoned", "stalled", b"stalled", "synced_lsn", b"synced_lsn", "visible_lsn", b"visible_lsn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_cache_hits", b"block_cache_hits", "block_cache_misses", b"block_cache_misses", "compacted_bytes", b"compacted_bytes", "epoch", b"epoch", "flushed_bytes", b"flushed_bytes", "level_bytes", b"level_bytes", "level_files", b"level_files", "memtable_bytes", b"memtable_bytes", "poisoned", b"poisoned", "stalled", b"stalled", "synced_lsn", b"synced_lsn", "visible_lsn", b"visible_lsn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

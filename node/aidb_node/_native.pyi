@@ -49,6 +49,7 @@ class Server:
         cache_bytes: int,
         memtable_bytes: int,
         archive_lag_bytes: int | None,
+        memory_bytes: int,
     ) -> Server:
         """Opens the store below `data`, which locks it, and binds. `archive_lag_bytes` None: nothing is
         archived.
@@ -104,6 +105,11 @@ class Server:
 
     def report_durability(self, encoded: bytes) -> None:
         """What `GetStats` says of the second copy: an encoded `DurabilityStats`."""
+    def renew(self, *, ca: bytes, certificate: bytes, key: bytes) -> None:
+        """Connections from now on use these. Raises ValueError and changes nothing if they cannot."""
+
+    def set_tokens(self, rows: list[tuple[bytes, int, int]]) -> None:
+        """Calls from now on are judged by these tokens."""
 
     def stop(self, grace: float) -> bool:
         """Ends the program; True when all requests inside were answered in `grace` seconds. Idempotent."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, TypedDict, get_args
 
+from aidb.security.names import DEFAULT_DOMAIN
+from aidb.security.server import add_arguments
 from aidb_node.backup.settings import BackupSettings
 
 Warm = Literal["none", "siblings", "scan"]
@@ -37,7 +39,10 @@ class Settings:
     sync: str = "group"
     cache_bytes: int = 64 << 20
     memtable_bytes: int = 32 << 20
+    memory_bytes: int = 0
     threads: int = 2
+    max_connections: int = 4096
+    client_patience: float = 30.0
     hedge_percent: float = 5.0
     update_bytes: int = 0
     warm: Warm = "none"
@@ -52,10 +57,24 @@ class Settings:
     snapshot_keep_days: float = 7.0
     uploads: int = 4
     upload_rate: int = 64 << 20
+    tls: Path | None = None
+    tokens: Path | None = None
+    tls_domain: str = DEFAULT_DOMAIN
+    health_listen: str = ""
 
     @property
     def backup(self) -> BackupSettings:
         return BackupSettings(**{field.name: getattr(self, field.name) for field in fields(BackupSettings)})
+
+
+class Keys(TypedDict):
+    """What the native side of a secured program is told more. Tokens: SHA-256, level, expiry in ms or 0."""
+
+    ca: bytes
+    certificate: bytes
+    key: bytes
+    domain: str
+    tokens: list[tuple[bytes, int, int]]
 
 
 class Common(TypedDict):
@@ -67,9 +86,13 @@ class Common(TypedDict):
     metrics: str
     coordinator: str
     threads: int
+    connections: int
+    patience: float
     zone: str
     node: str
     process_id: str
+    health: str
+    keys: Keys | None
 
 
 def parse(arguments: Sequence[str] | None = None) -> Settings:
@@ -92,6 +115,16 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: give seconds, at most a day of them")
+    return number
+
+
 def _percent(text: str) -> float:
     try:
         number = float(text)
@@ -99,16 +132,6 @@ def _percent(text: str) -> float:
         number = math.nan
     if not 0 <= number <= 100:
         raise argparse.ArgumentTypeError(f"{text!r} is no percentage: give a number from 0 to 100")
-    return number
-
-
-def _seconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
     return number
 
 
@@ -128,7 +151,23 @@ def _parser() -> argparse.ArgumentParser:
         add("--listen", required=True, metavar="HOST:PORT", help="port 0 picks a free one")
         add("--advertise", default="", metavar="HOST:PORT", help="where others reach it (what it listens on)")
         add("--metrics", default="", metavar="HOST:PORT", help="serve /metrics there (nowhere)")
+        add_arguments(add)
         add("--threads", type=_positive, default=2, help="serving threads (2)")
+        add(
+            "--max-connections",
+            type=_positive,
+            default=4096,
+            metavar="N",
+            help="connections of clients; those beyond are closed when they are accepted (4096)",
+        )
+        add(
+            "--client-patience",
+            type=_seconds,
+            default=30.0,
+            metavar="S",
+            help="a connection ends that keeps the server waiting for so long: for a greeting, the rest of a "
+            "request, or to take an answer (30)",
+        )
         add("--zone", default="")
         add("--node", default=socket.gethostname(), help="the machine (its host name)")
         add("--grace-seconds", type=float, default=10.0, help="for requests in flight at the end (10)")
@@ -162,6 +201,14 @@ def _parser() -> argparse.ArgumentParser:
             add("--data", type=Path, required=True, metavar="DIR")
             add("--sync", choices=SYNC_MODES, default="group", help="before a write is acknowledged (group)")
             add("--memtable-bytes", type=size, default=32 << 20, help="32MiB")
+            add(
+                "--memory-bytes",
+                type=size,
+                default=0,
+                metavar="SIZE",
+                help="one budget for caches, indexes, memtables, records kept for replicas and request ids, "
+                "instead of --cache-bytes; beyond it the program itself (none)",
+            )
             _add_backup(add)
     return parser
 

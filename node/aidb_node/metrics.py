@@ -47,6 +47,7 @@ class NodeCollector(Collector):
         yield labels.counter("aidb_requests", "Requests let in", stats.requests)
         yield labels.counter("aidb_cpu_seconds", "User and system time of the process", stats.cpu_us / 1e6)
         yield labels.gauge("aidb_resident_memory_bytes", "Memory of the process", stats.memory_bytes)
+        yield from _connections(labels, stats.connections)
         if stats.HasField("engine"):
             yield labels.gauge("aidb_keys", "Live keys, roughly", stats.keys)
             yield labels.gauge("aidb_data_size_bytes", "Bytes on disk", stats.bytes)
@@ -62,6 +63,17 @@ class NodeCollector(Collector):
             yield from _replication(labels, stats.replication, is_replica=stats.HasField("cache"))
 
 
+def _connections(labels: _Labels, connections: pb.ConnectionStats) -> Iterator[Metric]:
+    yield labels.gauge("aidb_connections", "Connections of clients", connections.open)
+    yield labels.gauge("aidb_connections_limit", "Connections that there may be", connections.most)
+    yield labels.counter(
+        "aidb_connections_refused", "Connections closed at once: the limit was reached", connections.refused
+    )
+    yield labels.counter(
+        "aidb_connections_overdue", "Connections closed: the client kept them waiting", connections.overdue
+    )
+
+
 def _engine(labels: _Labels, engine: pb.EngineStats) -> Iterator[Metric]:
     yield labels.gauge("aidb_memtable_bytes", "Bytes in memtables", engine.memtable_bytes)
     yield labels.gauge("aidb_visible_lsn", "The newest LSN that reads see", engine.visible_lsn)
@@ -69,6 +81,10 @@ def _engine(labels: _Labels, engine: pb.EngineStats) -> Iterator[Metric]:
     yield labels.gauge("aidb_epoch", "The shard's epoch", engine.epoch)
     yield labels.by_level("aidb_level_bytes", "Bytes of a level's tables", engine.level_bytes)
     yield labels.by_level("aidb_level_files", "Tables of a level", engine.level_files)
+    yield labels.counter("aidb_flushed_bytes", "Bytes of tables written by flushes", engine.flushed_bytes)
+    yield labels.counter(
+        "aidb_compacted_bytes", "Bytes of tables written by compactions", engine.compacted_bytes
+    )
     yield labels.counter("aidb_block_cache_hits", "Blocks found in memory", engine.block_cache_hits)
     yield labels.counter("aidb_block_cache_misses", "Blocks read from disk", engine.block_cache_misses)
     yield labels.gauge("aidb_stalled", "1 while writers are slowed or wait", bool(engine.stalled))

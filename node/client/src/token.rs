@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use bytes::Bytes;
-use prost::Message;
+use bytes::{Buf, Bytes, BytesMut};
+use prost::encoding::{DecodeContext, decode_key, message, skip_field, uint32, uint64};
+use smallvec::{SmallVec, smallvec};
 
 use crate::pb;
 
@@ -19,8 +20,8 @@ pub struct Position {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Token {
     pub topology_version: u64,
-    /// Ascending by shard, each shard once.
-    positions: Vec<(u32, Position)>,
+    /// Ascending by shard, each shard once. In place as long as there is one: every request and answer has one.
+    positions: SmallVec<[(u32, Position); 1]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl Token {
     pub fn of(shard: u32, position: Position, topology_version: u64) -> Self {
         Self {
             topology_version,
-            positions: vec![(shard, position)],
+            positions: smallvec![(shard, position)],
         }
     }
 
@@ -60,37 +61,53 @@ impl Token {
         if bytes.is_empty() {
             return Ok(Self::default());
         }
-        let message = pb::SessionToken::decode(bytes).map_err(|_| TokenError::Damaged)?;
-        if message.format != FORMAT {
-            return Err(TokenError::Format(message.format));
-        }
-        let mut token = Self {
-            topology_version: message.topology_version,
-            positions: Vec::new(),
-        };
-        for entry in message.positions {
-            token.raise(
-                entry.shard,
-                Position {
-                    epoch: entry.epoch,
-                    lsn: entry.lsn,
-                },
-            );
+        let (format, token) = Self::read(bytes).map_err(|_| TokenError::Damaged)?;
+        if format != FORMAT {
+            return Err(TokenError::Format(format));
         }
         Ok(token)
     }
 
+    /// A `SessionToken` and its format; as prost reads it, but for the list of positions in between.
+    fn read(mut bytes: &[u8]) -> Result<(u32, Self), prost::DecodeError> {
+        let mut format = 0;
+        let mut token = Self::default();
+        while bytes.has_remaining() {
+            let (tag, wire) = decode_key(&mut bytes)?;
+            let context = DecodeContext::default();
+            match tag {
+                1 => uint32::merge(wire, &mut format, &mut bytes, context)?,
+                2 => uint64::merge(wire, &mut token.topology_version, &mut bytes, context)?,
+                3 => {
+                    let mut entry = pb::ShardPosition::default();
+                    message::merge(wire, &mut entry, &mut bytes, context)?;
+                    let pb::ShardPosition { shard, epoch, lsn } = entry;
+                    token.raise(shard, Position { epoch, lsn });
+                }
+                _ => skip_field(wire, tag, &mut bytes, context)?,
+            }
+        }
+        Ok((format, token))
+    }
+
     pub fn encode(&self) -> Bytes {
-        let positions = self
-            .positions
-            .iter()
-            .map(|&(shard, Position { epoch, lsn })| pb::ShardPosition { shard, epoch, lsn });
-        let message = pb::SessionToken {
-            format: FORMAT,
-            topology_version: self.topology_version,
-            positions: positions.collect(),
+        let positions = || {
+            let entry = |&(shard, Position { epoch, lsn })| pb::ShardPosition { shard, epoch, lsn };
+            self.positions.iter().map(entry)
         };
-        message.encode_to_vec().into()
+        let length = uint32::encoded_len(1, &FORMAT)
+            + uint64::encoded_len(2, &self.topology_version)
+            + positions()
+                .map(|entry| message::encoded_len(3, &entry))
+                .sum::<usize>();
+        // Of just that size: bytes with room to spare would be allocated twice.
+        let mut bytes = BytesMut::with_capacity(length);
+        uint32::encode(1, &FORMAT, &mut bytes);
+        uint64::encode(2, &self.topology_version, &mut bytes);
+        for entry in positions() {
+            message::encode(3, &entry, &mut bytes);
+        }
+        bytes.freeze()
     }
 
     /// What was seen of `shard`; nothing is (0, 0), which every server has.
@@ -103,7 +120,7 @@ impl Token {
     pub fn only(&self, shard: u32) -> Self {
         let positions = self
             .find(shard)
-            .map_or_else(|_| Vec::new(), |at| vec![self.positions[at]]);
+            .map_or_else(|_| SmallVec::new(), |at| smallvec![self.positions[at]]);
         Self {
             topology_version: self.topology_version,
             positions,
@@ -132,6 +149,8 @@ impl Token {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message;
+
     use super::*;
 
     const fn at(epoch: u64, lsn: u64) -> Position {
@@ -163,5 +182,28 @@ mod tests {
         }
         .encode_to_vec();
         assert_eq!(Token::decode(&newer), Err(TokenError::Format(2)));
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_contract() {
+        let mut token = Token::of(0, at(1, 900), 5);
+        token.merge(&Token::of(70_000, at(1 << 40, u64::MAX), 4));
+        let message = pb::SessionToken::decode(token.encode()).unwrap();
+        let position = |shard, epoch, lsn| pb::ShardPosition { shard, epoch, lsn };
+        let written = pb::SessionToken {
+            format: 1,
+            topology_version: 5,
+            positions: vec![position(0, 1, 900), position(70_000, 1 << 40, u64::MAX)],
+        };
+        assert_eq!(message, written);
+        assert_eq!(Token::decode(&written.encode_to_vec()), Ok(token));
+        let mut longer = written.encode_to_vec();
+        longer.extend([0x20, 1]);
+        assert!(
+            Token::decode(&longer).is_ok(),
+            "an unknown field is no damage"
+        );
+        longer.pop();
+        assert_eq!(Token::decode(&longer), Err(TokenError::Damaged));
     }
 }

@@ -19,14 +19,14 @@ mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use aidb_client::error::refuse;
 use aidb_client::pb::replication_server::ReplicationServer;
 use aidb_client::pb::storage_server::StorageServer;
 use aidb_client::pb::{self, ErrorCode};
 use aidb_lsm::{Options, Store, Subscription, SyncMode};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tonic::Status;
 use tonic::service::RoutesBuilder;
 
@@ -38,8 +38,12 @@ pub(crate) use storage::ResponseStream;
 use storage::StorageService;
 pub(crate) use write::moved;
 
-/// Spans of request ids remembered: about 100 bytes each.
+/// Spans of request ids remembered.
 const MOST_REQUESTS: usize = 1 << 20;
+const REQUEST_BYTES: usize = 100;
+/// Of a memory budget: for records that replicas may still ask for, and for request ids; the engine has the rest.
+const TAIL_PART: usize = 8;
+const REQUESTS_PART: usize = 16;
 
 #[derive(Clone, Debug)]
 pub struct PrimaryOptions {
@@ -49,6 +53,8 @@ pub struct PrimaryOptions {
     pub memtable_bytes: usize,
     /// `Some`: the log is archived, and the archive may lag so many bytes (D7).
     pub archive_lag_bytes: Option<u64>,
+    /// One budget for all that grows with data and load; the cache gets what the rest leaves. 0 = none.
+    pub memory_bytes: usize,
 }
 
 pub struct Primary {
@@ -58,7 +64,6 @@ pub struct Primary {
     subscribers: AtomicU32,
     /// Once a commit was answered so: later ones are refused before they are queued, as certainly not done.
     poisoned: AtomicBool,
-    scans: OnceLock<Arc<Semaphore>>,
     /// What Python last said of the second copy; `None` where there is none.
     pub durability: Mutex<Option<pb::DurabilityStats>>,
     /// Changes when more records are synced.
@@ -71,14 +76,23 @@ impl Primary {
     /// Opens the store below the data directory, which locks it.
     pub fn open(options: &PrimaryOptions) -> aidb_lsm::Result<Self> {
         let node = NodeCell::default();
-        let engine = Options {
+        let mut engine = Options {
             sync: options.sync,
             cache_bytes: options.cache_bytes,
             memtable_bytes: options.memtable_bytes,
             archive_lag_bytes: options.archive_lag_bytes,
-            gate: Some(Box::new(OwnerGate::new(Arc::clone(&node), MOST_REQUESTS))),
             ..Options::default()
         };
+        let mut most_requests = MOST_REQUESTS;
+        if options.memory_bytes > 0 {
+            let tail = options.memory_bytes / TAIL_PART;
+            let requests = options.memory_bytes / REQUESTS_PART;
+            engine.tail_bytes = engine.tail_bytes.min(tail);
+            engine.memory_bytes = Some(options.memory_bytes - tail - requests);
+            most_requests = most_requests.min(requests / REQUEST_BYTES);
+        }
+        let gate = OwnerGate::new(Arc::clone(&node), most_requests);
+        engine.gate = Some(Box::new(gate));
         let store = Store::open(&store_path(&options.directory), engine)?;
         let synced = watch::Sender::new(());
         let on_synced = store.on_synced({
@@ -93,7 +107,6 @@ impl Primary {
             node,
             subscribers: AtomicU32::new(0),
             poisoned: AtomicBool::new(false),
-            scans: OnceLock::new(),
             durability: Mutex::default(),
             synced,
             _on_synced: on_synced,
@@ -119,13 +132,9 @@ pub fn store_path(directory: &Path) -> PathBuf {
 impl Role for Primary {
     fn routes(self: Arc<Self>, node: &Arc<Node>, routes: &mut RoutesBuilder) {
         let node = self.node.get_or_init(|| Arc::clone(node));
-        let scans = self
-            .scans
-            .get_or_init(|| Arc::new(Semaphore::new(node.limits.scans)));
         let storage = StorageService {
             node: Arc::clone(node),
             primary: Arc::clone(&self),
-            scans: Arc::clone(scans),
         };
         let message = node.limits.message_bytes();
         routes
@@ -177,6 +186,9 @@ impl Role for Primary {
         let stats = self.store.stats();
         let epoch = self.store.epoch();
         let visible_lsn = self.store.visible_lsn();
+        let mut written = stats.level_stats.iter().map(|level| level.written_bytes);
+        let flushed_bytes = written.next().unwrap_or_default();
+        let compacted_bytes = written.sum();
         pb::GetStatsResponse {
             keys: stats.keys,
             bytes: stats.disk_bytes,
@@ -198,6 +210,8 @@ impl Role for Primary {
                 block_cache_misses: stats.cache_misses,
                 stalled: stats.stall.unwrap_or_default(),
                 poisoned: stats.poisoned.unwrap_or_default(),
+                flushed_bytes,
+                compacted_bytes,
             }),
             durability: self.durability(),
             ..Default::default()

@@ -15,33 +15,34 @@ use std::time::{Duration, Instant};
 use aidb_client::pb;
 use aidb_client::pb::discovery_server::DiscoveryServer;
 use aidb_client::pb::node_server::NodeServer;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tonic::Status;
 use tonic::service::RoutesBuilder;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 use super::admin::NodeService;
 use super::admission::Phase;
+use super::answers::Limited;
 use super::clock::boottime_ns;
+use super::connection::Connections;
 use super::coordinator::{Coordinator, Registration};
 use super::discovery::DiscoveryService;
 use super::errors::StartError;
 use super::event::Event;
 use super::health::Health;
 use super::heartbeat;
+use super::incoming::Incoming;
 use super::lease::Renewal;
 use super::listen::listen;
 use super::node::{Node, call_timeout};
 use super::options::ServeOptions;
 use super::role::{Grant, Role};
+use super::security::{GuardLayer, Refusals, Security, secured};
+use super::stack;
 
-/// How long a connection may be silent before it is asked whether it lives, and how long the answer may take.
-const KEEPALIVE: Duration = Duration::from_secs(10);
-/// More than a connection needs to be kept busy, and no more: what waits behind it here waits unfairly.
-const STREAMS_PER_CONNECTION: u32 = 1024;
+/// Connections to the port for probes.
+const PROBES: usize = 128;
 
 pub struct Host {
     node: Arc<Node>,
@@ -68,6 +69,10 @@ impl Host {
     pub fn start(options: &ServeOptions, role: Arc<dyn Role>) -> Result<Self, StartError> {
         let listeners = listen(&options.listen, options.threads)?;
         let address = listeners[0].local_addr().map_err(StartError::Thread)?;
+        let health_listener = match options.health.as_str() {
+            "" => None,
+            health => listen(health, 1)?.pop(),
+        };
         let (sender, events) = mpsc::channel();
         let reached_at = match options.advertise.as_str() {
             "" => address.to_string(),
@@ -80,8 +85,10 @@ impl Host {
         let handle = control.handle().clone();
         let coordinator = {
             let _on_runtime = handle.enter();
-            Coordinator::connect(&options.coordinator).map_err(|_| StartError::BadAddress {
-                listen: options.coordinator.clone(),
+            Coordinator::connect(&options.coordinator, &node.dialer).map_err(|_| {
+                StartError::BadAddress {
+                    listen: options.coordinator.clone(),
+                }
             })?
         };
         node.attach(&role);
@@ -92,6 +99,7 @@ impl Host {
                 node: Arc::clone(&node),
                 role: Arc::clone(&role),
                 health: health.clone(),
+                security: options.security.clone(),
                 abort: abort.subscribe(),
             };
             running
@@ -100,11 +108,16 @@ impl Host {
                     thread.run(runtime, listener)
                 })?);
         }
+        let patience = options.limits.patience;
         let background = {
             let (node, role, health) = (Arc::clone(&node), Arc::clone(&role), health.clone());
             async move {
                 health.set(false).await;
-                role.run(node).await;
+                health.alive().await;
+                tokio::join!(
+                    role.run(node),
+                    serve_health(health, health_listener, patience)
+                );
             }
         };
         let ended = node_end(Arc::clone(&node), abort.subscribe());
@@ -272,6 +285,7 @@ struct Serving {
     node: Arc<Node>,
     role: Arc<dyn Role>,
     health: Health,
+    security: Option<Arc<Security>>,
     abort: watch::Receiver<bool>,
 }
 
@@ -287,20 +301,40 @@ impl Serving {
     async fn serve(mut self, listener: TcpListener) -> Result<(), String> {
         let listener =
             tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let incoming = Incoming::new(listener, Arc::clone(&self.node.connections));
+        let limited = Limited {
+            admission: Arc::clone(&self.node.admission),
+            calls: Arc::clone(&self.node.places.calls),
+        };
         let routes = self.routes()?;
         let stopping = {
             let node = Arc::clone(&self.node);
             async move { node.stopping().await }
         };
-        let serving = Server::builder()
-            .http2_keepalive_interval(Some(KEEPALIVE))
-            .http2_keepalive_timeout(Some(KEEPALIVE))
-            .max_concurrent_streams(Some(STREAMS_PER_CONNECTION))
-            .initial_stream_window_size(Some(1 << 20))
-            .initial_connection_window_size(Some(8 << 20))
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(incoming, stopping);
+        let security = self.security.take();
+        let node = Arc::clone(&self.node);
+        let serving = async move {
+            let mut limits = stack::server().layer(limited);
+            match security {
+                None => {
+                    limits
+                        .add_routes(routes)
+                        .serve_with_incoming_shutdown(incoming.plain(), stopping)
+                        .await
+                }
+                Some(security) => {
+                    let credentials = Arc::clone(&security.credentials);
+                    let tell = move |message| node.tell(Event::Notice { message });
+                    let refusals = Arc::new(Refusals::new(tell));
+                    let secured = secured(incoming, credentials, refusals);
+                    limits
+                        .layer(GuardLayer { security })
+                        .add_routes(routes)
+                        .serve_with_incoming_shutdown(secured, stopping)
+                        .await
+                }
+            }
+        };
         tokio::select! {
             served = serving => served.map_err(|error| format!("the server ended: {error}")),
             _ = self.abort.wait_for(|aborted| *aborted) => Ok(()),
@@ -334,6 +368,20 @@ impl Serving {
     }
 }
 
+/// The plain port for probes: it answers health checks and nothing else.
+async fn serve_health(health: Health, listener: Option<TcpListener>, patience: Duration) {
+    let Some(Ok(listener)) = listener.map(tokio::net::TcpListener::from_std) else {
+        return;
+    };
+    let connections = Arc::new(Connections::new(PROBES, patience));
+    // It ends with the control thread; an error of it is what probes see.
+    let _ = stack::server()
+        .max_concurrent_streams(Some(64))
+        .add_service(health.service())
+        .serve_with_incoming(Incoming::new(listener, connections).plain())
+        .await;
+}
+
 async fn node_end(node: Arc<Node>, mut abort: watch::Receiver<bool>) {
     tokio::select! {
         () = node.stopping() => {}
@@ -342,11 +390,7 @@ async fn node_end(node: Arc<Node>, mut abort: watch::Receiver<bool>) {
 }
 
 fn runtime() -> Result<Runtime, StartError> {
-    Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(64)
-        .build()
-        .map_err(StartError::Thread)
+    stack::runtime().map_err(StartError::Thread)
 }
 
 fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
