@@ -79,8 +79,20 @@ def test_the_second_copy_in_s3(coordinator: CoordinatorProcess, tmp_path: Path) 
     late = put(node, b"d", b"4").header.lsn
     away = wait_for(node, lambda now: "does not answer" in now.archive_error and now.archive_lag_bytes > 0)
     assert away.archived_lsn < late
+    assert not away.snapshot_error
     assert get(node, b"d").value == b"4"
     assert node.stop() == 0
+
+
+def test_a_store_that_was_never_there(coordinator: CoordinatorProcess, tmp_path: Path) -> None:
+    """The primary serves; whoever asks for a backup is told."""
+    url = f"s3://{BUCKET}?endpoint=http://127.0.0.1:9&region=us-east-1&timeout=1"
+    node = NodeProcess(coordinator.address, tmp_path / "shard-0", "--objects", url, *QUICK).ready()
+    put(node, b"a", b"1")
+    ended = node.node.Backup(node_pb2.BackupRequest(), timeout=10).snapshots_ended
+    found = wait_for(node, lambda now: now.snapshots_ended > ended)
+    assert "does not answer" in found.snapshot_error
+    node.kill()
 
 
 def test_without_a_store_a_backup_is_refused(coordinator: CoordinatorProcess, tmp_path: Path) -> None:

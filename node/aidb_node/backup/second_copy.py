@@ -187,20 +187,29 @@ class SecondCopy:
         catalog = Catalog(RetryingStore(self._store, stop=stop), names)
         limit = RateLimit(self._settings.upload_rate)
         snapshots = Snapshots(catalog, self._primary, self._directory, limit, stop, self._settings.uploads)
-        due = time.monotonic() + self._first_pause(catalog, stop)
+        due, scheduled = time.monotonic(), False
         while not stop.is_set():
             asked = self._asked.wait(max(0.0, due - time.monotonic()))
-            if stop.is_set() or not self._wait_for_archive(stop):
+            away = self._wait_for_archive(stop)
+            if stop.is_set():
                 return
+            if not away and not scheduled:
+                scheduled, due = True, time.monotonic() + self._first_pause(catalog)
+                if not asked and due > time.monotonic():
+                    continue
             name, self._name = self._name if asked else "", ""
             self._asked.clear()
-            if self._snapshot(snapshots, name, epoch):
+            if away:
+                self._status.snapshot_error = away
+                self._status.ended += 1
+                due = time.monotonic() + min(_AGAIN, self._settings.snapshot_every)
+            elif self._snapshot(snapshots, name, epoch):
                 due = time.monotonic() + self._settings.snapshot_every
                 self._collect(catalog)
             else:
                 due = time.monotonic() + min(_AGAIN, self._settings.snapshot_every)
 
-    def _first_pause(self, catalog: Catalog, stop: threading.Event) -> float:
+    def _first_pause(self, catalog: Catalog) -> float:
         """Until the schedule asks for the next one: restarts do not put it off."""
         try:
             newest = next(catalog.manifests_from(catalog.newest_claim()), None)
@@ -214,12 +223,12 @@ class SecondCopy:
         age = max(0.0, time.time() - newest[0].at_ms / 1000)
         return max(0.0, self._settings.snapshot_every - age)
 
-    def _wait_for_archive(self, stop: threading.Event) -> bool:
-        """Its position belongs into the manifest; false at the end."""
+    def _wait_for_archive(self, stop: threading.Event) -> str:
+        """Its position belongs into the manifest. Why it cannot be opened, or nothing."""
         while self._archive is None or not self._archive.is_open:
-            if stop.wait(0.1):
-                return False
-        return True
+            if self._status.archive_error or stop.wait(0.1):
+                return self._status.archive_error
+        return ""
 
     def _snapshot(self, snapshots: Snapshots, name: str, epoch: int) -> bool:
         seen = self._status.running = Uploaded()
