@@ -7,6 +7,7 @@ end (``superseded``).
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from aidb_node.backup.archive import Archive
 from aidb_node.backup.primary import Primary
 from aidb_node.backup.rate import RateLimit
 from aidb_node.backup.settings import BackupSettings
-from aidb_node.backup.snapshots import Snapshots, Stopped, Uploaded
+from aidb_node.backup.snapshots import SCRATCH, Snapshots, Stopped, Uploaded
 from aidb_node.backup.status import Status
 from aidb_node.logs import Log
 
@@ -70,6 +71,8 @@ class SecondCopy:
         self._log = log
         self._superseded = superseded
         self._store = connect(settings.objects)
+        # What a crash left keeps tables on the disk that are no part of the store any more.
+        shutil.rmtree(directory / SCRATCH, ignore_errors=True)
         self._status = Status(lambda: primary.log_position()[0], primary.report_durability, self._store.url)
         self._status.report()
         self._stop = threading.Event()
