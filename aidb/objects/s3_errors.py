@@ -30,6 +30,7 @@ _DENIED = {
     "InvalidToken",
     "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
+    "XAdminUserNotFound",  # versitygw, with status 404
     "403",
 }
 _AGAIN = {
