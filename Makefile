@@ -11,7 +11,7 @@ STAMPS := $(VENV)/stamps
 PROTOS := $(wildcard proto/aidb/v1/*.proto)
 RUST := Cargo.toml Cargo.lock $(PROTOS) $(shell find node -name '*.rs' -not -path '*/target/*') $(shell find node -name Cargo.toml)
 
-.PHONY: help setup up down test test-rust test-python test-interleavings evidence-engine fuzz lint fmt gen constraints bench-engine bench-engine-python bench-cluster-build bench-cluster bench-latency bench-overload soak clean
+.PHONY: help setup up down test test-rust test-python test-interleavings evidence-engine fuzz lint fmt gen constraints bench-engine bench-engine-python bench-restore bench-cluster-build bench-cluster bench-latency bench-overload soak clean
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
 
@@ -72,6 +72,9 @@ bench-engine: ## the engine against RocksDB and fjall; keeps the table in docs/p
 	@ls /usr/lib/llvm-*/lib/libclang.so* >/dev/null 2>&1 || apt-get install -y --no-install-recommends libclang-dev clang g++
 	cargo build --release --locked --manifest-path benchmarks/engine/Cargo.toml --target-dir target/benchmarks
 	target/benchmarks/release/bench-engine --dir target $(if $(FULL),$(BENCH_FULL),--values $(BENCH_VALUES)) --page docs/performance/engine.md
+
+bench-restore: setup ## how fast a shard comes back from an object store (PROFILE=release; S3=1: a real S3 server)
+	$(BIN)/python -m benchmarks.restore --seed $(SEED) $(if $(S3),--s3)
 
 bench-engine-python: setup ## the embedded engine against RocksDB, both from Python (PROFILE=release)
 	$(BIN)/python -m pip install --quiet --no-build-isolation -e '.[bench]'

@@ -1,3 +1,3 @@
-"""`aidb-admin`: looks into the files of a store, verifies and repairs it. Works without a cluster, on a store
-that nobody has open.
+"""`aidb-admin`: backups, recovery, verification; looks into the files of a store and repairs it. Only
+`backup` needs a cluster that runs.
 """

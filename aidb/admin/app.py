@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from aidb.cli.parameters import Data, Format, Output, duration
+from aidb.cli.parameters import Address, Data, Format, Output, Timeout, duration
 
 app = typer.Typer(
-    help="Looks into the files of an AiDb store, verifies and repairs it; tokens and certificates.",
+    help="Backups and recovery; the files of a store: a look into them, repair; tokens and certificates.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -65,6 +65,134 @@ def repair_store(
     from aidb.admin.repair import repair
 
     raise typer.Exit(repair(store, output, dry_run=dry_run, yes=yes))
+
+
+Objects = Annotated[
+    str | None,
+    typer.Option(
+        "--objects",
+        metavar="URL",
+        help="the object store  [default: that of the local cluster in --data]",
+        show_default=False,
+    ),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option("--cluster", metavar="UID", help="whose objects, where the store has several clusters'"),
+]
+Shard = Annotated[int | None, typer.Option("--shard", min=0, max=65534, help="of one shard only")]
+AtOnce = Annotated[int, typer.Option("--parallel", min=1, max=64, help="objects at a time")]
+DEFAULT_DATA = Path(".aidb")
+
+
+@app.command()
+def backup(
+    address: Address = None,
+    shard: Shard = None,
+    name: Annotated[str, typer.Option(help="kept with the snapshot, for people")] = "",
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="return when it is taken")] = True,
+    timeout: Timeout = 3600.0,
+    output: Format = Output.TABLE,
+) -> None:
+    """Take a snapshot of every shard, or of one, into the object store."""
+    from aidb.admin.backup import backup as run
+
+    raise typer.Exit(run(address, shard, name, output, wait=wait, timeout=timeout))
+
+
+@app.command()
+def backups(
+    objects: Objects = None,
+    cluster: Cluster = None,
+    data: Data = DEFAULT_DATA,
+    shard: Shard = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """List the snapshots in the object store, and how far the archive of the log goes."""
+    from aidb.admin.backups import backups as run
+    from aidb.admin.places import Where
+
+    raise typer.Exit(run(Where(objects, cluster, data), shard, output))
+
+
+@app.command()
+def recover(
+    shard: Annotated[int, typer.Option("--shard", min=0, max=65534)],
+    objects: Objects = None,
+    cluster: Cluster = None,
+    data: Data = DEFAULT_DATA,
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            "--into",
+            file_okay=False,
+            metavar="DIR",
+            help="where to  [default: back into the local cluster in --data, which must be down]",
+            show_default=False,
+        ),
+    ] = None,
+    to_lsn: Annotated[int | None, typer.Option("--to-lsn", min=0, help="the state after this LSN")] = None,
+    to_time: Annotated[
+        str | None,
+        typer.Option(
+            "--to-time", metavar="TIME", help="the state then: 2026-01-31T12:00:00Z, or ms since 1970"
+        ),
+    ] = None,
+    snapshot: Annotated[str, typer.Option("--snapshot", help="begin from this one")] = "",
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="stop where the log is damaged, and take what is before")
+    ] = False,
+    parallel: AtOnce = 8,
+    output: Format = Output.TABLE,
+) -> None:
+    """Restore a shard: the newest state, or that of an LSN or a time. Damage stops it, and the loss is
+    named.
+    """
+    from aidb.admin.places import Where
+    from aidb.admin.recover import recover as run
+    from aidb.admin.recover import target_of
+
+    where, target = Where(objects, cluster, data), target_of(to_lsn, to_time)
+    raise typer.Exit(
+        run(where, shard, into, target, output, label=snapshot, at_once=parallel, accept_loss=accept_loss)
+    )
+
+
+@app.command()
+def verify(
+    objects: Objects = None,
+    cluster: Cluster = None,
+    data: Data = DEFAULT_DATA,
+    shard: Shard = None,
+    parallel: AtOnce = 8,
+    output: Format = Output.TABLE,
+) -> None:
+    """Read every object that a restore may need and check it. Exit code 1 if anything is damaged."""
+    from aidb.admin.backups import verify as run
+    from aidb.admin.places import Where
+
+    raise typer.Exit(run(Where(objects, cluster, data), shard, output, at_once=parallel))
+
+
+@app.command()
+def retention(
+    objects: Objects = None,
+    cluster: Cluster = None,
+    data: Data = DEFAULT_DATA,
+    shard: Shard = None,
+    keep: Annotated[int, typer.Option(min=1, help="snapshots to keep at least")] = 24,
+    keep_days: Annotated[float, typer.Option(min=0, help="and all that are younger")] = 7.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be deleted")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="delete")] = False,
+    output: Format = Output.TABLE,
+) -> None:
+    """Delete old snapshots, and what no snapshot needs any more. Primaries do so after each snapshot."""
+    from aidb.admin.backups import retention as run
+    from aidb.admin.places import Where
+    from aidb.durability.retention_plan import Policy
+
+    where = Where(objects, cluster, data)
+    raise typer.Exit(run(where, shard, output, Policy(keep, keep_days), dry_run=dry_run, yes=yes))
 
 
 tokens = typer.Typer(help="Bearer tokens: who may call what.", no_args_is_help=True)

@@ -61,6 +61,14 @@ def up(
     sync: Annotated[
         Sync | None, typer.Option(help="what a write waits for: group = disk, interval, none (group)")
     ] = None,
+    objects: Annotated[
+        str | None,
+        typer.Option(
+            help="object store of the second copy: file:///dir, s3://bucket/prefix?..., or none "
+            "(DATA/objects; none with --ephemeral)",
+            metavar="URL",
+        ),
+    ] = None,
     secure: Annotated[
         bool, typer.Option("--secure", help="a new cluster with TLS and tokens, made below its directory")
     ] = False,
@@ -74,7 +82,8 @@ def up(
 
     if ephemeral and data != DEFAULT_DATA:
         raise Refused("--ephemeral makes its own directory: leave --data (and $AIDB_DATA) out")
-    wish = Wish(shards, replicas, port, None if sync is None else sync.value, ephemeral, secure)
+    chosen = None if sync is None else sync.value
+    wish = Wish(shards, replicas, port, chosen, ephemeral, objects=objects, secure=secure)
     run(data, wish, detach=detach, timeout=timeout)
 
 

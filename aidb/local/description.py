@@ -16,6 +16,8 @@ from typing import Any
 from aidb.local.layout import Layout, write_atomically
 from aidb.local.ports import free_ports
 from aidb.local.refusal import Refused
+from aidb.objects.errors import Unusable
+from aidb.objects.location import parse
 
 FORMAT = 1
 # Of a secured cluster: an older program would start it without security.
@@ -24,6 +26,7 @@ DEFAULT_PORT = 7400
 MAX_SHARDS = 64
 MAX_REPLICAS = 16
 SYNCS = ("group", "interval", "none")
+NO_OBJECTS = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Wish:
     port: int | None = None
     sync: str | None = None
     ephemeral: bool = False
+    objects: str | None = None
     secure: bool = False
 
     def __post_init__(self) -> None:
@@ -45,11 +49,19 @@ class Wish:
         _check_range("--port", self.port, 0, 65_535)
         if self.sync is not None and self.sync not in SYNCS:
             raise Refused(f"--sync {self.sync} is none of {', '.join(SYNCS)}")
+        if self.objects and self.objects != NO_OBJECTS:
+            try:
+                parse(self.objects)
+            except Unusable as error:
+                raise Refused(f"--objects: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """See the module. ``ports`` has every program by name, in start order."""
+    """See the module. ``ports`` has every program by name, in start order. ``objects``: URL of the second
+    copy's store; empty = in the directory itself, `NO_OBJECTS` = there is none. (Directories of earlier
+    versions have no such member, and get a second copy.)
+    """
 
     cluster_uid: str
     shards: int
@@ -57,6 +69,7 @@ class Description:
     sync: str
     ephemeral: bool
     ports: dict[str, int]
+    objects: str = ""
     secure: bool = False
 
     @property
@@ -98,6 +111,7 @@ class Description:
             sync=wish.sync or SYNCS[0],
             ephemeral=wish.ephemeral,
             ports=dict(zip(names, ports, strict=True)),
+            objects=NO_OBJECTS if wish.ephemeral and wish.objects is None else wish.objects or "",
             secure=wish.secure,
         )
 
@@ -118,6 +132,7 @@ class Description:
             ("--replicas", wish.replicas, self.replicas),
             ("--port", wish.port or None, base),
             ("--sync", wish.sync, self.sync),
+            ("--objects", wish.objects, self.objects),
         ):
             if wanted is not None and wanted != present:
                 raise Refused(

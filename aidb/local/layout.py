@@ -42,6 +42,11 @@ class Layout:
         return self.root / "supervisor.json"
 
     @property
+    def objects(self) -> Path:
+        """The store of the second copy, unless another one was named."""
+        return self.root / "objects"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 
 from aidb.local import secure
-from aidb.local.description import Description
+from aidb.local.description import NO_OBJECTS, Description
 from aidb.local.layout import Layout
 
 # Stopped one group after the other: whoever is asked less by the others goes first.
@@ -55,4 +55,8 @@ def _program(name: str, description: Description, layout: Layout) -> Program:
         command += ["--shard", name.split("-")[1]]
     if role == "primary":
         command += [*data, "--sync", description.sync]
+        if description.objects != NO_OBJECTS:
+            command += ["--objects", description.objects or layout.objects.as_uri()]
+            # On the disk of the data itself: less is kept than in a store of its own.
+            command += [] if description.objects else ["--snapshot-keep-days", "1"]
     return Program(name, role, tuple(command), needs=description.ports["coordinator"])

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from aidb.v1 import access_pb2 as aidb_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12\x61idb/v1/node.proto\x12\x07\x61idb.v1\x1a\x14\x61idb/v1/access.proto\"\x14\n\x12GetNodeInfoRequest\"\x87\x02\n\x08NodeInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x15\n\rbuild_profile\x18\x04 \x01(\t\x12\x13\n\x0b\x63luster_uid\x18\x05 \x01(\t\x12\r\n\x05shard\x18\x06 \x01(\r\x12\r\n\x05\x65poch\x18\x07 \x01(\x04\x12\x0c\n\x04term\x18\x08 \x01(\x04\x12\x18\n\x10topology_version\x18\t \x01(\x04\x12\x13\n\x0b\x66\x65\x61ture_min\x18\n \x01(\r\x12\x13\n\x0b\x66\x65\x61ture_max\x18\x0b \x01(\r\x12\x0b\n\x03pid\x18\x0c \x01(\x04\x12\x14\n\x0clease_age_ms\x18\r \x01(\x04\x12\x0f\n\x07\x64isk_id\x18\x0e \x01(\t\" \n\x0c\x44rainRequest\x12\x10\n\x08grace_ms\x18\x01 \x01(\r\"\x0f\n\rDrainResponse\"\x0e\n\x0c\x46lushRequest\"#\n\rFlushResponse\x12\x12\n\nsynced_lsn\x18\x01 \x01(\x04\"!\n\x11\x43heckpointRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"/\n\x12\x43heckpointResponse\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0b\n\x03lsn\x18\x02 \x01(\x04\"\x1f\n\x0eHotKeysRequest\x12\r\n\x05\x63ount\x18\x01 \x01(\r\"\x1f\n\x0fHotKeysResponse\x12\x0c\n\x04keys\x18\x01 \x03(\x0c\x32\xd8\x02\n\x04Node\x12\x43\n\x0bGetNodeInfo\x12\x1b.aidb.v1.GetNodeInfoRequest\x1a\x11.aidb.v1.NodeInfo\"\x04\x88\xb5\x18\x01\x12<\n\x05\x44rain\x12\x15.aidb.v1.DrainRequest\x1a\x16.aidb.v1.DrainResponse\"\x04\x88\xb5\x18\x04\x12<\n\x05\x46lush\x12\x15.aidb.v1.FlushRequest\x1a\x16.aidb.v1.FlushResponse\"\x04\x88\xb5\x18\x04\x12K\n\nCheckpoint\x12\x1a.aidb.v1.CheckpointRequest\x1a\x1b.aidb.v1.CheckpointResponse\"\x04\x88\xb5\x18\x04\x12\x42\n\x07HotKeys\x12\x17.aidb.v1.HotKeysRequest\x1a\x18.aidb.v1.HotKeysResponse\"\x04\x88\xb5\x18\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12\x61idb/v1/node.proto\x12\x07\x61idb.v1\x1a\x14\x61idb/v1/access.proto\"\x14\n\x12GetNodeInfoRequest\"\x87\x02\n\x08NodeInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x15\n\rbuild_profile\x18\x04 \x01(\t\x12\x13\n\x0b\x63luster_uid\x18\x05 \x01(\t\x12\r\n\x05shard\x18\x06 \x01(\r\x12\r\n\x05\x65poch\x18\x07 \x01(\x04\x12\x0c\n\x04term\x18\x08 \x01(\x04\x12\x18\n\x10topology_version\x18\t \x01(\x04\x12\x13\n\x0b\x66\x65\x61ture_min\x18\n \x01(\r\x12\x13\n\x0b\x66\x65\x61ture_max\x18\x0b \x01(\r\x12\x0b\n\x03pid\x18\x0c \x01(\x04\x12\x14\n\x0clease_age_ms\x18\r \x01(\x04\x12\x0f\n\x07\x64isk_id\x18\x0e \x01(\t\" \n\x0c\x44rainRequest\x12\x10\n\x08grace_ms\x18\x01 \x01(\r\"\x0f\n\rDrainResponse\"\x0e\n\x0c\x46lushRequest\"#\n\rFlushResponse\x12\x12\n\nsynced_lsn\x18\x01 \x01(\x04\"!\n\x11\x43heckpointRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"/\n\x12\x43heckpointResponse\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0b\n\x03lsn\x18\x02 \x01(\x04\"\x1d\n\rBackupRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\")\n\x0e\x42\x61\x63kupResponse\x12\x17\n\x0fsnapshots_ended\x18\x01 \x01(\x04\"\x1f\n\x0eHotKeysRequest\x12\r\n\x05\x63ount\x18\x01 \x01(\r\"\x1f\n\x0fHotKeysResponse\x12\x0c\n\x04keys\x18\x01 \x03(\x0c\x32\x99\x03\n\x04Node\x12\x43\n\x0bGetNodeInfo\x12\x1b.aidb.v1.GetNodeInfoRequest\x1a\x11.aidb.v1.NodeInfo\"\x04\x88\xb5\x18\x01\x12<\n\x05\x44rain\x12\x15.aidb.v1.DrainRequest\x1a\x16.aidb.v1.DrainResponse\"\x04\x88\xb5\x18\x04\x12<\n\x05\x46lush\x12\x15.aidb.v1.FlushRequest\x1a\x16.aidb.v1.FlushResponse\"\x04\x88\xb5\x18\x04\x12K\n\nCheckpoint\x12\x1a.aidb.v1.CheckpointRequest\x1a\x1b.aidb.v1.CheckpointResponse\"\x04\x88\xb5\x18\x04\x12?\n\x06\x42\x61\x63kup\x12\x16.aidb.v1.BackupRequest\x1a\x17.aidb.v1.BackupResponse\"\x04\x88\xb5\x18\x04\x12\x42\n\x07HotKeys\x12\x17.aidb.v1.HotKeysRequest\x1a\x18.aidb.v1.HotKeysResponse\"\x04\x88\xb5\x18\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NODE'].methods_by_name['Flush']._serialized_options = b'\210\265\030\004'
   _globals['_NODE'].methods_by_name['Checkpoint']._loaded_options = None
   _globals['_NODE'].methods_by_name['Checkpoint']._serialized_options = b'\210\265\030\004'
+  _globals['_NODE'].methods_by_name['Backup']._loaded_options = None
+  _globals['_NODE'].methods_by_name['Backup']._serialized_options = b'\210\265\030\004'
   _globals['_NODE'].methods_by_name['HotKeys']._loaded_options = None
   _globals['_NODE'].methods_by_name['HotKeys']._serialized_options = b'\210\265\030\005'
   _globals['_GETNODEINFOREQUEST']._serialized_start=53
@@ -58,10 +60,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKPOINTREQUEST']._serialized_end=478
   _globals['_CHECKPOINTRESPONSE']._serialized_start=480
   _globals['_CHECKPOINTRESPONSE']._serialized_end=527
-  _globals['_HOTKEYSREQUEST']._serialized_start=529
-  _globals['_HOTKEYSREQUEST']._serialized_end=560
-  _globals['_HOTKEYSRESPONSE']._serialized_start=562
-  _globals['_HOTKEYSRESPONSE']._serialized_end=593
-  _globals['_NODE']._serialized_start=596
-  _globals['_NODE']._serialized_end=940
+  _globals['_BACKUPREQUEST']._serialized_start=529
+  _globals['_BACKUPREQUEST']._serialized_end=558
+  _globals['_BACKUPRESPONSE']._serialized_start=560
+  _globals['_BACKUPRESPONSE']._serialized_end=601
+  _globals['_HOTKEYSREQUEST']._serialized_start=603
+  _globals['_HOTKEYSREQUEST']._serialized_end=634
+  _globals['_HOTKEYSRESPONSE']._serialized_start=636
+  _globals['_HOTKEYSRESPONSE']._serialized_end=667
+  _globals['_NODE']._serialized_start=670
+  _globals['_NODE']._serialized_end=1079
 # @@protoc_insertion_point(module_scope)

@@ -55,6 +55,11 @@ class NodeStub:
                 request_serializer=aidb_dot_v1_dot_node__pb2.CheckpointRequest.SerializeToString,
                 response_deserializer=aidb_dot_v1_dot_node__pb2.CheckpointResponse.FromString,
                 _registered_method=True)
+        self.Backup = channel.unary_unary(
+                '/aidb.v1.Node/Backup',
+                request_serializer=aidb_dot_v1_dot_node__pb2.BackupRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_node__pb2.BackupResponse.FromString,
+                _registered_method=True)
         self.HotKeys = channel.unary_unary(
                 '/aidb.v1.Node/HotKeys',
                 request_serializer=aidb_dot_v1_dot_node__pb2.HotKeysRequest.SerializeToString,
@@ -93,6 +98,13 @@ class NodeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Backup(self, request, context):
+        """Take a snapshot into the object store. Answers when it has begun; `GetStats.durability` tells how it goes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def HotKeys(self, request, context):
         """What a cache is read for most: siblings warm theirs by it.
         """
@@ -122,6 +134,11 @@ def add_NodeServicer_to_server(servicer, server):
                     servicer.Checkpoint,
                     request_deserializer=aidb_dot_v1_dot_node__pb2.CheckpointRequest.FromString,
                     response_serializer=aidb_dot_v1_dot_node__pb2.CheckpointResponse.SerializeToString,
+            ),
+            'Backup': grpc.unary_unary_rpc_method_handler(
+                    servicer.Backup,
+                    request_deserializer=aidb_dot_v1_dot_node__pb2.BackupRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_node__pb2.BackupResponse.SerializeToString,
             ),
             'HotKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.HotKeys,
@@ -238,6 +255,33 @@ class Node:
             '/aidb.v1.Node/Checkpoint',
             aidb_dot_v1_dot_node__pb2.CheckpointRequest.SerializeToString,
             aidb_dot_v1_dot_node__pb2.CheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Backup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aidb.v1.Node/Backup',
+            aidb_dot_v1_dot_node__pb2.BackupRequest.SerializeToString,
+            aidb_dot_v1_dot_node__pb2.BackupResponse.FromString,
             options,
             channel_credentials,
             insecure,

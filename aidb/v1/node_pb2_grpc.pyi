@@ -40,6 +40,8 @@ class NodeStub:
     """Write the memtable out and sync."""
     Checkpoint: _grpc.UnaryUnaryMultiCallable[_node_pb2.CheckpointRequest, _node_pb2.CheckpointResponse]
     """Hard-link checkpoint into a folder below the data directory's `checkpoints/`."""
+    Backup: _grpc.UnaryUnaryMultiCallable[_node_pb2.BackupRequest, _node_pb2.BackupResponse]
+    """Take a snapshot into the object store. Answers when it has begun; `GetStats.durability` tells how it goes."""
     HotKeys: _grpc.UnaryUnaryMultiCallable[_node_pb2.HotKeysRequest, _node_pb2.HotKeysResponse]
     """What a cache is read for most: siblings warm theirs by it."""
 
@@ -55,6 +57,8 @@ class NodeAsyncStub(NodeStub):
     """Write the memtable out and sync."""
     Checkpoint: _aio.UnaryUnaryMultiCallable[_node_pb2.CheckpointRequest, _node_pb2.CheckpointResponse]  # type: ignore[assignment]
     """Hard-link checkpoint into a folder below the data directory's `checkpoints/`."""
+    Backup: _aio.UnaryUnaryMultiCallable[_node_pb2.BackupRequest, _node_pb2.BackupResponse]  # type: ignore[assignment]
+    """Take a snapshot into the object store. Answers when it has begun; `GetStats.durability` tells how it goes."""
     HotKeys: _aio.UnaryUnaryMultiCallable[_node_pb2.HotKeysRequest, _node_pb2.HotKeysResponse]  # type: ignore[assignment]
     """What a cache is read for most: siblings warm theirs by it."""
 
@@ -91,6 +95,14 @@ class NodeServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_node_pb2.CheckpointResponse, _abc.Awaitable[_node_pb2.CheckpointResponse]]:
         """Hard-link checkpoint into a folder below the data directory's `checkpoints/`."""
+
+    @_abc_1.abstractmethod
+    def Backup(
+        self,
+        request: _node_pb2.BackupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.BackupResponse, _abc.Awaitable[_node_pb2.BackupResponse]]:
+        """Take a snapshot into the object store. Answers when it has begun; `GetStats.durability` tells how it goes."""
 
     @_abc_1.abstractmethod
     def HotKeys(

@@ -639,6 +639,7 @@ class GetStatsResponse(_message.Message):
     CACHE_FIELD_NUMBER: _builtins.int
     REPLICATION_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
+    DURABILITY_FIELD_NUMBER: _builtins.int
     ROUTER_FIELD_NUMBER: _builtins.int
     CONNECTIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
@@ -666,6 +667,10 @@ class GetStatsResponse(_message.Message):
         """primaries"""
 
     @_builtins.property
+    def durability(self) -> Global___DurabilityStats:
+        """primaries with an object store"""
+
+    @_builtins.property
     def router(self) -> Global___RouterStats:
         """routers"""
 
@@ -686,12 +691,13 @@ class GetStatsResponse(_message.Message):
         cache: Global___CacheStats | None = ...,
         replication: Global___ReplicationStats | None = ...,
         engine: Global___EngineStats | None = ...,
+        durability: Global___DurabilityStats | None = ...,
         router: Global___RouterStats | None = ...,
         connections: Global___ConnectionStats | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "connections", b"connections", "engine", b"engine", "header", b"header", "replication", b"replication", "router", b"router"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "connections", b"connections", "durability", b"durability", "engine", b"engine", "header", b"header", "replication", b"replication", "router", b"router"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "cache", b"cache", "connections", b"connections", "cpu_us", b"cpu_us", "engine", b"engine", "header", b"header", "keys", b"keys", "memory_bytes", b"memory_bytes", "name", b"name", "replication", b"replication", "requests", b"requests", "role", b"role", "router", b"router", "uptime_ms", b"uptime_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "cache", b"cache", "connections", b"connections", "cpu_us", b"cpu_us", "durability", b"durability", "engine", b"engine", "header", b"header", "keys", b"keys", "memory_bytes", b"memory_bytes", "name", b"name", "replication", b"replication", "requests", b"requests", "role", b"role", "router", b"router", "uptime_ms", b"uptime_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -918,6 +924,90 @@ class EngineStats(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EngineStats: _TypeAlias = EngineStats  # noqa: Y015
+
+@_typing.final
+class DurabilityStats(_message.Message):
+    """The second copy of a shard, as its primary sees it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORE_FIELD_NUMBER: _builtins.int
+    FENCED_FIELD_NUMBER: _builtins.int
+    ARCHIVED_LSN_FIELD_NUMBER: _builtins.int
+    ARCHIVE_LAG_MS_FIELD_NUMBER: _builtins.int
+    ARCHIVE_LAG_BYTES_FIELD_NUMBER: _builtins.int
+    ARCHIVE_ERROR_FIELD_NUMBER: _builtins.int
+    ARCHIVE_OBJECTS_FIELD_NUMBER: _builtins.int
+    ARCHIVE_BYTES_FIELD_NUMBER: _builtins.int
+    ARCHIVE_GAPS_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_RUNNING_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_BYTES_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_BYTES_DONE_FIELD_NUMBER: _builtins.int
+    SNAPSHOTS_ENDED_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_ERROR_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_LSN_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_AT_MS_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_UPLOADED_FIELD_NUMBER: _builtins.int
+    store: _builtins.str
+    """where it is"""
+    fenced: _builtins.bool
+    """false: the store does not refuse a second create (D4)"""
+    archived_lsn: _builtins.int
+    archive_lag_ms: _builtins.int
+    """age of the oldest record that the archive lacks"""
+    archive_lag_bytes: _builtins.int
+    archive_error: _builtins.str
+    """of the newest attempt; empty = it succeeded"""
+    archive_objects: _builtins.int
+    """created by this process"""
+    archive_bytes: _builtins.int
+    archive_gaps: _builtins.int
+    """D7"""
+    snapshot_running: _builtins.bool
+    snapshot_bytes: _builtins.int
+    """of the running one: bytes of its files, and what is there of them"""
+    snapshot_bytes_done: _builtins.int
+    snapshots_ended: _builtins.int
+    """well or not"""
+    snapshot_error: _builtins.str
+    """of the newest that ended; empty = it succeeded"""
+    snapshot: _builtins.str
+    """the newest that is complete: e<epoch>-<sequence>"""
+    snapshot_lsn: _builtins.int
+    snapshot_at_ms: _builtins.int
+    """since 1970"""
+    snapshot_uploaded: _builtins.int
+    """bytes that the store lacked"""
+    def __init__(
+        self,
+        *,
+        store: _builtins.str = ...,
+        fenced: _builtins.bool = ...,
+        archived_lsn: _builtins.int = ...,
+        archive_lag_ms: _builtins.int = ...,
+        archive_lag_bytes: _builtins.int = ...,
+        archive_error: _builtins.str = ...,
+        archive_objects: _builtins.int = ...,
+        archive_bytes: _builtins.int = ...,
+        archive_gaps: _builtins.int = ...,
+        snapshot_running: _builtins.bool = ...,
+        snapshot_bytes: _builtins.int = ...,
+        snapshot_bytes_done: _builtins.int = ...,
+        snapshots_ended: _builtins.int = ...,
+        snapshot_error: _builtins.str = ...,
+        snapshot: _builtins.str = ...,
+        snapshot_lsn: _builtins.int = ...,
+        snapshot_at_ms: _builtins.int = ...,
+        snapshot_uploaded: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_bytes", b"archive_bytes", "archive_error", b"archive_error", "archive_gaps", b"archive_gaps", "archive_lag_bytes", b"archive_lag_bytes", "archive_lag_ms", b"archive_lag_ms", "archive_objects", b"archive_objects", "archived_lsn", b"archived_lsn", "fenced", b"fenced", "snapshot", b"snapshot", "snapshot_at_ms", b"snapshot_at_ms", "snapshot_bytes", b"snapshot_bytes", "snapshot_bytes_done", b"snapshot_bytes_done", "snapshot_error", b"snapshot_error", "snapshot_lsn", b"snapshot_lsn", "snapshot_running", b"snapshot_running", "snapshot_uploaded", b"snapshot_uploaded", "snapshots_ended", b"snapshots_ended", "store", b"store"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DurabilityStats: _TypeAlias = DurabilityStats  # noqa: Y015
 
 @_typing.final
 class PipelineRequest(_message.Message):

@@ -26,14 +26,14 @@ class Event:
     """What the native side has to say."""
 
     @property
-    def kind(self) -> Literal["register_again", "drain", "notice", "failed"]: ...
+    def kind(self) -> Literal["register_again", "drain", "backup", "notice", "failed"]: ...
     @property
     def grace(self) -> float:
         """Of a drain, in seconds; 0 = the configured one."""
 
     @property
     def text(self) -> str:
-        """Of a notice or a failure."""
+        """Of a notice or a failure; of a backup, its name."""
 
 class Server:
     """A primary, replica or router. It answers from its construction on: STARTING until `begin`."""
@@ -48,9 +48,11 @@ class Server:
         sync: str,
         cache_bytes: int,
         memtable_bytes: int,
+        archive_lag_bytes: int | None,
         memory_bytes: int,
     ) -> Server:
-        """Opens the store below `data`, which locks it, and binds.
+        """Opens the store below `data`, which locks it, and binds. `archive_lag_bytes` None: nothing is
+        archived.
 
         Raises OpenRefused, StartRefused, NodeError.
         """
@@ -82,6 +84,27 @@ class Server:
     def stats(self) -> bytes:
         """An encoded `GetStatsResponse`."""
 
+    def log_after(self, lsn: int, max_bytes: int) -> _Chunk | None:
+        """Synced records after `lsn`, at least one of them; None when there are none. Raises LogGap,
+        AidbError.
+        """
+
+    def archived(self, lsn: int, bytes: int, epoch: int, first_sent_ns: int) -> None:
+        """The archive has the log through `lsn`, of which `bytes` are new to it. `first_sent_ns`: when the
+        create in `epoch`'s log was sent (boot time) that succeeded at once (D1), else 0.
+        """
+
+    def checkpoint(self, path: str) -> tuple[int, int, int, list[tuple[str, int]]]:
+        """In the new directory `path`: LSN, epoch, clock in ms, (name, bytes) of each file."""
+
+    def log_position(self) -> tuple[int, int, int]:
+        """Bytes that the archive lacks, synced LSN, clock in ms."""
+
+    def evidence_age_ms(self) -> int:
+        """Of the newest evidence of ownership (D1)."""
+
+    def report_durability(self, encoded: bytes) -> None:
+        """What `GetStats` says of the second copy: an encoded `DurabilityStats`."""
     def renew(self, *, ca: bytes, certificate: bytes, key: bytes) -> None:
         """Connections from now on use these. Raises ValueError and changes nothing if they cannot."""
 
@@ -95,6 +118,10 @@ class Server:
 _Write = tuple[bytes, bytes | None, int, str, int]
 # (value, version, expiry in ms since 1970 or 0)
 _Found = tuple[bytes, int, int]
+
+# Records as the archive keeps them, the LSN before the first, the last LSN, the clocks (ms) of the first
+# and the last, how many records, their bytes in the log.
+_Chunk = tuple[bytes, int, int, int, int, int, int]
 
 class Scan:
     """Entries of one snapshot, in order."""
@@ -133,6 +160,21 @@ class Store:
     def flush(self) -> None: ...
     def compact(self) -> None: ...
     def checkpoint(self, path: str) -> int: ...
+    def log_after(self, lsn: int, max_bytes: int) -> _Chunk | None:
+        """As of `Server`."""
+
+    def begin_epoch(self, epoch: int) -> int:
+        """Logs the start of a new epoch; the last LSN before it."""
+
+    def apply_log(self, chunk: bytes, through_lsn: int, through_clock_ms: int) -> tuple[int, int, int, bool]:
+        """Applies what of a chunk is not there yet, up to an LSN and a clock. The store's last LSN and
+        clock, records applied, whether the end that was asked for is reached. Raises LogGap when the chunk
+        does not continue the log.
+        """
+
+    def position(self) -> tuple[int, int, int]:
+        """Epoch, visible LSN, clock in ms."""
+
     def close(self) -> None: ...
 
 def dump_sst(path: Path, emit: Callable[[dict[str, Any]], None]) -> dict[str, Any]: ...

@@ -6,13 +6,14 @@ import argparse
 import math
 import re
 import socket
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, TypedDict, get_args
 
 from aidb.security.names import DEFAULT_DOMAIN
 from aidb.security.server import add_arguments
+from aidb_node.backup.settings import BackupSettings
 
 Warm = Literal["none", "siblings", "scan"]
 Role = Literal["primary", "replica", "router"]
@@ -23,7 +24,9 @@ _SIZE = re.compile(r"(\d{1,15})\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Sizes in bytes, times in seconds. `data` and `sync` are of primaries only."""
+    """Sizes in bytes, times in seconds. `data`, `sync` and what `BackupSettings` has are of primaries
+    only.
+    """
 
     role: Role
     name: str
@@ -46,10 +49,22 @@ class Settings:
     zone: str = ""
     node: str = ""
     grace_seconds: float = 10.0
+    objects: str = ""
+    archive_every: float = 1.0
+    archive_lag_bytes: int = 1 << 30
+    snapshot_every: float = 3600.0
+    snapshot_keep: int = 24
+    snapshot_keep_days: float = 7.0
+    uploads: int = 4
+    upload_rate: int = 64 << 20
     tls: Path | None = None
     tokens: Path | None = None
     tls_domain: str = DEFAULT_DOMAIN
     health_listen: str = ""
+
+    @property
+    def backup(self) -> BackupSettings:
+        return BackupSettings(**{field.name: getattr(self, field.name) for field in fields(BackupSettings)})
 
 
 class Keys(TypedDict):
@@ -194,4 +209,46 @@ def _parser() -> argparse.ArgumentParser:
                 help="one budget for caches, indexes, memtables, records kept for replicas and request ids, "
                 "instead of --cache-bytes; beyond it the program itself (none)",
             )
+            _add_backup(add)
     return parser
+
+
+def _add_backup(add: Callable[..., object]) -> None:
+    defaults = BackupSettings()
+    add(
+        "--objects",
+        default="",
+        metavar="URL",
+        help="store of the second copy: file:///dir or s3://... (none)",
+    )
+    add(
+        "--archive-every",
+        type=_seconds,
+        default=defaults.archive_every,
+        metavar="SECONDS",
+        help="how long log may wait to be archived (1)",
+    )
+    add(
+        "--archive-lag-bytes",
+        type=size,
+        default=defaults.archive_lag_bytes,
+        metavar="SIZE",
+        help="log that the archive may lack: then writes are refused, from half of it on slowed (1GiB)",
+    )
+    add("--snapshot-every", type=_seconds, default=defaults.snapshot_every, metavar="SECONDS", help="3600")
+    add("--snapshot-keep", type=_positive, default=defaults.snapshot_keep, metavar="N", help="at least (24)")
+    add(
+        "--snapshot-keep-days",
+        type=float,
+        default=defaults.snapshot_keep_days,
+        metavar="DAYS",
+        help="and all that are younger (7)",
+    )
+    add("--uploads", type=_positive, default=defaults.uploads, metavar="N", help="at a time (4)")
+    add(
+        "--upload-rate",
+        type=size,
+        default=defaults.upload_rate,
+        metavar="SIZE",
+        help="of snapshots, a second; 0 = no limit (64MiB)",
+    )

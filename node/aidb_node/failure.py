@@ -36,5 +36,18 @@ def closed(message: str) -> errors.Closed:
     return errors.Closed(message)
 
 
+class LogGap(Exception):
+    """The log after ``asked`` is no longer there; what there is continues at ``oldest``."""
+
+    def __init__(self, message: str, asked: int, oldest: int) -> None:
+        super().__init__(message)
+        self.asked = asked
+        self.oldest = oldest
+
+
+def log_gap(message: str, asked: int, oldest: int) -> LogGap:
+    return LogGap(message, asked, oldest)
+
+
 def start_refused(message: str) -> StartRefused:
     return StartRefused(message)

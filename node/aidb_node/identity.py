@@ -102,6 +102,12 @@ def update(directory: Path, identity: Identity, *, cluster_uid: str, pending_epo
     return changed
 
 
+def restore(directory: Path, identity: Identity) -> None:
+    """The identity of a disk that was recovered: it replaces what is there. Raises OSError."""
+    _write_temporary(directory, identity).replace(directory / FILE)
+    _sync_directory(directory)
+
+
 def _require_empty(directory: Path, found: set[str]) -> None:
     foreign = {name for name in found - _IGNORED if not name.startswith(_TEMPORARY)}
     if foreign:

@@ -13,10 +13,12 @@ from types import FrameType
 
 from aidb import errors
 from aidb.metrics import MetricsAddressError, MetricsServer
+from aidb.objects.errors import ObjectError
 from aidb.security.server import SecurityRefused, ServerSecurity
 from aidb.security.tokens import Token
 from aidb_node import identity, registration
 from aidb_node._native import Grant, Server
+from aidb_node.backup.second_copy import SecondCopy
 from aidb_node.config import Common, Keys, Settings
 from aidb_node.failure import StartRefused
 from aidb_node.logs import Log
@@ -74,6 +76,7 @@ class _Program:
         if settings.role == "primary":
             self._identity = identity.claim(settings.data, settings.shard)
             self._cluster_uid = self._identity.cluster_uid
+        self._superseded = ""
         self._security = ServerSecurity.of(settings.tls, settings.tokens, settings.tls_domain, "node")
         self._metrics = MetricsServer(settings.metrics, self._security) if settings.metrics else None
         address = self._metrics.address if self._metrics else ""
@@ -81,6 +84,7 @@ class _Program:
         if self._metrics:
             shard = "" if settings.role == "router" else str(settings.shard)
             self._metrics.register(NodeCollector(self._server.stats, shard))
+        self._second_copy = self._make_second_copy()
         if self._security:
             self._watch(self._security)
         log.info("bound", role=settings.role, address=self._server.address)
@@ -107,23 +111,58 @@ class _Program:
                 self._log.info("drain asked for")
                 self._grace = event.grace or self._grace
                 self._stop.asked.set()
+            elif event.kind == "backup":
+                if self._second_copy is not None:
+                    self._second_copy.backup(event.text)
             elif event.kind == "notice":
                 self._log.warning(event.text)
             else:
                 self._log.error("the server failed", reason=event.text)
                 return FAILED
+        if self._superseded:
+            self._log.error("another primary has taken over", reason=self._superseded)
+            return FAILED
         return OK
 
     def close(self) -> None:
         """Stops within the grace."""
         grace = 0.0 if self._stop.at_once else self._grace
         self._log.info("stopping", grace_seconds=grace)
+        if self._second_copy is not None and not self._superseded:
+            self._second_copy.catch_up(grace / 2)
+        if self._second_copy is not None:
+            self._second_copy.close()
         drained = self._server.stop(grace)
         if self._security:
             self._security.close()
         if self._metrics:
             self._metrics.close()
         self._log.info("stopped", drained=drained)
+
+    def _make_second_copy(self) -> SecondCopy | None:
+        """Raises StartRefused."""
+        settings = self._settings
+        if self._identity is None or not settings.objects:
+            return None
+        try:
+            return SecondCopy(
+                settings.backup,
+                self._server,
+                settings.data,
+                shard=settings.shard,
+                disk_id=self._identity.disk_id,
+                owner=settings.name,
+                log=self._log,
+                superseded=self._end_superseded,
+            )
+        except ObjectError as error:
+            raise StartRefused(f"--objects: {error}") from error
+
+    def _end_superseded(self, why: str) -> None:
+        """Called by a thread of the second copy."""
+        self._superseded = why
+        self._stop.at_once = True
+        self._stop.asked.set()
 
     def _watch(self, security: ServerSecurity) -> None:
         """Changed certificates and tokens go to the native side, which keeps what it cannot replace."""
@@ -182,6 +221,8 @@ class _Program:
             self._store_identity(grant.cluster_uid, request.pending_epoch)
         self._server.begin(grant)
         self._log.info("registered", epoch=grant.epoch, term=grant.term, cluster=grant.cluster_uid)
+        if self._second_copy is not None:
+            self._second_copy.begin(grant.cluster_uid, grant.epoch, int(grant.lease_seconds * 1000))
 
     def _store_identity(self, cluster_uid: str, pending_epoch: int) -> None:
         if self._identity is None:
@@ -251,6 +292,7 @@ def _server(
             sync=settings.sync,
             cache_bytes=settings.cache_bytes,
             memtable_bytes=settings.memtable_bytes,
+            archive_lag_bytes=settings.archive_lag_bytes if settings.objects else None,
             memory_bytes=settings.memory_bytes,
         )
     if settings.role == "replica":

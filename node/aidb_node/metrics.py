@@ -52,6 +52,8 @@ class NodeCollector(Collector):
             yield labels.gauge("aidb_keys", "Live keys, roughly", stats.keys)
             yield labels.gauge("aidb_data_size_bytes", "Bytes on disk", stats.bytes)
             yield from _engine(labels, stats.engine)
+        if stats.HasField("durability"):
+            yield from _durability(labels, stats.durability)
         if stats.HasField("cache"):
             yield from _cache(labels, stats.cache)
         if stats.HasField("router"):
@@ -80,11 +82,39 @@ def _engine(labels: _Labels, engine: pb.EngineStats) -> Iterator[Metric]:
     yield labels.by_level("aidb_level_bytes", "Bytes of a level's tables", engine.level_bytes)
     yield labels.by_level("aidb_level_files", "Tables of a level", engine.level_files)
     yield labels.counter("aidb_flushed_bytes", "Bytes of tables written by flushes", engine.flushed_bytes)
-    yield labels.counter("aidb_compacted_bytes", "Bytes of tables written by compactions", engine.compacted_bytes)
+    yield labels.counter(
+        "aidb_compacted_bytes", "Bytes of tables written by compactions", engine.compacted_bytes
+    )
     yield labels.counter("aidb_block_cache_hits", "Blocks found in memory", engine.block_cache_hits)
     yield labels.counter("aidb_block_cache_misses", "Blocks read from disk", engine.block_cache_misses)
     yield labels.gauge("aidb_stalled", "1 while writers are slowed or wait", bool(engine.stalled))
     yield labels.gauge("aidb_poisoned", "1 once the store refuses writes", bool(engine.poisoned))
+
+
+def _durability(labels: _Labels, durability: pb.DurabilityStats) -> Iterator[Metric]:
+    yield labels.gauge("aidb_archived_lsn", "The newest LSN in the archive", durability.archived_lsn)
+    lag = durability.archive_lag_ms / 1000
+    yield labels.gauge("aidb_archive_lag_seconds", "Age of the oldest log that the archive lacks", lag)
+    yield labels.gauge("aidb_archive_lag_bytes", "Log that the archive lacks", durability.archive_lag_bytes)
+    failing = bool(durability.archive_error)
+    yield labels.gauge("aidb_archive_failing", "1 while the newest attempt to archive failed", failing)
+    yield labels.counter("aidb_archive_objects", "Pieces of the log created", durability.archive_objects)
+    yield labels.counter("aidb_archive_bytes", "Bytes of the log archived", durability.archive_bytes)
+    yield labels.counter("aidb_archive_gaps", "Times that log was lost", durability.archive_gaps)
+    yield labels.gauge("aidb_object_store_fenced", "1 if a second create is refused", durability.fenced)
+    yield labels.counter(
+        "aidb_snapshots_ended", "Snapshots that ended, well or not", durability.snapshots_ended
+    )
+    failed = bool(durability.snapshot_error)
+    yield labels.gauge("aidb_snapshot_failing", "1 while the newest snapshot failed", failed)
+    taken = durability.snapshot_at_ms / 1000
+    yield labels.gauge("aidb_snapshot_timestamp_seconds", "When the newest snapshot was taken", taken)
+    yield labels.gauge("aidb_snapshot_lsn", "The LSN of the newest snapshot", durability.snapshot_lsn)
+    done = durability.snapshot_bytes_done
+    yield labels.gauge("aidb_snapshot_done_bytes", "Of the snapshot that is being made", done)
+    yield labels.gauge(
+        "aidb_snapshot_total_bytes", "Of the snapshot that is being made", durability.snapshot_bytes
+    )
 
 
 def _cache(labels: _Labels, cache: pb.CacheStats) -> Iterator[Metric]:

@@ -46,6 +46,7 @@ def test_who_says_nothing_keeps_nobody_out(cluster: Cluster) -> None:
     address = cluster.target("primary").address
     with unharmed(cluster, MOST_CONNECTIONS):
         held = [Connection(address) for _ in range(MOST_CONNECTIONS)]
+        until(lambda: cluster.stats("primary").connections.open == MOST_CONNECTIONS)
         before = cluster.stats("primary").connections
         # gRPC would share a connection that is there.
         options = [("grpc.use_local_subchannel_pool", 1)]

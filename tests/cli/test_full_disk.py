@@ -33,7 +33,8 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_nothing_acknowledged_is_lost(disk: Path, tmp_path: Path) -> None:
     command = Command(tmp_path, disk / "data")
-    command("up", "--detach", "--port", 0, "--shards", 1, "--replicas", 1)
+    objects = (tmp_path / "objects").as_uri()
+    command("up", "--detach", "--port", 0, "--shards", 1, "--replicas", 1, "--objects", objects)
     try:
         address = command.document("status")["coordinator"]["address"]
         source = tmp_path / "big.jsonl"

@@ -94,7 +94,7 @@ pub fn no_primary(shard: u32) -> Status {
 }
 
 fn timed_out(failed: &Status) -> bool {
-    let mut source = std::error::Error::source(failed);
+    let mut source = failed.source();
     while let Some(error) = source {
         if error.is::<TimeoutExpired>() {
             return true;

@@ -121,7 +121,7 @@ mod tests {
         };
         assert_eq!(parts(&pipelined.encode_to_vec(), 1), 5002);
         let value = pb::PutRequest {
-            value: vec![10, 0].repeat(1 << 20).into(),
+            value: [10, 0].repeat(1 << 20).into(),
             ..Default::default()
         };
         assert_eq!(parts(&value.encode_to_vec(), 0), 1);

@@ -42,6 +42,9 @@ pub enum Error {
     Gap { asked: u64, oldest: u64 },
     #[error("the commit queue is full")]
     Busy,
+    /// Writers are held back for longer than they may be kept waiting; nothing was done.
+    #[error("writes are refused: {0}")]
+    Stalled(&'static str),
     #[error("the store is closed")]
     Closed,
     #[error("too large: {0}")]

@@ -77,6 +77,9 @@ pub struct Options {
     /// Batches, and bytes of batches, that may wait for the committer.
     pub queue_batches: usize,
     pub queue_bytes: usize,
+    /// `Some`: an archive follows the log ([`crate::Store::archived`]). Segments stay until it has them,
+    /// and writers are slowed from half of so many bytes that it lacks, and refused at all of them (D7).
+    pub archive_lag_bytes: Option<u64>,
     pub max_key_bytes: usize,
     pub max_value_bytes: usize,
     pub max_batch_bytes: usize,
@@ -108,6 +111,7 @@ impl Default for Options {
             tail_bytes: 64 << 20,
             queue_batches: 16 << 10,
             queue_bytes: 64 << 20,
+            archive_lag_bytes: None,
             max_key_bytes: 16 << 10,
             max_value_bytes: 32 << 20,
             max_batch_bytes: 64 << 20,
@@ -134,6 +138,8 @@ pub(crate) struct Config {
     pub level_base_bytes: u64,
     pub level_ratio: u64,
     pub expiry_grace_ms: u64,
+    /// 0: nothing is archived.
+    pub archive_lag_bytes: u64,
     pub max_key_bytes: usize,
     pub max_value_bytes: usize,
     pub max_batch_bytes: usize,
@@ -155,6 +161,7 @@ impl Options {
             level_base_bytes: self.level_base_bytes.max(1),
             level_ratio: self.level_ratio.max(2),
             expiry_grace_ms: self.expiry_grace.as_millis() as u64,
+            archive_lag_bytes: self.archive_lag_bytes.map_or(0, |limit| limit.max(2)),
             max_key_bytes: self.max_key_bytes,
             max_value_bytes: self.max_value_bytes,
             max_batch_bytes: self.max_batch_bytes,

@@ -28,6 +28,8 @@ pub(crate) struct Load {
     pub l0_files: usize,
     /// Bytes that the levels hold beyond their targets.
     pub debt_bytes: u64,
+    /// Bytes of the log that the archive lacks.
+    pub unarchived_bytes: u64,
     /// The last flush or compaction found the disk full.
     pub disk_full: bool,
 }
@@ -40,10 +42,15 @@ pub(crate) enum Admission {
     },
     Wait(&'static str),
     /// Waiting might last for ever.
+    Refuse(&'static str),
     DiskFull,
 }
 
 pub(crate) fn admission(load: &Load, config: &Config) -> Admission {
+    let archive = config.archive_lag_bytes;
+    if archive > 0 && load.unarchived_bytes >= archive {
+        return Admission::Refuse("the archive is too far behind");
+    }
     let part_of = |bytes: usize| (bytes as f64 / config.memtable_bytes.max(1) as f64).min(1.0);
     let unflushed = load.full_memtables as f64 - part_of(load.flushed_bytes);
     let memtables = unflushed.max(0.0) + part_of(load.memtable_bytes);
@@ -76,7 +83,12 @@ pub(crate) fn admission(load: &Load, config: &Config) -> Admission {
     let base = config.level_base_bytes;
     let debt = part(load.debt_bytes, SLOW_DEBT * base, STOP_DEBT * base);
     let memtables = (memtables - SLOW_MEMTABLES) / (STOP_MEMTABLES - SLOW_MEMTABLES);
-    let part = l0.max(debt).max(memtables);
+    let archive = if archive > 0 {
+        part(load.unarchived_bytes, archive / 2, archive)
+    } else {
+        0.0
+    };
+    let part = l0.max(debt).max(memtables).max(archive);
     if part <= 0.0 {
         return Admission::Now;
     }
@@ -139,7 +151,7 @@ mod tests {
                     Admission::Now => unslowed,
                     Admission::Slow { bytes_per_second } => WRITE as f64 / bytes_per_second,
                     Admission::Wait(_) => 0.001,
-                    Admission::DiskFull => panic!("no disk is full here"),
+                    Admission::Refuse(_) | Admission::DiskFull => panic!("nothing is refused here"),
                 };
                 let waits = matches!(admission(&load, config), Admission::Wait(_));
                 now += took;
@@ -200,6 +212,28 @@ mod tests {
             last = bytes_per_second;
         }
         assert!(last <= SLOWEST * 1.1);
+    }
+
+    #[test]
+    fn slows_and_then_refuses_for_an_archive_that_is_behind() {
+        let options = Options {
+            archive_lag_bytes: Some(1000),
+            ..Options::default()
+        };
+        let config = options.config();
+        let at = |unarchived_bytes| {
+            let load = Load {
+                unarchived_bytes,
+                ..Load::default()
+            };
+            admission(&load, &config)
+        };
+        assert_eq!(at(500), Admission::Now);
+        assert!(matches!(at(501), Admission::Slow { .. }));
+        assert!(
+            matches!(at(999), Admission::Slow { bytes_per_second } if bytes_per_second == SLOWEST)
+        );
+        assert!(matches!(at(1000), Admission::Refuse(_)));
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub(crate) struct Shared {
     pub closing: AtomicBool,
     pub disk_full: AtomicBool,
     pub debt_bytes: AtomicU64,
+    /// Of the log, appended since the store was opened and not archived.
+    pub unarchived_bytes: AtomicU64,
     pub counters: Counters,
     /// Of the memtable that is being flushed, written so far.
     pub flushed_bytes: AtomicUsize,
@@ -159,7 +161,7 @@ impl Shared {
 
     /// Backpressure: returns when a group of `bytes` may be written.
     ///
-    /// Errors: `DiskFull`, `Poisoned`.
+    /// Errors: `DiskFull`, `Stalled`, `Poisoned`.
     pub(crate) fn admit(&self, bytes: usize) -> Result<()> {
         loop {
             let seen = self.events.seen();
@@ -179,6 +181,10 @@ impl Shared {
                     self.poison.check()?;
                     self.events.wait(seen, Events::LOOK_AGAIN);
                 }
+                Admission::Refuse(reason) => {
+                    self.set_stall(Some(reason));
+                    return Err(Error::Stalled(reason));
+                }
                 Admission::DiskFull => {
                     self.set_stall(Some("the disk is full"));
                     return Err(Error::DiskFull {
@@ -197,6 +203,7 @@ impl Shared {
             flushed_bytes: self.flushed_bytes.load(Ordering::Relaxed),
             l0_files: view.version.levels()[0].len(),
             debt_bytes: self.debt_bytes.load(Ordering::Acquire),
+            unarchived_bytes: self.unarchived_bytes.load(Ordering::Relaxed),
             disk_full: self.disk_full.load(Ordering::Acquire),
         }
     }

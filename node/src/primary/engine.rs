@@ -15,6 +15,7 @@ pub fn status_of(error: Error) -> Status {
         Error::Corruption { .. } => ErrorCode::Corruption,
         Error::Poisoned(_) => ErrorCode::Poisoned,
         Error::Closed => ErrorCode::ShuttingDown,
+        Error::Stalled(_) => ErrorCode::Stalled,
         Error::TooLarge(_) => ErrorCode::BatchTooLarge,
         Error::Invalid(_) => ErrorCode::InvalidArgument,
         _ => ErrorCode::Internal,

@@ -18,8 +18,8 @@ mod token;
 mod write;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use aidb_client::error::refuse;
 use aidb_client::pb::replication_server::ReplicationServer;
@@ -51,6 +51,8 @@ pub struct PrimaryOptions {
     pub sync: SyncMode,
     pub cache_bytes: usize,
     pub memtable_bytes: usize,
+    /// `Some`: the log is archived, and the archive may lag so many bytes (D7).
+    pub archive_lag_bytes: Option<u64>,
     /// One budget for all that grows with data and load; the cache gets what the rest leaves. 0 = none.
     pub memory_bytes: usize,
 }
@@ -62,6 +64,8 @@ pub struct Primary {
     subscribers: AtomicU32,
     /// Once a commit was answered so: later ones are refused before they are queued, as certainly not done.
     poisoned: AtomicBool,
+    /// What Python last said of the second copy; `None` where there is none.
+    pub durability: Mutex<Option<pb::DurabilityStats>>,
     /// Changes when more records are synced.
     synced: watch::Sender<()>,
     /// Keeps `synced` fed.
@@ -76,6 +80,7 @@ impl Primary {
             sync: options.sync,
             cache_bytes: options.cache_bytes,
             memtable_bytes: options.memtable_bytes,
+            archive_lag_bytes: options.archive_lag_bytes,
             ..Options::default()
         };
         let mut most_requests = MOST_REQUESTS;
@@ -102,9 +107,20 @@ impl Primary {
             node,
             subscribers: AtomicU32::new(0),
             poisoned: AtomicBool::new(false),
+            durability: Mutex::default(),
             synced,
             _on_synced: on_synced,
         })
+    }
+}
+
+impl Primary {
+    fn durability(&self) -> Option<pb::DurabilityStats> {
+        let said = self
+            .durability
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        said.clone()
     }
 }
 
@@ -197,8 +213,17 @@ impl Role for Primary {
                 flushed_bytes,
                 compacted_bytes,
             }),
+            durability: self.durability(),
             ..Default::default()
         }
+    }
+
+    fn snapshots_ended(&self) -> Result<u64, Status> {
+        let durability = self.durability().ok_or_else(|| {
+            let message = "this primary was started without an object store (--objects)";
+            refuse(ErrorCode::Unsupported, message)
+        })?;
+        Ok(durability.snapshots_ended)
     }
 
     async fn flush(&self) -> Result<u64, Status> {

@@ -33,13 +33,15 @@ pub fn of_engine(error: Error) -> PyErr {
         Error::NotAStore { .. } => return call("open_refused", ("NotAStore", message)),
         Error::NewerFormat { .. } => return call("open_refused", ("NewerFormat", message)),
         Error::Closed => return call("closed", (message,)),
+        Error::Gap { asked, oldest } => return call("log_gap", (message, asked, oldest)),
         Error::DiskFull { .. } => ErrorCode::DiskFull,
         Error::Corruption { .. } => ErrorCode::Corruption,
         Error::Poisoned(_) => ErrorCode::Poisoned,
         Error::Busy => ErrorCode::Busy,
+        Error::Stalled(_) => ErrorCode::Stalled,
         Error::TooLarge(_) => ErrorCode::BatchTooLarge,
         Error::Invalid(_) => ErrorCode::InvalidArgument,
-        Error::Io { .. } | Error::Gap { .. } => ErrorCode::Internal,
+        Error::Io { .. } => ErrorCode::Internal,
     };
     failure(code, &message)
 }

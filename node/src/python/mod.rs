@@ -4,6 +4,7 @@
 
 mod failure;
 mod inspect;
+mod log;
 mod scan;
 mod server;
 mod store;

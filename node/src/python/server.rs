@@ -10,7 +10,8 @@ use prost::Message;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::failure::{of_engine, of_start, of_status};
+use super::failure::{failure, of_engine, of_start, of_status};
+use super::log::{LogChunk, log_chunk};
 use super::store::sync_mode;
 use crate::primary::{Primary, PrimaryOptions};
 use crate::replica::{Replica, ReplicaOptions, Warm};
@@ -28,6 +29,8 @@ pub struct Server {
     primary: Option<Arc<Primary>>,
     security: Option<Arc<Security>>,
 }
+
+type Checkpointed = (u64, u64, u64, Vec<(String, u64)>);
 
 /// What every program is told.
 #[derive(FromPyObject)]
@@ -121,7 +124,7 @@ impl Common {
 impl Server {
     /// Opens the store below `data`, which locks it, and binds.
     #[staticmethod]
-    #[pyo3(signature = (common, *, shard, data, disk_id, sync, cache_bytes, memtable_bytes, memory_bytes))]
+    #[pyo3(signature = (common, *, shard, data, disk_id, sync, cache_bytes, memtable_bytes, memory_bytes, archive_lag_bytes))]
     #[allow(clippy::too_many_arguments)]
     fn primary(
         py: Python<'_>,
@@ -133,12 +136,14 @@ impl Server {
         cache_bytes: usize,
         memtable_bytes: usize,
         memory_bytes: usize,
+        archive_lag_bytes: Option<u64>,
     ) -> PyResult<Self> {
         let options = PrimaryOptions {
             directory: data,
             sync: sync_mode(sync)?,
             cache_bytes,
             memtable_bytes,
+            archive_lag_bytes,
             memory_bytes,
         };
         py.detach(|| {
@@ -249,6 +254,62 @@ impl Server {
             .map(Event::from)
     }
 
+    /// The log after `lsn`, see [`log_chunk`]. Raises `LogGap`, `AidbError`.
+    fn log_after(&self, py: Python<'_>, lsn: u64, max_bytes: usize) -> PyResult<Option<LogChunk>> {
+        let primary = self.with_data()?;
+        log_chunk(py, &primary.store, lsn, max_bytes)
+    }
+
+    /// The archive has the log through `lsn`, of which `bytes` are new to it. `first_sent_ns` (boot time, D1): when
+    /// the create of an object of `epoch`'s log was sent that succeeded at its first attempt; 0 = it was none.
+    fn archived(&self, lsn: u64, bytes: u64, epoch: u64, first_sent_ns: u64) -> PyResult<()> {
+        let primary = self.with_data()?;
+        primary.store.archived(lsn, bytes);
+        if first_sent_ns > 0 {
+            self.host.archived(epoch, first_sent_ns);
+        }
+        Ok(())
+    }
+
+    /// A checkpoint in the new directory `path`: (lsn, epoch, clock in ms, [(name, bytes)]).
+    fn checkpoint(&self, py: Python<'_>, path: PathBuf) -> PyResult<Checkpointed> {
+        let primary = self.with_data()?;
+        let taken = py
+            .detach(|| primary.store.checkpoint(&path))
+            .map_err(of_engine)?;
+        let files = taken.files.into_iter();
+        let files = files.map(|file| (file.name, file.bytes)).collect();
+        Ok((taken.lsn, taken.epoch, taken.clock_ms, files))
+    }
+
+    /// (bytes that the archive lacks, synced LSN, clock in ms)
+    fn log_position(&self) -> PyResult<(u64, u64, u64)> {
+        let store = &self.with_data()?.store;
+        Ok((
+            store.unarchived_bytes(),
+            store.synced_lsn(),
+            store.clock_ms(),
+        ))
+    }
+
+    /// Of the newest evidence of ownership (D1).
+    fn evidence_age_ms(&self) -> u64 {
+        self.host.evidence_age_ms()
+    }
+
+    /// What `GetStats` says of the second copy: an encoded `DurabilityStats`.
+    fn report_durability(&self, encoded: &[u8]) -> PyResult<()> {
+        let said = pb::DurabilityStats::decode(encoded)
+            .map_err(|error| failure(pb::ErrorCode::Internal, &error.to_string()))?;
+        let primary = self.with_data()?;
+        let mut durability = primary
+            .durability
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        *durability = Some(said);
+        Ok(())
+    }
+
     /// An encoded `GetStatsResponse`.
     fn stats(&self, py: Python<'_>) -> Vec<u8> {
         py.detach(|| self.host.stats().encode_to_vec())
@@ -283,6 +344,14 @@ impl Server {
     }
 }
 
+impl Server {
+    fn with_data(&self) -> PyResult<&Arc<Primary>> {
+        self.primary
+            .as_ref()
+            .ok_or_else(|| failure(pb::ErrorCode::Unsupported, "this role holds no data"))
+    }
+}
+
 /// What the coordinator granted.
 #[pyclass(frozen, module = "aidb_node._native")]
 pub struct Grant {
@@ -312,13 +381,13 @@ impl Grant {
     }
 }
 
-/// What the native side has to say: `kind` is "register_again", "drain", "notice" or "failed".
+/// What the native side has to say: `kind` is "register_again", "drain", "backup", "notice" or "failed".
 #[pyclass(frozen, get_all, module = "aidb_node._native")]
 pub struct Event {
     kind: &'static str,
     /// Of a drain, in seconds; 0 = the configured one.
     grace: f64,
-    /// Of a notice or a failure.
+    /// Of a notice or a failure; of a backup, its name.
     text: String,
 }
 
@@ -334,6 +403,11 @@ impl From<serve::Event> for Event {
                 kind: "drain",
                 grace: grace.as_secs_f64(),
                 text: String::new(),
+            },
+            serve::Event::Backup { name } => Self {
+                kind: "backup",
+                grace: 0.0,
+                text: name,
             },
             serve::Event::Notice { message } => Self {
                 kind: "notice",

@@ -16,6 +16,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict};
 
 use super::failure::{condition_failed, failure, of_engine, of_request};
+use super::log::{Applied, LogChunk, apply_log, log_chunk};
 use super::scan::Scan;
 use crate::primary::limits::{check_batch, check_key, check_value};
 use crate::serve::Limits;
@@ -258,6 +259,34 @@ impl Store {
         dict.set_item("visible_lsn", stats.visible_lsn)?;
         dict.set_item("synced_lsn", stats.synced_lsn)?;
         Ok(dict.unbind())
+    }
+
+    /// The log after `lsn`, see [`log_chunk`]. Raises `LogGap`.
+    fn log_after(&self, py: Python<'_>, lsn: u64, max_bytes: usize) -> PyResult<Option<LogChunk>> {
+        log_chunk(py, &self.open()?, lsn, max_bytes)
+    }
+
+    /// Applies the records of a chunk that are not there yet, see [`apply_log`]. Raises `LogGap`.
+    fn apply_log(
+        &self,
+        py: Python<'_>,
+        chunk: PyBackedBytes,
+        through_lsn: u64,
+        through_clock_ms: u64,
+    ) -> PyResult<Applied> {
+        apply_log(py, &self.open()?, &chunk, through_lsn, through_clock_ms)
+    }
+
+    /// Logs the start of a new epoch; the last LSN before it.
+    fn begin_epoch(&self, py: Python<'_>, epoch: u64) -> PyResult<u64> {
+        let store = self.open()?;
+        py.detach(|| store.begin_epoch(epoch)).map_err(of_engine)
+    }
+
+    /// (epoch, visible LSN, clock in ms)
+    fn position(&self) -> PyResult<(u64, u64, u64)> {
+        let store = self.open()?;
+        Ok((store.epoch(), store.visible_lsn(), store.clock_ms()))
     }
 
     /// Writes memtables out.

@@ -17,6 +17,7 @@ use super::role::Role;
 /// Of one answer to `HotKeys`: keys, and their bytes, which have to fit any client's limit of a message.
 const HOT_KEYS: usize = 100_000;
 const HOT_KEY_BYTES: usize = 2 << 20;
+const BACKUP_NAME_BYTES: usize = 200;
 
 pub struct NodeService {
     pub node: Arc<Node>,
@@ -86,6 +87,20 @@ impl NodeApi for NodeService {
         }
         let (path, lsn) = self.role.checkpoint(name).await?;
         Ok(Response::new(pb::CheckpointResponse { path, lsn }))
+    }
+
+    async fn backup(
+        &self,
+        request: Request<pb::BackupRequest>,
+    ) -> Result<Response<pb::BackupResponse>, Status> {
+        let name = request.into_inner().name;
+        if name.len() > BACKUP_NAME_BYTES || name.chars().any(char::is_control) {
+            let message = "a snapshot's name has at most 200 bytes and no control characters";
+            return Err(refuse(ErrorCode::InvalidArgument, message));
+        }
+        let snapshots_ended = self.role.snapshots_ended()?;
+        self.node.tell(Event::Backup { name });
+        Ok(Response::new(pb::BackupResponse { snapshots_ended }))
     }
 
     async fn hot_keys(

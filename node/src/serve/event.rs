@@ -8,6 +8,8 @@ pub enum Event {
     RegisterAgain,
     /// An administrator asks for the end; zero = the configured grace.
     Drain { grace: Duration },
+    /// An administrator asks for a snapshot.
+    Backup { name: String },
     /// For the log.
     Notice { message: String },
     /// The program cannot go on.

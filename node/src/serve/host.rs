@@ -24,6 +24,7 @@ use tonic::service::RoutesBuilder;
 use super::admin::NodeService;
 use super::admission::Phase;
 use super::answers::Limited;
+use super::clock::boottime_ns;
 use super::connection::Connections;
 use super::coordinator::{Coordinator, Registration};
 use super::discovery::DiscoveryService;
@@ -191,6 +192,16 @@ impl Host {
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         events.recv_timeout(timeout).ok()
+    }
+
+    /// See [`super::lease::Lease::archived`].
+    pub fn archived(&self, epoch: u64, sent_ns: u64) {
+        self.node.lease.archived(epoch, sent_ns);
+    }
+
+    /// Of the newest evidence of ownership.
+    pub fn evidence_age_ms(&self) -> u64 {
+        self.node.lease.age_ms(boottime_ns())
     }
 
     pub fn stats(&self) -> pb::GetStatsResponse {

@@ -19,6 +19,8 @@ pub struct Lease {
 struct Held {
     epoch: u64,
     term: u64,
+    /// T; 0 = nothing is held.
+    lease_ms: u64,
 }
 
 /// What one answered renewal says.
@@ -39,6 +41,7 @@ impl Lease {
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         held.epoch = renewal.epoch;
         held.term = held.term.max(renewal.term);
+        held.lease_ms = renewal.lease_ms;
         self.newest_sent_ns
             .store(renewal.sent_ns, Ordering::Release);
         self.valid_until_ns
@@ -60,6 +63,27 @@ impl Lease {
         self.valid_until_ns
             .fetch_max(renewal.valid_until_ns(), Ordering::AcqRel);
         true
+    }
+
+    /// A create of the next object of `epoch`'s log succeeded, first sent at `sent_ns` (D1): nobody had sealed that log
+    /// then, and who does so later waits. Ignored for another epoch, and where nothing was granted.
+    pub fn archived(&self, epoch: u64, sent_ns: u64) {
+        let held = self
+            .held
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        if epoch != held.epoch || held.lease_ms == 0 {
+            return;
+        }
+        let renewal = Renewal {
+            epoch,
+            term: held.term,
+            sent_ns,
+            lease_ms: held.lease_ms,
+        };
+        self.newest_sent_ns.fetch_max(sent_ns, Ordering::AcqRel);
+        self.valid_until_ns
+            .fetch_max(renewal.valid_until_ns(), Ordering::AcqRel);
     }
 
     /// Remembers a term; false when it is lower than one seen.
@@ -98,10 +122,11 @@ impl Lease {
 
     /// Nothing is held any more: the process has to register anew.
     pub fn lose(&self) {
-        let _held = self
+        let mut held = self
             .held
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
+        held.lease_ms = 0;
         self.valid_until_ns.store(0, Ordering::Release);
     }
 }
@@ -157,6 +182,22 @@ mod tests {
         assert!(!lease.holds(1000 * MS));
         assert!(lease.renew(renewal(3, 8, 900)));
         assert!(!lease.saw_term(7));
+    }
+
+    #[test]
+    fn a_create_in_ones_own_log_is_evidence_from_when_it_was_sent() {
+        let lease = Lease::default();
+        lease.archived(0, 5000 * MS);
+        assert!(!lease.holds(0));
+        lease.begin(renewal(2, 1, 0));
+        lease.archived(1, 5000 * MS);
+        assert!(!lease.holds(950 * MS));
+        lease.archived(2, 500 * MS);
+        assert!(lease.holds(1449 * MS));
+        assert!(!lease.holds(1450 * MS));
+        lease.lose();
+        lease.archived(2, 5000 * MS);
+        assert!(!lease.holds(0));
     }
 
     #[test]

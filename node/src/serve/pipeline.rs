@@ -85,6 +85,10 @@ async fn read<S: Storage>(
         };
         let (service, answers, caller) = (Arc::clone(&service), answers.clone(), caller.clone());
         tokio::spawn(PEER.scope(peer, async move {
+            // What a client that has gone had asked for is not begun: a unary call ends with its stream as well.
+            if answers.is_closed() {
+                return;
+            }
             let answering = Collecting::new(answer(&*service, caller.as_ref(), request.request));
             let (response, parcel) = answering.await;
             let response = pb::PipelineResponse {

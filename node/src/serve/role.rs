@@ -74,6 +74,11 @@ pub trait Role: Send + Sync + 'static {
         Err(no_data())
     }
 
+    /// How many snapshots have ended, where the role keeps a second copy of its data.
+    fn snapshots_ended(&self) -> Result<u64, Status> {
+        Err(Status::unimplemented("this role holds no data"))
+    }
+
     /// The physical keys that this member's clients read most, hottest first, `count` at most; none where that is not
     /// known.
     fn hot_keys(&self, _count: usize) -> Vec<Box<[u8]>> {

@@ -5,6 +5,7 @@
 //! is visible or answered when its append failed; a group that found the disk full used no LSN.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -27,21 +28,21 @@ const EPOCH_GAP: u64 = 1 << 32;
 pub(crate) struct Committer {
     pub(super) shared: Arc<Shared>,
     pub(super) log: LogWriter,
-    gate: Option<Box<dyn Gate>>,
+    pub(super) gate: Option<Box<dyn Gate>>,
     /// Whoever commits looks after the sync, too.
     attended: bool,
 }
 
 /// A group while it is encoded.
-struct Group {
-    segment: u64,
-    synced_lsn: u64,
-    clock_ms: u64,
-    buffer: Vec<u8>,
-    records: Vec<(std::ops::Range<usize>, Vec<u32>)>,
-    answers: Vec<(Answer, bool)>,
-    last_lsn: u64,
-    epoch: u64,
+pub(super) struct Group {
+    pub segment: u64,
+    pub synced_lsn: u64,
+    pub clock_ms: u64,
+    pub buffer: Vec<u8>,
+    pub records: Vec<(std::ops::Range<usize>, Vec<u32>)>,
+    pub answers: Vec<(Answer, bool)>,
+    pub last_lsn: u64,
+    pub epoch: u64,
 }
 
 impl Committer {
@@ -84,6 +85,9 @@ impl Committer {
             } else if let Work::Ingest(staged, done) = work {
                 self.commit(std::mem::take(&mut pending))?;
                 self.ingest(staged, done)?;
+            } else if let Work::Apply(records, done) = work {
+                self.commit(std::mem::take(&mut pending))?;
+                self.apply(records, done)?;
             } else if work.deletes_ranges() {
                 // Conditions of its neighbours are judged before it, or see what it left.
                 self.commit(std::mem::take(&mut pending))?;
@@ -138,7 +142,7 @@ impl Committer {
             match work {
                 Work::Batch(batch, done) => self.batch(&mut group, batch, done, &mut overlay),
                 Work::Epoch(epoch, done) => group.begin_epoch(epoch, done),
-                work @ (Work::Rotate(_) | Work::Ingest(..)) => {
+                work @ (Work::Rotate(_) | Work::Apply(..) | Work::Ingest(..)) => {
                     work.fail(Error::Invalid("not part of a group".into()));
                 }
             }
@@ -196,7 +200,7 @@ impl Committer {
             .push((Answer::Batch(done, committed), durable));
     }
 
-    fn append(&mut self, group: Group) -> Result<()> {
+    pub(super) fn append(&mut self, group: Group) -> Result<()> {
         let Group {
             buffer,
             records,
@@ -224,6 +228,10 @@ impl Committer {
                     };
                 }
             }
+        }
+        if self.shared.config.archive_lag_bytes > 0 {
+            let unarchived = &self.shared.unarchived_bytes;
+            unarchived.fetch_add(bytes as u64, Ordering::Relaxed);
         }
         let records = self.insert(buffer.into(), records)?;
         self.shared.progress.set_epoch(epoch);
@@ -335,7 +343,7 @@ impl Group {
 fn max_frame_len(work: &Work) -> usize {
     let ops: &[Op] = match work {
         Work::Batch(batch, _) => &batch.ops,
-        Work::Epoch(..) | Work::Rotate(_) | Work::Ingest(..) => &[],
+        Work::Epoch(..) | Work::Rotate(_) | Work::Apply(..) | Work::Ingest(..) => &[],
     };
     frame::HEADER_BYTES + 16 + record::max_encoded_len(ops.iter())
 }

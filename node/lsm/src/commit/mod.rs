@@ -9,6 +9,7 @@
 //! commits for others and may be an async task: it strands its followers when its future is dropped.
 
 pub(crate) mod answer;
+mod apply;
 pub(crate) mod committer;
 mod ingest;
 pub(crate) mod judge;

@@ -10,6 +10,7 @@ use crate::batch::{Batch, Committed};
 use crate::error::{Error, Result};
 use crate::ingest::Ingested;
 use crate::ingest::stage::Staged;
+use crate::log::LogRecord;
 
 /// A group takes no more than this, so that one sync covers many writers but none waits for
 /// megabytes of others; a larger batch is a group of its own.
@@ -22,6 +23,8 @@ pub(crate) enum Work {
     Epoch(u64, Completion<u64>),
     /// Start a new memtable; answered with the last LSN of the old one.
     Rotate(Completion<u64>),
+    /// Append records of another store's log, which continue this one's; answered with the last LSN.
+    Apply(Vec<LogRecord>, Completion<u64>),
     /// Make the files part of the store; answered with the LSN.
     Ingest(Staged, Completion<Ingested>),
 }
@@ -34,7 +37,9 @@ impl Work {
     pub(crate) fn fail(self, error: Error) {
         match self {
             Work::Batch(_, done) => done.run(Err(error)),
-            Work::Epoch(_, done) | Work::Rotate(done) => done.run(Err(error)),
+            Work::Epoch(_, done) | Work::Rotate(done) | Work::Apply(_, done) => {
+                done.run(Err(error))
+            }
             Work::Ingest(_, done) => done.run(Err(error)),
         }
     }

@@ -3,8 +3,8 @@
 //! and is as large as it will get before the first frame is written: a full disk is met here, not
 //! halfway through a frame.
 //!
-//! A segment is obsolete when all its records are in SSTs and it is older than the retention
-//! (request ids are rebuilt by replay, V6). Only the oldest is ever reused or removed, so that
+//! A segment is obsolete when all its records are in SSTs, the archive has them if there is one (D7:
+//! log is never dropped), and it is older than the retention (request ids are rebuilt by replay, V6). Only the oldest is ever reused or removed, so that
 //! what is on disk stays a contiguous run.
 
 use std::collections::VecDeque;
@@ -35,6 +35,8 @@ struct State {
     finished: VecDeque<Finished>,
     next_number: u64,
     flushed_lsn: u64,
+    /// `u64::MAX`: nothing is archived.
+    archived_lsn: u64,
     /// Bytes the next segment must have; 0 = none is wanted.
     wanted: u64,
     ready: Option<Result<Segment>>,
@@ -74,6 +76,7 @@ impl Segments {
         retention_ms: u64,
         finished: VecDeque<Finished>,
         next_number: u64,
+        archives: bool,
     ) -> Segments {
         Segments {
             dir: dir.to_path_buf(),
@@ -85,6 +88,7 @@ impl Segments {
                 finished,
                 next_number,
                 flushed_lsn: 0,
+                archived_lsn: if archives { 0 } else { u64::MAX },
                 wanted: segment_bytes,
                 ready: None,
                 closed: false,
@@ -144,6 +148,27 @@ impl Segments {
         self.changed.notify_all();
     }
 
+    /// The archive has the records through `lsn`.
+    pub(crate) fn archived(&self, lsn: u64) {
+        let mut state = self.state.lock();
+        state.archived_lsn = state.archived_lsn.max(lsn);
+        self.changed.notify_all();
+    }
+
+    /// The files that may hold records after `lsn`, oldest first, with their numbers. The newest may be
+    /// missing, or hold none.
+    pub(crate) fn holding(&self, lsn: u64) -> Vec<(u64, PathBuf)> {
+        let state = self.state.lock();
+        let older = |segment: &Finished| segment.last_lsn <= lsn;
+        let skipped = state.finished.iter().take_while(|old| older(old)).count();
+        let finished = state.finished.iter().skip(skipped);
+        let mut numbers: Vec<u64> = finished.map(|segment| segment.number).collect();
+        let after = state.finished.back().map_or(0, |last| last.number + 1);
+        numbers.extend(after..state.next_number);
+        let named = |number| (number, self.dir.join(file_name(number)));
+        numbers.into_iter().map(named).collect()
+    }
+
     pub(crate) fn bytes(&self) -> u64 {
         let state = self.state.lock();
         let finished: u64 = state.finished.iter().map(|segment| segment.capacity).sum();
@@ -195,7 +220,7 @@ impl Segments {
     fn take_obsolete(&self, state: &mut State, least: usize, capacity: u64) -> Option<Finished> {
         let now = self.clock.now_ms();
         let obsolete = |segment: &&Finished| {
-            segment.last_lsn <= state.flushed_lsn
+            segment.last_lsn <= state.flushed_lsn.min(state.archived_lsn)
                 && segment.finished_ms.saturating_add(self.retention_ms) <= now
         };
         let count = state.finished.iter().take_while(obsolete).count();

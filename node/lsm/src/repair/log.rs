@@ -22,8 +22,6 @@ pub(super) struct LogSurvey {
     pub damage: Vec<Damage>,
     /// Records after the first through at least the second were synced and are gone.
     pub lost: Option<(u64, u64)>,
-    /// The log ends before what was flushed: its end is gone, and nothing tells what it held beyond that.
-    pub end_is_lost: bool,
     /// With damage: the segment in which the run ends and where, and those after it.
     cut: Option<(u64, u64)>,
     beyond: Vec<u64>,
@@ -103,7 +101,6 @@ pub(super) fn survey(io: &dyn Io, dir: &Path, flushed_lsn: u64) -> Result<LogSur
         });
         found.lost = (promised > reached).then_some((reached, promised));
         if behind {
-            found.end_is_lost = promised <= reached;
             end = (numbers.first().copied().unwrap_or(0), 0);
             found.last_lsn = None;
         }

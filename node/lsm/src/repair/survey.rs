@@ -246,10 +246,10 @@ impl Survey {
             notes
                 .push("the log holds an ingest: only what is not in tables is replayed".to_owned());
         }
-        if self.log.end_is_lost {
+        let lsn = self.log.last_lsn.unwrap_or(0).max(self.flushed_lsn());
+        if !self.log.damage.is_empty() && self.log.lost.is_none() {
             notes.push(format!(
-                "the end of the log is gone: what was written after lsn {}, if anything was, is lost",
-                self.flushed_lsn()
+                "the log is damaged before lsn {lsn}, which the tables hold: records after it are gone, if there were any"
             ));
         }
         RepairReport {
@@ -259,7 +259,7 @@ impl Survey {
             records: self.log.records,
             lost_tables: lost.map(SurveyedTable::lost).collect(),
             lost_records: self.log.lost,
-            lsn: self.log.last_lsn.unwrap_or(0).max(self.flushed_lsn()),
+            lsn,
             epoch: self.log.epoch.max(self.inventory.epoch),
             clock_ms: self.log.clock_ms.max(self.inventory.clock_ms),
             notes,

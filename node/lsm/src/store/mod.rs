@@ -1,3 +1,4 @@
+mod following;
 mod lifecycle;
 mod maintenance;
 mod open;

@@ -84,6 +84,7 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Opened> {
         options.log_retention.as_millis() as u64,
         recovered.finished,
         recovered.next_number,
+        options.archive_lag_bytes.is_some(),
     ));
     segments.flushed(flushed_lsn);
     let memtables = std::mem::take(&mut replayed.memtables);
@@ -123,6 +124,7 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Opened> {
         closing: AtomicBool::new(false),
         disk_full: AtomicBool::new(false),
         debt_bytes: AtomicU64::new(0),
+        unarchived_bytes: AtomicU64::new(0),
         flushed_bytes: AtomicUsize::new(0),
         counters: Counters::default(),
         stall: Mutex::new(None),

@@ -101,11 +101,22 @@ fn check_block(mut data: Vec<u8>, path: &Path, handle: Handle) -> Result<Bytes> 
             data.truncate(payload);
             Ok(data.into())
         }
+        1 if claims_too_much(&data[..payload]) => {
+            Err(damaged("a compressed block of impossible length"))
+        }
         1 => lz4_flex::decompress_size_prepended(&data[..payload])
             .map(Bytes::from)
             .map_err(|error| damaged(&error.to_string())),
         _ => Err(damaged("a compression this version does not know")),
     }
+}
+
+/// LZ4 makes at most 255 bytes of one; a length beyond that is not a reason to allocate.
+fn claims_too_much(compressed: &[u8]) -> bool {
+    let claimed = compressed
+        .first_chunk()
+        .map(|first| u32::from_le_bytes(*first));
+    claimed.is_some_and(|claimed| claimed as usize > 255 * compressed.len())
 }
 
 impl Footer {

@@ -8,6 +8,7 @@ mod disk_full;
 mod epoch;
 mod excise;
 mod file_kinds;
+mod following;
 mod gate;
 mod group_commit;
 mod ingest;

@@ -26,10 +26,14 @@ pub struct Tally {
     pub recycled: u64,
 }
 
+/// Crashes whose mean is steady.
+const MANY: u64 = 500;
+
 impl Tally {
-    /// A third of the crashes at least lost bytes.
+    /// A third of the crashes at least lost bytes; of a few, in a few lives of a store, a tenth.
     pub fn did_damage(&self) -> bool {
-        self.rounds_that_dropped * 3 >= self.rounds && self.undone_names > 0
+        let one_in = if self.rounds < MANY { 10 } else { 3 };
+        self.rounds_that_dropped * one_in >= self.rounds && self.undone_names > 0
     }
 
     /// One round is over; the program that runs this reads the line.

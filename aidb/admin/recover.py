@@ -1,0 +1,139 @@
+"""`recover`: a shard from the object store to a disk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from aidb.admin import show
+from aidb.admin.places import Where, catalogs
+from aidb.cli import output
+from aidb.cli.exits import Exit, Failure
+from aidb.cli.parameters import Output
+from aidb.cli.progress import progress
+from aidb.durability.catalog import Catalog
+from aidb.durability.lineage import END
+from aidb.durability.loss import Loss, Lossy
+from aidb.durability.restore_plan import Target
+from aidb.errors import Unsupported
+from aidb.local import lock
+from aidb.local.layout import Layout
+
+
+class Report(Protocol):
+    loss: Loss | None
+
+    def as_dict(self) -> dict[str, Any]: ...
+
+
+class _Recover(Protocol):
+    def __call__(
+        self,
+        catalog: Catalog,
+        directory: Path,
+        target: Target,
+        *,
+        label: str,
+        at_once: int,
+        accept_loss: bool,
+        seen: Callable[[str, int, int], None],
+    ) -> Report: ...
+
+
+class Recovery(Protocol):
+    """The entry point `aidb.recovery`, of the node's distribution."""
+
+    recover: _Recover
+    in_place: _Recover
+
+
+def recover(
+    where: Where,
+    shard: int,
+    into: Path | None,
+    target: Target,
+    how: Output,
+    *,
+    label: str,
+    at_once: int,
+    accept_loss: bool,
+) -> int:
+    """Into the directory ``into``, or, without one, into the one that the local cluster's primary starts
+    from.
+    """
+    run = _recovery().recover if into else _recovery().in_place
+    directory = into or _primary_directory(where.data, shard)
+    with catalogs(where, shard) as (catalog,), progress(f"shard {shard}", None) as advance:
+
+        def seen(what: str, done: int, total: int) -> None:
+            tables = f"tables: {output.human_bytes(done)} of {output.human_bytes(total)}"
+            advance(0, tables if what == "tables" else f"log: piece {done} of {total}")
+
+        try:
+            report = run(
+                catalog, directory, target, label=label, at_once=at_once, accept_loss=accept_loss, seen=seen
+            )
+        except Lossy as lossy:
+            if how is Output.JSON:
+                output.document({"recovered": False, "loss": asdict(lossy.loss)})
+            raise Failure(str(lossy)) from lossy
+    if how is Output.JSON:
+        output.document({"recovered": True, "directory": str(directory)} | report.as_dict())
+    else:
+        _print(report.as_dict(), directory)
+    return int(Exit.OK if report.loss is None else Exit.ERROR)
+
+
+def target_of(to_lsn: int | None, to_time: str | None) -> Target:
+    """Raises Failure."""
+    if to_lsn is not None and to_time is not None:
+        raise Failure("give one of --to-lsn and --to-time", Exit.BAD_INPUT)
+    if to_time is None:
+        return Target(lsn=END if to_lsn is None else to_lsn)
+    try:
+        if re.fullmatch(r"\d{12,14}", to_time):
+            return Target(clock_ms=int(to_time))
+        moment = datetime.fromisoformat(to_time)
+    except ValueError as error:
+        what = f"--to-time {to_time} is no time: as in 2026-01-31T12:00:00Z, or in ms since 1970"
+        raise Failure(what, Exit.BAD_INPUT) from error
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return Target(clock_ms=int(moment.timestamp() * 1000))
+
+
+def _primary_directory(data: Path, shard: int) -> Path:
+    layout = Layout.at(data)
+    if lock.holder(layout.lock) is not None:
+        raise Failure(f"the cluster in {data} runs: aidb down stops it", Exit.BAD_INPUT)
+    return layout.directory(f"shard-{shard}-primary")
+
+
+def _recovery() -> Recovery:
+    from importlib.metadata import entry_points
+
+    for found in entry_points(group="aidb.recovery"):
+        return cast(Recovery, found.load())
+    raise Unsupported("the engine is not installed: pip install aidb-node")
+
+
+def _print(report: dict[str, Any], directory: Path) -> None:
+    tables = output.human_bytes(report["table_bytes"])
+    fetched = output.human_bytes(report["downloaded_bytes"])
+    log = output.human_bytes(report["log_bytes"])
+    print(
+        f"{directory}: lsn {report['lsn']}, clock {show.moment(report['clock_ms'])}, epoch {report['epoch']}"
+    )
+    snapshot = f"{report['snapshot']} (lsn {report['snapshot_lsn']})"
+    print(f"  snapshot {snapshot}: {tables}, {fetched} of it downloaded")
+    print(f"  log: {report['records']} records in {report['pieces']} pieces, {log}")
+    print(f"  in {report['table_seconds']:.1f} s and {report['replay_seconds']:.1f} s")
+    if report["kept_aside"]:
+        print(f"  what was there before: {report['kept_aside']}")
+    if report["loss"]:
+        loss = report["loss"]
+        through = "the end" if loss["through_lsn"] is None else f"lsn {loss['through_lsn']}"
+        print(f"  LOST: the records after lsn {loss['after_lsn']} through {through}: {loss['reason']}")

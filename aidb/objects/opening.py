@@ -1,0 +1,32 @@
+"""From a URL to a store that has been tried."""
+
+from __future__ import annotations
+
+from aidb.objects.file import FileStore
+from aidb.objects.location import Bucket, parse
+from aidb.objects.probe import refuses_second_create
+from aidb.objects.store import ObjectStore
+from aidb.objects.unfenced import UnfencedStore
+
+
+def connect(url: str) -> ObjectStore:
+    """The store at ``url``; nothing is asked of it yet, but a missing directory is made.
+
+    Raises:
+        ObjectError: the URL is wrong, or boto3 is not installed.
+    """
+    location = parse(url)
+    if isinstance(location, Bucket):
+        from aidb.objects.s3 import S3Store
+
+        return S3Store(location)
+    return FileStore(location.path)
+
+
+def probed(store: ObjectStore, prefix: str) -> ObjectStore:
+    """``store`` as it may be used by those who rely on exclusive creates: see ``fenced`` of what is returned.
+
+    Raises:
+        ObjectError: it cannot be reached or used.
+    """
+    return store if refuses_second_create(store, prefix) else UnfencedStore(store)

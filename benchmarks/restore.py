@@ -1,0 +1,139 @@
+"""`make bench-restore`: how fast a shard comes back, against a plain parallel copy of the same objects,
+and how fast its log is replayed, against inserting the same records in batches.
+
+One line of figures at the end; ratios are of this machine and this run. --s3: the store is a real S3 server
+(versitygw, `make evidence-objects` installs it), else a directory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from aidb_node import _native
+from aidb_node.recovery.recover import recover
+
+from aidb.durability.catalog import Catalog
+from aidb.durability.manifest import Manifest
+from aidb.durability.restore_plan import Target
+from aidb.objects.file import FileStore
+from aidb.objects.location import Bucket
+from aidb.objects.s3 import S3Store
+from aidb.objects.store import ObjectStore
+from tests.backup.support import NAMES, Primary, archive_of, catch_up, open_store, snapshot
+from tests.objects import versitygw
+from tests.objects.servers import BUCKET
+
+BATCH = 500
+AT_ONCE = 8
+CHUNK = 8 << 20
+MEMTABLE = 64 << 20
+
+
+@contextmanager
+def stores(root: Path, real: bool) -> Iterator[ObjectStore]:
+    if not real:
+        yield FileStore(root / "objects")
+        return
+    os.environ |= {"AWS_ACCESS_KEY_ID": versitygw.ACCESS, "AWS_SECRET_ACCESS_KEY": versitygw.SECRET}
+    with versitygw.running(versitygw.install(), root / "s3") as server:
+        yield S3Store(Bucket(BUCKET, "bench", server.endpoint, versitygw.REGION, "path"))
+
+
+def fill(store: _native.Store, keys: int, value_bytes: int, seed: int) -> float:
+    """Seconds that the batches took."""
+    draw = random.Random(seed)
+    pool = draw.randbytes(value_bytes * 64)
+    seconds = 0.0
+    for begin in range(0, keys, BATCH):
+        batch = []
+        for number in range(begin, min(begin + BATCH, keys)):
+            at = draw.randrange(len(pool) - value_bytes)
+            batch.append((b"%d-%012d" % (seed, number), pool[at : at + value_bytes]))
+        before = time.perf_counter()
+        store.put_all(batch, 0)
+        seconds += time.perf_counter() - before
+    return seconds
+
+
+def plain_copy(store: ObjectStore, manifest: Manifest, directory: Path) -> float:
+    """Seconds that reading the objects into files takes, as many at a time, synced."""
+    directory.mkdir()
+
+    def copy(sha256: str) -> None:
+        at = 0
+        with (directory / sha256).open("wb") as file:
+            while chunk := store.get(NAMES.table(sha256), at, CHUNK):
+                file.write(chunk)
+                at += len(chunk)
+                if len(chunk) < CHUNK:
+                    break
+            file.flush()
+            os.fsync(file.fileno())
+
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(copy, {file.sha256 for file in manifest.files}))
+    return time.perf_counter() - begin
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keys", type=int, default=500_000)
+    parser.add_argument("--value-bytes", type=int, default=400)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--s3", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir="target") as name:
+        root = Path(name).absolute()
+        (root / "data").mkdir()
+        with stores(root, options.s3) as objects:
+            store = open_store(root / "data" / "store", MEMTABLE)
+            primary = Primary(store)
+            archive = archive_of(objects, primary)
+            archive.open()
+            fill(store, options.keys, options.value_bytes, options.seed)
+            store.compact()
+            taken, seen = snapshot(objects, primary, root / "data", archive)
+            insert = fill(store, options.keys // 2, options.value_bytes, options.seed + 1)
+            store.flush()
+            catch_up(archive)
+            again = snapshot(objects, primary, root / "data", archive)[1]
+            store.close()
+            copies, tables, replays = [], [], []
+            for number in range(options.rounds):
+                copies.append(plain_copy(objects, taken, root / f"copy-{number}"))
+                report = recover(
+                    Catalog(objects, NAMES),
+                    root / f"new-{number}",
+                    Target(),
+                    label=taken.label,
+                    at_once=AT_ONCE,
+                )
+                tables.append(report.table_seconds)
+                replays.append(report.replay_seconds)
+            copy, table, replay = (sorted(times)[len(times) // 2] for times in (copies, tables, replays))
+    mib = 1 << 20
+    print(
+        f"restore build={_native.BUILD_PROFILE} store={'versitygw' if options.s3 else 'directory'} "
+        f"snapshot_mib={taken.size / mib:.0f} uploaded_mib={seen.uploaded / mib:.0f} "
+        f"second_snapshot_mib={again.uploaded / mib:.0f} "
+        f"copy_mib_s={taken.size / mib / copy:.0f} restore_mib_s={taken.size / mib / table:.0f} "
+        f"restore_of_copy={copy / table:.2f} records={report.records} "
+        f"insert_per_s={options.keys // 2 / insert:.0f} replay_per_s={options.keys // 2 / replay:.0f} "
+        f"replay_of_insert={insert / replay:.2f}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""One shard, from the object store into a directory.
+
+Everything is made in ``<directory>/store.restoring`` and has its place, ``<directory>/store``, only when
+it is whole: a restore that failed leaves what was there as it was, and the next one goes on with the
+tables that it has. What was in the place before is kept beside it (D6).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from aidb.durability.catalog import Catalog
+from aidb.durability.hold import Purpose
+from aidb.durability.holding import held
+from aidb.durability.loss import Loss, Lossy
+from aidb.durability.manifest import Manifest
+from aidb.durability.restore_plan import Target
+from aidb.errors import AidbError
+from aidb.objects.errors import Damaged, Denied
+from aidb_node._native import Store
+from aidb_node.identity import STORE
+from aidb_node.recovery.choice import choose
+from aidb_node.recovery.replay import Replayed, replay
+from aidb_node.recovery.tables import Fetched, Fetcher, sync_directory
+
+_WORK = f"{STORE}.restoring"
+_MANIFEST = "MANIFEST"
+_TABLES = "sst"
+_LOG = "log"
+_MEMTABLE_BYTES = 64 << 20
+_CACHE_BYTES = 64 << 20
+
+# (what is done, done of, total): bytes of tables, then pieces of the log.
+Seen = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """``kept_aside``: where the store that was replaced lies now, if there was one."""
+
+    snapshot: str
+    snapshot_lsn: int
+    lsn: int
+    clock_ms: int
+    epoch: int
+    table_bytes: int
+    downloaded_bytes: int
+    pieces: int
+    records: int
+    log_bytes: int
+    table_seconds: float
+    replay_seconds: float
+    loss: Loss | None
+    kept_aside: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def recover(
+    catalog: Catalog,
+    directory: Path,
+    target: Target,
+    *,
+    label: str = "",
+    at_once: int = 8,
+    accept_loss: bool = False,
+    epoch: int = 0,
+    seen: Seen = lambda _what, _done, _total: None,
+) -> Report:
+    """Restores the shard of ``catalog`` into ``directory``. ``epoch``: what the store is in at least, in
+    the end.
+
+    Raises:
+        Lossy: what was asked for cannot be had whole.
+        ObjectError: the store is away, an object is missing or damaged, there is no snapshot that will do.
+        AidbError, OSError: of the disk.
+    """
+    choice = choose(catalog, target, label)
+    manifest = choice.manifest
+    with _hold(catalog, manifest):
+        # Only now nothing of it can be collected; it may have been a moment ago.
+        manifest = catalog.manifest(manifest.place.epoch, manifest.place.sequence)
+        begin = time.monotonic()
+        fetched = _tables(catalog, manifest, directory, at_once, seen)
+        tables_at = time.monotonic()
+        work = directory / _WORK
+        store = _open(work, manifest)
+        try:
+            total = len(choice.steps)
+            done = replay(store, catalog, choice.steps, target, lambda now: seen("log", now.pieces, total))
+            loss = done.loss or _short(done, target)
+            if loss is not None and not accept_loss:
+                raise Lossy(loss)
+            if store.position()[0] < epoch:
+                store.begin_epoch(epoch)
+            store.flush()
+            reached = store.position()[0]
+        finally:
+            store.close()
+    return Report(
+        snapshot=manifest.label,
+        snapshot_lsn=manifest.lsn,
+        lsn=done.lsn,
+        clock_ms=done.clock_ms,
+        epoch=reached,
+        table_bytes=fetched.total,
+        downloaded_bytes=fetched.downloaded,
+        pieces=done.pieces,
+        records=done.records,
+        log_bytes=done.bytes,
+        table_seconds=tables_at - begin,
+        replay_seconds=time.monotonic() - tables_at,
+        loss=loss,
+        kept_aside=_put_in_place(directory),
+    )
+
+
+@contextmanager
+def _hold(catalog: Catalog, manifest: Manifest) -> Iterator[None]:
+    """Without the right to write, the restore goes on without one: retention might overtake it, and it
+    would notice.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(Denied):
+            stack.enter_context(held(catalog, Purpose.RESTORE, manifest.place))
+        yield
+
+
+def _tables(catalog: Catalog, manifest: Manifest, directory: Path, at_once: int, seen: Seen) -> Fetched:
+    work = directory / _WORK
+    # The log and the manifest of an attempt before are no use; its tables are.
+    shutil.rmtree(work / _LOG, ignore_errors=True)
+    (work / _MANIFEST).unlink(missing_ok=True)
+    for name in (_TABLES, _LOG):
+        (work / name).mkdir(parents=True, exist_ok=True)
+    wanted = {Path(file.name).name for file in manifest.files}
+    local = [work / _TABLES, directory / STORE / _TABLES]
+    fetcher = Fetcher(catalog.store, catalog.names, at_once, lambda now: seen("tables", now.done, now.total))
+    fetcher.fetch(manifest.files, work, [path for path in local if path.is_dir()])
+    for path in (work / _TABLES).iterdir():
+        if path.name not in wanted:
+            path.unlink()
+    with (work / _MANIFEST).open("wb") as file:
+        file.write(manifest.engine)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_directory(work)
+    return fetcher.fetched
+
+
+def _open(work: Path, manifest: Manifest) -> Store:
+    """The snapshot as a store. Raises Damaged when it is not what its manifest says."""
+    where = f"snapshot {manifest.label}"
+    try:
+        store = Store(
+            str(work),
+            create=False,
+            sync="none",
+            cache_bytes=_CACHE_BYTES,
+            memtable_bytes=_MEMTABLE_BYTES,
+            compression="none",
+        )
+    except AidbError as error:
+        raise Damaged(f"{where} does not open as a store: {error}") from error
+    epoch, lsn, _ = store.position()
+    if (lsn, epoch) != (manifest.lsn, manifest.store_epoch):
+        store.close()
+        raise Damaged(
+            f"{where} shows lsn {lsn} of epoch {epoch}, "
+            f"its manifest says {manifest.lsn} of {manifest.store_epoch}"
+        )
+    return store
+
+
+def _short(done: Replayed, target: Target) -> Loss | None:
+    """An LSN was asked for, and the archive ends before it."""
+    if done.reached or target.lsn == Target().lsn:
+        return None
+    return Loss("the archive ends there", done.lsn, done.clock_ms, target.lsn, None)
+
+
+def _put_in_place(directory: Path) -> str:
+    place, aside = directory / STORE, ""
+    if place.exists():
+        kept = directory / f"{STORE}.replaced-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
+        place.rename(kept)
+        aside = str(kept)
+    (directory / _WORK).rename(place)
+    sync_directory(directory)
+    return aside

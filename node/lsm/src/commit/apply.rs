@@ -1,0 +1,86 @@
+//! Records of another store's log, appended as they are: LSNs, epochs, versions, clocks and request ids stay what
+//! they were. So a store that was restored from a snapshot catches up with an archive.
+
+use super::answer::{Answer, Completion};
+use super::committer::{Committer, Group};
+use crate::error::{Error, Result};
+use crate::log::{LogOpKind, LogRecord, frame};
+
+impl Committer {
+    /// Fails only if the store must be poisoned; the caller is answered in any case.
+    pub(super) fn apply(&mut self, records: Vec<LogRecord>, done: Completion<u64>) -> Result<()> {
+        let frames = records
+            .iter()
+            .map(|record| frame::HEADER_BYTES + record.encoded().len());
+        let bytes = frames.sum::<usize>();
+        let shared = &self.shared;
+        let segment = shared
+            .poison
+            .check()
+            .and_then(|()| self.check_continues(&records))
+            .and_then(|()| shared.admit(bytes))
+            .and_then(|()| self.log.reserve(bytes as u64));
+        let segment = match segment {
+            Ok(segment) => segment,
+            Err(error) => {
+                done.run(Err(error));
+                return Ok(());
+            }
+        };
+        let progress = &self.shared.progress;
+        let mut group = Group {
+            segment,
+            synced_lsn: progress.synced(),
+            clock_ms: 0,
+            buffer: Vec::with_capacity(bytes),
+            records: Vec::with_capacity(records.len()),
+            answers: Vec::new(),
+            last_lsn: progress.appended(),
+            epoch: progress.epoch(),
+        };
+        for record in &records {
+            let place = frame::put(&mut group.buffer, segment, group.synced_lsn, |buffer| {
+                buffer.extend_from_slice(record.encoded());
+            });
+            group.records.push((place, Vec::new()));
+            group.last_lsn = record.lsn;
+            group.epoch = record.epoch;
+            progress.clock(record.clock_ms);
+            if let Some(gate) = &mut self.gate {
+                gate.replayed(record);
+            }
+        }
+        let last_lsn = group.last_lsn;
+        group.answers.push((Answer::Epoch(done, last_lsn), false));
+        self.append(group)
+    }
+
+    /// Errors: `Gap` (the chain of predecessors does not continue here), `Invalid`.
+    fn check_continues(&self, records: &[LogRecord]) -> Result<()> {
+        let progress = &self.shared.progress;
+        let (mut last_lsn, mut epoch) = (progress.appended(), progress.epoch());
+        for record in records {
+            if record.previous_lsn != last_lsn || record.lsn <= last_lsn {
+                return Err(Error::Gap {
+                    asked: last_lsn,
+                    oldest: record.previous_lsn,
+                });
+            }
+            let lsn = record.lsn;
+            if record.epoch < epoch {
+                let what = format!(
+                    "the record at lsn {lsn} is of epoch {}, after {epoch}",
+                    record.epoch
+                );
+                return Err(Error::Invalid(what));
+            }
+            if record.ops.iter().any(|op| op.kind == LogOpKind::Ingest) {
+                let what =
+                    format!("the record at lsn {lsn} brings in files, which are not at hand");
+                return Err(Error::Invalid(what));
+            }
+            (last_lsn, epoch) = (lsn, record.epoch);
+        }
+        Ok(())
+    }
+}

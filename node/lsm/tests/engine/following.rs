@@ -1,0 +1,154 @@
+//! An archive that follows the log gets every record, however late; a store that applies them becomes the same.
+
+use std::path::Path;
+
+use aidb_lsm::{Error, LogRecord, Op, Options, Range, Store};
+use rand::Rng;
+
+use crate::support::{FaultIo, contents, delete, dir, put, random, small};
+
+const NO_LIMIT: u64 = 1 << 40;
+
+fn archived(io: &FaultIo, limit: u64) -> Store {
+    let options = Options {
+        archive_lag_bytes: Some(limit),
+        tail_bytes: 2 << 10,
+        ..small(io)
+    };
+    Store::open(dir(), options).unwrap()
+}
+
+fn follow(store: &Store, mut at: u64, max_bytes: usize) -> Vec<LogRecord> {
+    let mut found = Vec::new();
+    while at < store.synced_lsn() {
+        let records = store.log_after(at, max_bytes).unwrap();
+        assert!(!records.is_empty());
+        for record in records {
+            assert_eq!(record.previous_lsn, at);
+            at = record.lsn;
+            found.push(LogRecord::clone(&record));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_log_stays_until_it_is_archived() {
+    let io = FaultIo::default();
+    let store = archived(&io, NO_LIMIT);
+    store.begin_epoch(1).unwrap();
+    for number in 0..400 {
+        put(&store, &format!("k{number}"), &"v".repeat(100));
+    }
+    store.flush().unwrap();
+    assert!(
+        store.records_after(0, 1).is_err(),
+        "memory still has it all"
+    );
+    let all = follow(&store, 0, 3000);
+    assert_eq!(all.len(), 401);
+    assert!(store.unarchived_bytes() > 400 * 100);
+    store.close().unwrap();
+
+    // A restart keeps it as well; once archived, it goes.
+    let store = archived(&io, NO_LIMIT);
+    assert_eq!(follow(&store, 0, 3000), all);
+    store.archived(store.synced_lsn(), store.unarchived_bytes());
+    for number in 0..400 {
+        put(&store, &format!("k{number}"), &"v".repeat(100));
+        store.archived(store.synced_lsn(), u64::MAX);
+    }
+    store.flush().unwrap();
+    put(&store, "wake", "the preparer");
+    let gone = || matches!(store.log_after(0, 1), Err(Error::Gap { .. }));
+    while !gone() {
+        std::thread::yield_now();
+    }
+    assert_eq!(store.unarchived_bytes() / 200, 0);
+}
+
+#[test]
+fn writers_are_refused_when_the_archive_is_too_far_behind() {
+    let store = archived(&FaultIo::default(), 20 << 10);
+    let write = |number: u32| {
+        let op = Op::put(format!("k{number}"), vec![7; 1 << 10]);
+        store.write(vec![op].into())
+    };
+    let refused = (0..100).find_map(|number| write(number).err()).unwrap();
+    assert!(matches!(refused, Error::Stalled(_)), "{refused}");
+    assert!(store.stats().stall.is_some());
+    store.archived(store.synced_lsn(), u64::MAX);
+    write(0).unwrap();
+}
+
+#[test]
+fn applied_records_make_the_same_store() {
+    let mut random = random("applied_records_make_the_same_store");
+    let io = FaultIo::default();
+    let store = archived(&io, NO_LIMIT);
+    store.begin_epoch(1).unwrap();
+    let other = |io: &FaultIo| Store::open(Path::new("/other"), small(io)).unwrap();
+    let mut copy = other(&io);
+    for round in 0..20 {
+        for _ in 0..30 {
+            let key = format!("k{:02}", random.random_range(0..40));
+            match random.random_range(0..10) {
+                0 => delete(&store, &key),
+                1 => store
+                    .delete_range(&Range::prefix(&key.as_bytes()[..2]))
+                    .unwrap(),
+                _ => put(&store, &key, &format!("{round}")),
+            };
+        }
+        if round == 10 {
+            store.begin_epoch(2).unwrap();
+        }
+        for chunk in follow(&store, copy.visible_lsn(), 4000).chunks(7) {
+            copy.apply(chunk.to_vec()).unwrap();
+        }
+        if random.random() {
+            copy.close().unwrap();
+            copy = other(&io);
+        }
+        assert_eq!(copy.visible_lsn(), store.visible_lsn());
+        assert_eq!(copy.epoch(), store.epoch());
+        assert_eq!(
+            contents(&copy.snapshot()).unwrap(),
+            contents(&store.snapshot()).unwrap()
+        );
+    }
+    let version = |store: &Store| {
+        let keys = (0..40).map(|key| format!("k{key:02}"));
+        let read = |key: String| {
+            store
+                .get(key.as_bytes())
+                .unwrap()
+                .entry
+                .map(|entry| entry.version)
+        };
+        keys.map(read).collect::<Vec<_>>()
+    };
+    assert_eq!(version(&copy), version(&store));
+}
+
+#[test]
+fn records_that_do_not_continue_are_refused_and_nothing_is_applied() {
+    let io = FaultIo::default();
+    let store = archived(&io, NO_LIMIT);
+    for number in 0..10 {
+        put(&store, &format!("k{number}"), "v");
+    }
+    let records = follow(&store, 0, 1 << 20);
+    let copy = Store::open(Path::new("/other"), small(&io)).unwrap();
+    copy.apply(records[..3].to_vec()).unwrap();
+    for wrong in [
+        &records[2..5],
+        &records[4..5],
+        &[records[3].clone(), records[5].clone()][..],
+    ] {
+        let refused = copy.apply(wrong.to_vec()).unwrap_err();
+        assert!(matches!(refused, Error::Gap { .. }), "{refused}");
+        assert_eq!(copy.visible_lsn(), records[2].lsn);
+    }
+    copy.apply(records[3..].to_vec()).unwrap();
+}

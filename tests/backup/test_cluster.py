@@ -1,0 +1,145 @@
+"""A local cluster of real processes that loses the disk of a shard, and gets it back from its object
+store.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from aidb.v1 import storage_pb2 as pb
+from aidb.v1.storage_pb2_grpc import StorageStub
+from tests.cli.command import SECONDS, Command
+
+
+@pytest.fixture
+def aidb(tmp_path: Path) -> Iterator[Command]:
+    command = Command(tmp_path, tmp_path / "data")
+    command("up", "--detach", "--port", 0, "--shards", 1, "--replicas", 0)
+    yield command
+    command.run("down")
+
+
+def admin(aidb: Command, *arguments: object, code: int = 0) -> Any:
+    """What `aidb-admin ... -o json` prints."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from aidb.admin.main import main; main()",
+            *map(str, arguments),
+            "-o",
+            "json",
+        ],
+        capture_output=True,
+        cwd=aidb.directory,
+        env={**os.environ, "AIDB_DATA": str(aidb.data)},
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr.decode()
+    return json.loads(done.stdout) if done.stdout else done.stderr.decode()
+
+
+def primary_stats(aidb: Command) -> pb.GetStatsResponse:
+    primary = aidb.document("status")["shards"][0]["primary"]["address"]
+    with grpc.insecure_channel(primary) as channel:
+        answer: pb.GetStatsResponse = StorageStub(channel).GetStats(pb.GetStatsRequest(), timeout=10)
+        return answer
+
+
+def wait_until_archived(aidb: Command) -> int:
+    """Everything that is acknowledged now."""
+    lsn = primary_stats(aidb).engine.synced_lsn
+    while (found := primary_stats(aidb).durability).archived_lsn < lsn:
+        time.sleep(0.1)
+    assert found.fenced
+    assert found.archive_error == ""
+    return lsn
+
+
+def write(aidb: Command, prefix: str, count: int) -> dict[str, str]:
+    written = {f"{prefix}{number:04}": f"{prefix} value {number}" for number in range(count)}
+    lines = "".join(json.dumps({"key": key, "value": value}) + "\n" for key, value in written.items())
+    aidb("import", "-", "--format", "jsonl", content=lines.encode())
+    return written
+
+
+def everything(aidb: Command) -> dict[str, str]:
+    return {item["key"]: item["value"] for item in aidb.document("scan")}
+
+
+def test_a_lost_disk_comes_back_with_everything_that_was_archived(aidb: Command, tmp_path: Path) -> None:
+    written = write(aidb, "a", 500)
+    (taken,) = admin(aidb, "backup", "--name", "first")
+    assert taken["error"] == ""
+    assert taken["uploaded_bytes"] > 0
+    written |= write(aidb, "b", 300)
+    # A crash and a restart in place: a new epoch, which goes on where the archive ends.
+    os.kill(aidb.pids()["shard-0-primary"], signal.SIGKILL)
+    written |= write(aidb, "c", 100)
+    lsn = wait_until_archived(aidb)
+    (listed,) = admin(aidb, "backups")
+    assert listed["archived_lsn"] >= lsn
+    assert "first" in {one["name"] for one in listed["snapshots"]}
+    (verified,) = admin(aidb, "verify")
+    assert verified["problems"] == []
+    assert verified["chain_to"] >= lsn
+    refused = admin(aidb, "recover", "--shard", 0, code=2)
+    assert "aidb down stops it" in refused
+
+    aidb("down")
+    shutil.rmtree(aidb.data / "shard-0")
+    elsewhere = admin(aidb, "recover", "--shard", 0, "--into", tmp_path / "copy", "--to-lsn", taken["lsn"])
+    assert elsewhere["lsn"] == taken["lsn"]
+    report = admin(aidb, "recover", "--shard", 0)
+    assert report["loss"] is None
+    assert report["lsn"] >= lsn
+    aidb("up", "--detach")
+    assert everything(aidb) == written
+    written |= write(aidb, "d", 50)
+    wait_until_archived(aidb)
+    assert everything(aidb) == written
+    (verified,) = admin(aidb, "verify")
+    assert verified["problems"] == []
+    (planned,) = admin(aidb, "retention", "--dry-run", "--keep", 1, "--keep-days", 0)
+    assert (planned["deletions"], planned["deleted"]) == ([], 0), "everything is younger than the minimum age"
+
+
+def test_an_old_primary_finds_its_log_sealed_and_ends(aidb: Command) -> None:
+    """A recovery seals the log of the last epoch: a process that was forgotten can archive nothing more,
+    and ends.
+    """
+    write(aidb, "a", 10)
+    wait_until_archived(aidb)
+    pid = aidb.pids()["shard-0-primary"]
+    from aidb.durability.catalog import Catalog
+    from aidb.durability.fencing import seal_log
+    from aidb.durability.names import Names
+    from aidb.objects.file import FileStore
+
+    uid = json.loads((aidb.data / "local.json").read_bytes())["cluster_uid"]
+    catalog = Catalog(FileStore(aidb.data / "objects"), Names(uid, 0))
+    epoch = catalog.newest_claim()
+    seal_log(catalog, epoch, epoch + 1, "test")
+    aidb.run("put", "late", "write")
+    log = aidb.data / "logs" / "shard-0-primary.log"
+    while "another primary has taken over" not in log.read_text():
+        time.sleep(0.1)
+    # The supervisor starts it again: a restart in place, in a new epoch.
+    while aidb.pids()["shard-0-primary"] in (pid, 0):
+        time.sleep(0.1)
+    aidb("put", "later", "write")
+    wait_until_archived(aidb)
+    assert catalog.newest_claim() > epoch
