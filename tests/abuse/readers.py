@@ -44,13 +44,18 @@ def scan(connection: Connection) -> int:
     return connection.call("/aidb.v1.Storage/Scan", request.SerializeToString())
 
 
-def pipeline(connection: Connection) -> int:
-    """Batches without end on one stream."""
+def pipeline(connection: Connection, batches: int = 8) -> int:
+    """Batches on one stream, all at once."""
     stream = connection.open("/aidb.v1.Storage/Pipeline")
-    for number in range(64):
+    for number in range(batches):
         request = storage.PipelineRequest(id=number, batch_get=storage.BatchGetRequest(keys=KEYS))
         connection.send(frame(DATA, 0, stream, message(request.SerializeToString())))
     return stream
+
+
+def long_pipeline(connection: Connection) -> int:
+    """More batches than a server that is busy otherwise refuses within a polite client's patience."""
+    return pipeline(connection, 64)
 
 
 def watch(connection: Connection) -> int:

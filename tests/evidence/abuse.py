@@ -34,6 +34,7 @@ PATIENCE_SECONDS = 3
 MOST_CONNECTIONS = 2_000
 MANY, SOME, FEW = 3_000, 300, 40
 POLITE_PAUSE = 0.02
+_LONG = {**dict.fromkeys(ROLES, (readers.long_pipeline,)), "coordinator": ()}
 # After so many rounds each kind of siege has been there.
 ENOUGH_ROUNDS = 10
 
@@ -110,7 +111,7 @@ class Abuse:
         for _ in range(FEW):
             target = self._rng.choice(self._grpc)
             ask, window = (
-                self._rng.choice(readers.OF[target.name]),
+                self._rng.choice((*readers.OF[target.name], *_LONG[target.name])),
                 self._rng.choice((0, 1, 70_000, 2**31 - 1)),
             )
             held.append(readers.unread(target.address, ask, 16, window).socket)
