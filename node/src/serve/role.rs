@@ -76,7 +76,7 @@ pub trait Role: Send + Sync + 'static {
 
     /// How many snapshots have ended, where the role keeps a second copy of its data.
     fn snapshots_ended(&self) -> Result<u64, Status> {
-        Err(Status::unimplemented("this role holds no data"))
+        Err(no_data())
     }
 
     /// The physical keys that this member's clients read most, hottest first, `count` at most; none where that is not
