@@ -1,5 +1,5 @@
-"""RocksDB's shared library for `make bench-engine`, out of its authors' build for Java, which exports the C interface
-as well: compiling its C++ takes half an hour on two cores.
+"""RocksDB's shared library for `make bench-engine`, out of its authors' build for Java, which exports the C
+interface as well: compiling its C++ takes half an hour on two cores.
 
     python tools/prebuilt_rocksdb.py DIRECTORY
 
