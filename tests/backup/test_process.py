@@ -57,7 +57,6 @@ def test_the_second_copy_in_s3(coordinator: CoordinatorProcess, tmp_path: Path) 
             lsn = put(node, b"a", b"1").header.lsn
             found = wait_for(node, lambda now: now.archived_lsn >= lsn and now.snapshots_ended > 0)
             assert found.store == f"s3://{BUCKET}/prefix"
-            assert found.fenced
             assert (found.archive_error, found.snapshot_error, found.archive_gaps) == ("", "", 0)
             put(node, b"b", b"2")
             ended = node.node.Backup(node_pb2.BackupRequest(name="asked"), timeout=10).snapshots_ended
