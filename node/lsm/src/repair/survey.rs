@@ -77,14 +77,14 @@ impl SurveyedTable {
 }
 
 pub(super) fn survey(io: &Arc<dyn Io>, path: &Path) -> Result<Survey> {
-    let (manifest_exists, manifest_damage, inventory, removed) = read_manifest(io, path)?;
-    let whole = manifest_damage.is_empty();
     let mut tables = Numbered::new();
     let dir = path.join(TABLE_DIR);
     let mut present = BTreeSet::new();
     for name in list(&**io, &dir)? {
         present.extend(parse_name(&name));
     }
+    let (manifest_exists, manifest_damage, inventory, removed) = read_manifest(io, path, &present)?;
+    let whole = manifest_damage.is_empty();
     let counting: Vec<u64> = if whole {
         inventory.tables.keys().copied().collect()
     } else {
@@ -119,7 +119,15 @@ fn list(io: &dyn Io, dir: &Path) -> Result<Vec<String>> {
 
 type Read = (bool, Vec<Damage>, Inventory, BTreeSet<u64>);
 
-fn read_manifest(io: &Arc<dyn Io>, path: &Path) -> Result<Read> {
+/// Tables it names are gone while there are tables made later than it knows of: their inputs.
+fn lost_its_end(inventory: &Inventory, present: &BTreeSet<u64>) -> bool {
+    let gone = |number: &u64| !present.contains(number);
+    let newest = present.last();
+    inventory.tables.keys().any(gone) && newest.is_some_and(|last| *last >= inventory.next_number)
+}
+
+/// `present`: the tables that are there.
+fn read_manifest(io: &Arc<dyn Io>, path: &Path, present: &BTreeSet<u64>) -> Result<Read> {
     let file = path.join(manifest::FILE_NAME);
     let missing = |what: &str| Damage {
         file: file.clone(),
@@ -133,7 +141,12 @@ fn read_manifest(io: &Arc<dyn Io>, path: &Path) -> Result<Read> {
         }
         data => data?,
     };
+    let mut why = "no whole record";
     match manifest::parse(&data, &file) {
+        Ok((inventory, _)) if lost_its_end(&inventory, present) => {
+            why =
+                "its end is lost: it names tables that are gone, and not those that replaced them";
+        }
         // A torn last record is none: every open cuts it off.
         Ok((inventory, _)) => return Ok((true, Vec::new(), inventory, BTreeSet::new())),
         Err(error @ Error::NewerFormat { .. }) => return Err(error),
@@ -141,7 +154,7 @@ fn read_manifest(io: &Arc<dyn Io>, path: &Path) -> Result<Read> {
     }
     let (edits, mut report) = salvage(&data, &file);
     if report.damage.is_empty() {
-        report.damage.push(missing("no whole record"));
+        report.damage.push(missing(why));
     }
     let mut inventory = Inventory::new();
     let mut removed = BTreeSet::new();
