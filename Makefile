@@ -65,13 +65,19 @@ test-interleavings: ## readers and the writer of a memtable in the orders that a
 fuzz: $(STAMPS)/packages ## every decoder, SECONDS of CPU time each (needs a nightly compiler and cargo-fuzz)
 	$(BIN)/python tools/fuzz.py --seconds $(SECONDS) --seed $(SEED)
 
-# RocksDB's C++ is compiled once, in minutes; its bindings need libclang. FULL=1: ten times the data, and large values, too.
+# RocksDB comes prebuilt where Maven is, else its C++ is compiled once, in half an hour; its bindings need libclang.
+# FULL=1: ten times the data, and large values, too.
 BENCH_VALUES := 100,1000
 BENCH_FULL := --scale 10 --values $(BENCH_VALUES),16000
-bench-engine: ## the engine against RocksDB and fjall; keeps the table in docs/performance/engine.md
+ROCKSDB := $(abspath target/rocksdb)
+BENCH_ENGINE := $(if $(shell command -v mvn),ROCKSDB_LIB_DIR=$(ROCKSDB) LD_LIBRARY_PATH=$(ROCKSDB))
+$(ROCKSDB)/librocksdb.so:
+	$(PYTHON) tools/prebuilt_rocksdb.py $(ROCKSDB)
+
+bench-engine: $(if $(BENCH_ENGINE),$(ROCKSDB)/librocksdb.so) ## the engine against RocksDB and fjall; keeps the table in docs/performance/engine.md
 	@ls /usr/lib/llvm-*/lib/libclang.so* >/dev/null 2>&1 || apt-get install -y --no-install-recommends libclang-dev clang g++
-	cargo build --release --locked --manifest-path benchmarks/engine/Cargo.toml --target-dir target/benchmarks
-	target/benchmarks/release/bench-engine --dir target $(if $(FULL),$(BENCH_FULL),--values $(BENCH_VALUES)) --page docs/performance/engine.md
+	$(BENCH_ENGINE) cargo build --release --locked --manifest-path benchmarks/engine/Cargo.toml --target-dir target/benchmarks
+	$(BENCH_ENGINE) target/benchmarks/release/bench-engine --dir target $(if $(FULL),$(BENCH_FULL),--values $(BENCH_VALUES)) --page docs/performance/engine.md
 
 bench-restore: setup ## how fast a shard comes back from an object store (PROFILE=release; S3=1: a real S3 server)
 	$(BIN)/python -m benchmarks.restore --seed $(SEED) $(if $(S3),--s3)

@@ -251,7 +251,7 @@ def test_reserved_calls_are_refused(routed: Routed) -> None:
     assert refusal(lambda: next(iter(watching))).code == common.UNSUPPORTED
     assert routed.router.storage.HealthCheck(pb.HealthCheckRequest()).role == "router"
     flush = refusal(lambda: routed.router.node.Flush(node_pb.FlushRequest(), timeout=5))
-    assert flush.code == common.ERROR_UNSPECIFIED
+    assert flush.code == common.UNSUPPORTED
 
 
 def test_failed_members(routed: Routed) -> None:

@@ -51,6 +51,13 @@ pub(crate) struct Finished {
     pub capacity: u64,
 }
 
+pub(crate) struct Policy {
+    pub segment_bytes: u64,
+    pub retention_ms: u64,
+    /// Segments stay until what they hold is archived.
+    pub archives: bool,
+}
+
 /// A segment ready to be written.
 pub(crate) struct Segment {
     pub number: u64,
@@ -72,24 +79,22 @@ impl Segments {
         dir: &Path,
         io: Arc<dyn Io>,
         clock: Arc<dyn Clock>,
-        segment_bytes: u64,
-        retention_ms: u64,
+        policy: &Policy,
         finished: VecDeque<Finished>,
         next_number: u64,
-        archives: bool,
     ) -> Segments {
         Segments {
             dir: dir.to_path_buf(),
             io,
             clock,
-            segment_bytes,
-            retention_ms,
+            segment_bytes: policy.segment_bytes,
+            retention_ms: policy.retention_ms,
             state: Mutex::new(State {
                 finished,
                 next_number,
                 flushed_lsn: 0,
-                archived_lsn: if archives { 0 } else { u64::MAX },
-                wanted: segment_bytes,
+                archived_lsn: if policy.archives { 0 } else { u64::MAX },
+                wanted: policy.segment_bytes,
                 ready: None,
                 closed: false,
             }),

@@ -19,7 +19,7 @@ use crate::ingest::stage::OPEN_LSN;
 use crate::io::Io;
 use crate::log::LogRecord;
 use crate::log::recovery;
-use crate::log::segments::Segments;
+use crate::log::segments::{Policy, Segments};
 use crate::log::tail::Tail;
 use crate::log::writer::LogWriter;
 use crate::manifest::{self, Inventory, Manifest};
@@ -80,11 +80,13 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Opened> {
         &log_dir,
         Arc::clone(&io),
         Arc::clone(&clock),
-        options.segment_bytes,
-        options.log_retention.as_millis() as u64,
+        &Policy {
+            segment_bytes: options.segment_bytes,
+            retention_ms: options.log_retention.as_millis() as u64,
+            archives: options.archive_lag_bytes.is_some(),
+        },
         recovered.finished,
         recovered.next_number,
-        options.archive_lag_bytes.is_some(),
     ));
     segments.flushed(flushed_lsn);
     let memtables = std::mem::take(&mut replayed.memtables);
