@@ -74,13 +74,6 @@ impl Cluster {
             coordinator,
         })
     }
-
-    pub fn programs(&self) -> impl Iterator<Item = &Program> {
-        self.router
-            .iter()
-            .chain(&self.replicas)
-            .chain([&self.primary, &self.coordinator])
-    }
 }
 
 fn python(module: &str, place: &Place) -> Command {
