@@ -68,7 +68,9 @@ def _engine(labels: _Labels, engine: pb.EngineStats) -> Iterator[Metric]:
     yield labels.by_level("aidb_level_bytes", "Bytes of a level's tables", engine.level_bytes)
     yield labels.by_level("aidb_level_files", "Tables of a level", engine.level_files)
     yield labels.counter("aidb_flushed_bytes", "Bytes of tables written by flushes", engine.flushed_bytes)
-    yield labels.counter("aidb_compacted_bytes", "Bytes of tables written by compactions", engine.compacted_bytes)
+    yield labels.counter(
+        "aidb_compacted_bytes", "Bytes of tables written by compactions", engine.compacted_bytes
+    )
     yield labels.counter("aidb_block_cache_hits", "Blocks found in memory", engine.block_cache_hits)
     yield labels.counter("aidb_block_cache_misses", "Blocks read from disk", engine.block_cache_misses)
     yield labels.gauge("aidb_stalled", "1 while writers are slowed or wait", bool(engine.stalled))
