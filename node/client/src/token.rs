@@ -97,7 +97,9 @@ impl Token {
         };
         let length = uint32::encoded_len(1, &FORMAT)
             + uint64::encoded_len(2, &self.topology_version)
-            + positions().map(|entry| message::encoded_len(3, &entry)).sum::<usize>();
+            + positions()
+                .map(|entry| message::encoded_len(3, &entry))
+                .sum::<usize>();
         // Of just that size: bytes with room to spare would be allocated twice.
         let mut bytes = BytesMut::with_capacity(length);
         uint32::encode(1, &FORMAT, &mut bytes);
@@ -197,7 +199,10 @@ mod tests {
         assert_eq!(Token::decode(&written.encode_to_vec()), Ok(token));
         let mut longer = written.encode_to_vec();
         longer.extend([0x20, 1]);
-        assert!(Token::decode(&longer).is_ok(), "an unknown field is no damage");
+        assert!(
+            Token::decode(&longer).is_ok(),
+            "an unknown field is no damage"
+        );
         longer.pop();
         assert_eq!(Token::decode(&longer), Err(TokenError::Damaged));
     }

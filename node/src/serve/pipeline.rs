@@ -5,9 +5,11 @@
 //! control holds the client back. A request counts, is limited and drained as if it had come alone. The stream ends when
 //! the client has ended its side and all is answered, or when the node stops.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use aidb_client::error::{error, refuse, reported};
 use aidb_client::pb::pipeline_request::Request as Asked;
@@ -65,16 +67,28 @@ async fn read<S: Storage>(
         let Ok(Some(request)) = requests.message().await else {
             return;
         };
-        let (service, answers) = (Arc::clone(&service), answers.clone());
-        tokio::spawn(PEER.scope(peer, async move {
-            let response = answer(&*service, request.request).await;
-            let response = pb::PipelineResponse {
+        let service = Arc::clone(&service);
+        let mut answering = Box::pin(PEER.scope(peer, async move {
+            pb::PipelineResponse {
                 id: request.id,
-                response: Some(response),
-            };
-            let _ = answers.send(Ok(response)).await;
-            drop(permit);
+                response: Some(answer(&*service, request.request).await),
+            }
         }));
+        // Most reads wait for nothing: they need no task of their own.
+        match poll_fn(|context| Poll::Ready(answering.as_mut().poll(context))).await {
+            Poll::Ready(response) => {
+                if answers.send(Ok(response)).await.is_err() {
+                    return;
+                }
+            }
+            Poll::Pending => {
+                let answers = answers.clone();
+                tokio::spawn(async move {
+                    let _ = answers.send(Ok(answering.await)).await;
+                    drop(permit);
+                });
+            }
+        }
     }
 }
 
