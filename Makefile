@@ -10,7 +10,7 @@ STAMPS := $(VENV)/stamps
 PROTOS := $(wildcard proto/aidb/v1/*.proto)
 RUST := Cargo.toml Cargo.lock $(PROTOS) $(shell find node -name '*.rs' -not -path '*/target/*') $(shell find node -name Cargo.toml)
 
-.PHONY: help setup up down test test-rust test-python lint fmt gen constraints bench-engine bench-cluster-build bench-cluster bench-latency bench-overload soak clean
+.PHONY: help setup up down test test-rust test-python lint fmt gen constraints bench-engine bench-engine-python bench-cluster-build bench-cluster bench-latency bench-overload soak clean
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
 
@@ -54,11 +54,17 @@ constraints: $(STAMPS)/packages ## pin the newest third-party versions that pypr
 evidence-%: setup ## a long evidence run: make evidence-restart ROUNDS=100 SEED=1
 	$(BIN)/python -m tests.evidence.$* --rounds $(ROUNDS) --seed $(SEED)
 
-# RocksDB's C++ is compiled once, in minutes; its bindings need libclang. FULL=1: ten times the data.
+# RocksDB's C++ is compiled once, in minutes; its bindings need libclang. FULL=1: ten times the data, and large values, too.
+BENCH_VALUES := 100,1000
+BENCH_FULL := --scale 10 --values $(BENCH_VALUES),16000
 bench-engine: ## the engine against RocksDB and fjall; keeps the table in docs/performance/engine.md
 	@ls /usr/lib/llvm-*/lib/libclang.so* >/dev/null 2>&1 || apt-get install -y --no-install-recommends libclang-dev clang g++
 	cargo build --release --locked --manifest-path benchmarks/engine/Cargo.toml --target-dir target/benchmarks
-	target/benchmarks/release/bench-engine --dir target --scale $(if $(FULL),10,1) --page docs/performance/engine.md
+	target/benchmarks/release/bench-engine --dir target $(if $(FULL),$(BENCH_FULL),--values $(BENCH_VALUES)) --page docs/performance/engine.md
+
+bench-engine-python: setup ## the embedded engine against RocksDB, both from Python (PROFILE=release)
+	$(BIN)/python -m pip install --quiet --no-build-isolation -e '.[bench]'
+	$(BIN)/aidb bench engine --dir target
 
 # Servers are measured as they are shipped: the module has to be built with PROFILE=release.
 BENCH_CLUSTER := target/benchmarks/release/bench-cluster

@@ -74,7 +74,7 @@ from aidb.interface import (
     WriteBatch,
     bounded,
 )
-from aidb.options import Hedge, Pool, ReadBalance, Retry
+from aidb.options import Hedge, Pool, ReadBalance, Retry, Tls
 from aidb.slots import SLOT_COUNT, slot_of
 
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ __all__ = [
     "StaleTerm",
     "Stalled",
     "Starting",
+    "Tls",
     "TokenInvalid",
     "TopologyStale",
     "Unauthenticated",
@@ -161,6 +162,7 @@ def connect(
     hedge: Hedge | None = None,
     keyspace: int = 0,
     token: bytes = b"",
+    tls: Tls | None = None,
 ) -> Client:
     """Connect to a cluster; returns when its topology is known.
 
@@ -179,6 +181,8 @@ def connect(
             process's CPU. `aidb.aio.connect` hedges by default.
         keyspace: keys of different keyspaces never meet.
         token: a `Client.session_token` to go on with: reads are no older than what that session saw.
+        tls: certificates and bearer token for a cluster that is secured. Default: ``$AIDB_TLS`` (a
+            directory) with ``$AIDB_TOKEN_FILE`` or ``$AIDB_TOKEN``, else none.
 
     Raises:
         ClusterUnreachable: no address answers within ``timeout``.
@@ -197,6 +201,7 @@ def connect(
         hedge=hedge,
         keyspace=keyspace,
         token=token,
+        tls=tls,
     )
 
 

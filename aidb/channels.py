@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -11,9 +11,13 @@ from aidb.errors import TRAILER
 from aidb.failure import Failure, failure_of_status
 from aidb.options import Pool
 
+if TYPE_CHECKING:
+    from aidb.security.client import Secured
+
 MAX_MESSAGE = 72 << 20  # a batch of 32 MiB or a value of 16 MiB, with room for keys and framing
 
 Options = list[tuple[str, int]]
+Metadata = tuple[tuple[str, str], ...]
 
 _COMMON: Options = [
     ("grpc.enable_retries", 0),  # only the table in policy.py retries (V6)
@@ -42,6 +46,23 @@ def discovery_options() -> Options:
     minute.
     """
     return list(_COMMON)
+
+
+def open_channel(address: str, options: Options, secured: Secured | None) -> grpc.Channel:
+    if secured is None:
+        return grpc.insecure_channel(address, options=options)
+    return secured.channel(address, options)
+
+
+def open_aio_channel(address: str, options: Options, secured: Secured | None) -> grpc.aio.Channel:
+    if secured is None:
+        return grpc.aio.insecure_channel(address, options=options)
+    return secured.aio_channel(address, options)
+
+
+def metadata_of(secured: Secured | None) -> Metadata | None:
+    """What every call carries."""
+    return None if secured is None else secured.metadata
 
 
 def trailer_of(metadata: Iterable[tuple[str, Any]] | None) -> bytes | None:

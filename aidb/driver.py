@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 import grpc
 
 from aidb.attempts import Pause
-from aidb.channels import failure_of, storage_options
+from aidb.channels import failure_of, metadata_of, open_channel, storage_options
 from aidb.commands import Call, CallAll, Command, Emit, FromSpare, Next, Open, Operation, Spare
 from aidb.errors import Closed
 from aidb.failure import Failure, too_late
 from aidb.hedging import Hedging
 from aidb.pool import ChannelPool, Lease
 from aidb.routing import Routing
+from aidb.security.client import Secured
 from aidb.sources import Sources, unreachable
 from aidb.v1 import storage_pb2_grpc
 from aidb.watch import Watcher
@@ -27,28 +28,30 @@ T = TypeVar("T")
 
 
 class Connection:
-    """A channel with its stub."""
+    """A channel with its stub, and what every call on it carries."""
 
-    def __init__(self, address: str, options: list[tuple[str, int]]) -> None:
-        self.channel = grpc.insecure_channel(address, options=options)
+    def __init__(self, address: str, options: list[tuple[str, int]], secured: Secured | None) -> None:
+        self.channel = open_channel(address, options, secured)
+        self.metadata = metadata_of(secured)
         self.stub = storage_pb2_grpc.StorageStub(self.channel)
 
 
 class Driver:
     """The connections of a client and its watcher. Thread-safe."""
 
-    def __init__(self, routing: Routing, seeds: Sequence[str]) -> None:
+    def __init__(self, routing: Routing, seeds: Sequence[str], secured: Secured | None = None) -> None:
         self._routing = routing
+        self._secured = secured
         self._sources = Sources(seeds, routing.retry, routing.rng)
         options = storage_options(routing.pool)
-        pool = ChannelPool(lambda address: Connection(address, options), routing.pool.channels)
+        pool = ChannelPool(lambda address: Connection(address, options, secured), routing.pool.channels)
         self._pool = pool
 
         def adopted() -> None:
             for connection in pool.retain(routing.addresses()):
                 connection.channel.close()
 
-        self._watcher = Watcher(routing, self._sources, adopted)
+        self._watcher = Watcher(routing, self._sources, adopted, secured)
         self._pid = os.getpid()
         self._closed = False
 
@@ -153,7 +156,8 @@ class Driver:
         lease = self._lease(call.address)
         began = self._routing.loads.began(call.address)
         try:
-            return getattr(lease.channel.stub, call.method)(call.request, timeout=timeout)
+            method = getattr(lease.channel.stub, call.method)
+            return method(call.request, timeout=timeout, metadata=lease.channel.metadata)
         except grpc.RpcError as error:
             return failure_of(error, call.address, call.shard)
         finally:
@@ -187,7 +191,8 @@ class Driver:
         lease = self._lease(call.address)
         method = getattr(lease.channel.stub, call.method)
         began = self._routing.loads.began(call.address)
-        return _Sent(call, lease, method.future(call.request, timeout=timeout), began)
+        future = method.future(call.request, timeout=timeout, metadata=lease.channel.metadata)
+        return _Sent(call, lease, future, began)
 
     def _result(self, sent: _Sent) -> Any:
         try:
@@ -213,6 +218,9 @@ class Driver:
             self._watcher.sleep(pause.seconds)
 
     def _lease(self, address: str) -> Lease[Connection]:
+        if self._secured is not None and self._secured.renewed():
+            for connection in self._pool.retain(frozenset()):
+                connection.channel.close()
         lease = self._pool.acquire(address)
         if lease is None:
             raise Closed("this client is closed")
@@ -238,7 +246,10 @@ class ScanStream:
         self._pool = pool
         self._lease: Lease[Connection] | None = lease
         self._command = command
-        self._call = lease.channel.stub.Scan(command.request, timeout=command.timeout)
+        connection = lease.channel
+        self._call = connection.stub.Scan(
+            command.request, timeout=command.timeout, metadata=connection.metadata
+        )
 
     def next(self) -> Any:
         """The next message, None at the end, or why there is none."""

@@ -31,6 +31,22 @@ _NEVER_SENT = (
     "connections to all backends failing",
     "dns resolution failed",
 )
+# What handshakes that fail say, and what that means to whoever connects.
+_HINTS = (
+    ("wrong_version_number", "this port speaks no TLS: connect without certificates, or name another port"),
+    (
+        "certificate_verify_failed",
+        "its certificate is not of the authority in ca.crt, has expired, or has the name of another domain",
+    ),
+    ("certificate_required", "it demands a certificate: name a directory with tls.crt and tls.key"),
+    ("unknown_ca", "it does not trust the authority of this client's certificate"),
+    ("certificate_expired", "this client's certificate has expired: renew it"),
+    # TLS 1.3 lets the client finish before its certificate was looked at.
+    (
+        "socket closed",
+        "it hung up: a secured port does, without TLS and a valid certificate of its authority",
+    ),
+)
 _TOO_LARGE = ("larger than max", "length too large", "exceeds the max")
 
 _REFUSALS: dict[str, type[AidbError]] = {
@@ -48,6 +64,14 @@ class Failure:
     cause: Cause
     error: AidbError
     route: common_pb2.Route | None = None
+
+
+def hint(details: str) -> str:
+    """What a failed handshake's text means and what to do, in brackets; nothing for other texts."""
+    lowered = details.lower()
+    if not any(words in lowered for words in _NEVER_SENT):
+        return ""
+    return next((f" ({meaning})" for words, meaning in _HINTS if words in lowered), "")
 
 
 def failure_of_message(message: common_pb2.Error, shard: int | None = None) -> Failure:
@@ -74,7 +98,7 @@ def failure_of_status(
     message = parse_trailer(trailer) if trailer else None
     if message is not None:
         return failure_of_message(message, shard)
-    text = f"{address}: {details or status}"
+    text = f"{address}: {details or status}{hint(details)}"
     lowered = details.lower()
     if status in _REFUSALS:
         error = _REFUSALS[status](text, shard=shard)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import Literal
 
 from aidb.errors import InvalidArgument
+from aidb.security.names import DEFAULT_DOMAIN
 
 ReadBalance = Literal["rendezvous", "two_choices", "least_loaded", "round_robin", "random"]
 
@@ -86,3 +88,35 @@ class Pool:
             raise InvalidArgument("channels, workers, batch_bytes and batch_items of a pool are at least 1")
         if min(self.keepalive, self.keepalive_timeout) <= 0:
             raise InvalidArgument("keepalive times are positive")
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How to connect to a cluster that is secured.
+
+    Attributes:
+        directory: holds ca.crt, tls.crt and tls.key. Looked at again each second: new calls take new files.
+        token: the bearer token, which decides what this client may do.
+        token_file: a file that holds it instead; looked at again too.
+        domain: of the programs' names in their certificates, where the cluster has another than the default.
+    """
+
+    directory: str | os.PathLike[str]
+    token: str = field(default="", repr=False)
+    token_file: str | os.PathLike[str] | None = None
+    domain: str = DEFAULT_DOMAIN
+
+    @classmethod
+    def from_environment(cls) -> Tls | None:
+        """``$AIDB_TLS``, ``$AIDB_TOKEN`` or ``$AIDB_TOKEN_FILE``, ``$AIDB_TLS_DOMAIN``; None without the
+        first.
+        """
+        directory = os.environ.get("AIDB_TLS")
+        if not directory:
+            return None
+        return cls(
+            directory,
+            os.environ.get("AIDB_TOKEN", ""),
+            os.environ.get("AIDB_TOKEN_FILE") or None,
+            os.environ.get("AIDB_TLS_DOMAIN") or DEFAULT_DOMAIN,
+        )

@@ -96,4 +96,7 @@ def unreachable(sources: Sources) -> ClusterUnreachable:
     """What connecting raises when no source answered."""
     why = "no answer" if sources.last_failure is None else sources.last_failure.error.message
     asked = ", ".join(sources.seeds)
-    return ClusterUnreachable(f"no topology from {asked} ({why}); is the cluster up (`aidb up`)?")
+    return ClusterUnreachable(
+        f"no topology from {asked} ({why}); is the cluster up (`aidb up`)? "
+        "If it is secured, name its certificates (tls, AIDB_TLS)"
+    )

@@ -9,9 +9,10 @@ from typing import Any
 
 import grpc
 
-from aidb.channels import discovery_options, failure_of
+from aidb.channels import discovery_options, failure_of, metadata_of, open_channel
 from aidb.failure import Failure
 from aidb.routing import Routing
+from aidb.security.client import Secured
 from aidb.sources import ANSWER_WITHIN, Sources
 from aidb.topology import View
 from aidb.v1 import cluster_pb2, cluster_pb2_grpc
@@ -26,8 +27,11 @@ class Watcher:
     guards the flags and the stream; it is never held during I/O.
     """
 
-    def __init__(self, routing: Routing, sources: Sources, adopted: Callable[[], None]) -> None:
+    def __init__(
+        self, routing: Routing, sources: Sources, adopted: Callable[[], None], secured: Secured | None = None
+    ) -> None:
         self._routing = routing
+        self._secured = secured
         self._sources = sources
         self._adopted = adopted
         self._state = threading.Condition()
@@ -93,12 +97,13 @@ class Watcher:
 
     def _follow(self, address: str) -> Failure | None:
         """Adopt what a source says until it ends; why it ended, None when it just did."""
-        channel = grpc.insecure_channel(address, options=discovery_options())
+        channel = open_channel(address, discovery_options(), self._secured)
+        metadata = metadata_of(self._secured)
         try:
             stub = cluster_pb2_grpc.DiscoveryStub(channel)
             request = cluster_pb2.GetTopologyRequest()
-            self._adopt(stub.GetTopology(request, timeout=ANSWER_WITHIN))
-            stream = stub.WatchTopology(request, timeout=self._sources.lifetime())
+            self._adopt(stub.GetTopology(request, timeout=ANSWER_WITHIN, metadata=metadata))
+            stream = stub.WatchTopology(request, timeout=self._sources.lifetime(), metadata=metadata)
             with self._state:
                 if self._closing:
                     return None

@@ -11,6 +11,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
+import grpc_tools
 from grpc_tools import protoc
 
 PROTO_ROOT = Path(__file__).resolve().parents[1] / "proto"
@@ -28,6 +29,7 @@ def generate(output: Path) -> None:
         arguments = [
             "protoc",
             f"--proto_path={PROTO_ROOT}",
+            f"--proto_path={Path(grpc_tools.__file__).parent / '_proto'}",  # google/protobuf/*.proto
             *(
                 f"--plugin=protoc-gen-{plugin}={scripts / f'protoc-gen-{plugin}'}"
                 for plugin in ("mypy", "mypy_grpc")

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aidb.interface import Consistency, Seconds
-from aidb.options import Hedge, Pool, ReadBalance, Retry
+from aidb.options import Hedge, Pool, ReadBalance, Retry, Tls
 
 if TYPE_CHECKING:
     from aidb.aio.client import AsyncClient
@@ -34,6 +34,7 @@ def connect(
     hedge: Hedge | None = _HEDGE,
     keyspace: int = 0,
     token: bytes = b"",
+    tls: Tls | None = None,
 ) -> AsyncClient:
     """A client to be awaited or entered: ``db = await connect()`` or ``async with connect() as db``.
 
@@ -52,4 +53,5 @@ def connect(
         hedge=hedge,
         keyspace=keyspace,
         token=token,
+        tls=tls,
     )

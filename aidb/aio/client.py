@@ -12,8 +12,9 @@ from aidb.errors import Closed
 from aidb.hedging import HedgeCounts
 from aidb.interface import BatchResult, Consistency, Durability, Entry, Seconds, Write, WriteBatch
 from aidb.operations import Operations, checked_timeout, delete_write, put_write, put_writes, values_of
-from aidb.options import Hedge, Pool, ReadBalance, Retry
+from aidb.options import Hedge, Pool, ReadBalance, Retry, Tls
 from aidb.routing import Routing
+from aidb.security.client import Secured
 from aidb.sources import parse_addresses
 
 
@@ -35,17 +36,19 @@ class AsyncClient:
         hedge: Hedge | None = None,
         keyspace: int = 0,
         token: bytes = b"",
+        tls: Tls | None = None,
     ) -> None:
         self._routing = Routing(
             retry=retry, pool=pool, balance=balance, hedge=hedge, keyspace=keyspace, token=token
         )
         self._operations = Operations(self._routing, checked_timeout(timeout), consistency)
         self._addresses = parse_addresses(address)
+        self._tls = tls or Tls.from_environment()
         self._driver: AsyncDriver | None = None
 
     async def _connect(self) -> Self:
         if self._driver is None:
-            self._driver = AsyncDriver(self._routing, self._addresses)
+            self._driver = AsyncDriver(self._routing, self._addresses, Secured.of(self._tls))
         await self._driver.connect(self._operations.timeout)
         return self
 

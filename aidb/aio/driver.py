@@ -11,13 +11,14 @@ import grpc
 
 from aidb.aio.watch import AsyncWatcher
 from aidb.attempts import Pause
-from aidb.channels import failure_of, storage_options
+from aidb.channels import failure_of, metadata_of, open_aio_channel, storage_options
 from aidb.commands import Call, CallAll, Command, Emit, FromSpare, Next, Open, Operation, Spare
 from aidb.errors import Closed
 from aidb.failure import Failure, too_late
 from aidb.hedging import Hedging
 from aidb.pool import ChannelPool, Lease
 from aidb.routing import Routing
+from aidb.security.client import Secured
 from aidb.sources import Sources, unreachable
 from aidb.v1 import storage_pb2_grpc
 
@@ -25,22 +26,26 @@ T = TypeVar("T")
 
 
 class AsyncConnection:
-    """A channel with its stub."""
+    """A channel with its stub, and what every call on it carries."""
 
-    def __init__(self, address: str, options: list[tuple[str, int]]) -> None:
-        self.channel = grpc.aio.insecure_channel(address, options=options)
+    def __init__(self, address: str, options: list[tuple[str, int]], secured: Secured | None) -> None:
+        self.channel = open_aio_channel(address, options, secured)
+        self.metadata = metadata_of(secured)
         self.stub: Any = storage_pb2_grpc.StorageStub(self.channel)
 
 
 class AsyncDriver:
     """The connections of a client and its watcher. Lives in the event loop that it was started in."""
 
-    def __init__(self, routing: Routing, seeds: Sequence[str]) -> None:
+    def __init__(self, routing: Routing, seeds: Sequence[str], secured: Secured | None = None) -> None:
         self._routing = routing
+        self._secured = secured
         self._sources = Sources(seeds, routing.retry, routing.rng)
         options = storage_options(routing.pool)
-        self._pool = ChannelPool(lambda address: AsyncConnection(address, options), routing.pool.channels)
-        self._watcher = AsyncWatcher(routing, self._sources, self._retire)
+        self._pool = ChannelPool(
+            lambda address: AsyncConnection(address, options, secured), routing.pool.channels
+        )
+        self._watcher = AsyncWatcher(routing, self._sources, self._retire, secured)
         self._retiring: set[asyncio.Task[None]] = set()
         self._started = False
         self._closed = False
@@ -145,7 +150,8 @@ class AsyncDriver:
         lease = self._lease(call.address)
         began = self._routing.loads.began(call.address)
         try:
-            return await getattr(lease.channel.stub, call.method)(call.request, timeout=timeout)
+            method = getattr(lease.channel.stub, call.method)
+            return await method(call.request, timeout=timeout, metadata=lease.channel.metadata)
         except grpc.aio.AioRpcError as error:
             return failure_of(error, call.address, call.shard)
         finally:
@@ -173,6 +179,9 @@ class AsyncDriver:
             await asyncio.sleep(pause.seconds)
 
     def _lease(self, address: str) -> Lease[AsyncConnection]:
+        if self._secured is not None and self._secured.renewed():
+            for connection in self._pool.retain(frozenset()):
+                self._close_later(connection)
         lease = self._pool.acquire(address)
         if lease is None:
             raise Closed("this client is closed")
@@ -182,9 +191,12 @@ class AsyncDriver:
         """Give back a connection. Plain code, so that a cancelled call gives back its own too."""
         retired = self._pool.release(lease)
         if retired is not None:
-            task = asyncio.ensure_future(retired.channel.close())
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            self._close_later(retired)
+
+    def _close_later(self, connection: AsyncConnection) -> None:
+        task = asyncio.ensure_future(connection.channel.close())
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
 
     async def _retire(self) -> None:
         for connection in self._pool.retain(self._routing.addresses()):
@@ -198,7 +210,10 @@ class AsyncScanStream:
         self._driver = driver
         self._lease: Lease[AsyncConnection] | None = lease
         self._command = command
-        self._call = lease.channel.stub.Scan(command.request, timeout=command.timeout)
+        connection = lease.channel
+        self._call = connection.stub.Scan(
+            command.request, timeout=command.timeout, metadata=connection.metadata
+        )
 
     async def next(self) -> Any:
         """The next message, None at the end, or why there is none."""

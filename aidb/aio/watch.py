@@ -10,9 +10,10 @@ from typing import Any
 
 import grpc
 
-from aidb.channels import discovery_options, failure_of
+from aidb.channels import discovery_options, failure_of, metadata_of, open_aio_channel
 from aidb.failure import Failure
 from aidb.routing import Routing
+from aidb.security.client import Secured
 from aidb.sources import ANSWER_WITHIN, Sources
 from aidb.topology import View
 from aidb.v1 import cluster_pb2, cluster_pb2_grpc
@@ -23,8 +24,15 @@ log = logging.getLogger("aidb")
 class AsyncWatcher:
     """Asks a source for its view, then streams changes from it, then goes to the next source."""
 
-    def __init__(self, routing: Routing, sources: Sources, adopted: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        routing: Routing,
+        sources: Sources,
+        adopted: Callable[[], Awaitable[None]],
+        secured: Secured | None = None,
+    ) -> None:
         self._routing = routing
+        self._secured = secured
         self._sources = sources
         self._adopted = adopted
         self._changed = asyncio.Condition()
@@ -83,13 +91,16 @@ class AsyncWatcher:
 
     async def _follow(self, address: str) -> Failure | None:
         """Adopt what a source says until it ends; why it ended, None when it just did."""
-        async with grpc.aio.insecure_channel(address, options=discovery_options()) as channel:
+        metadata = metadata_of(self._secured)
+        async with open_aio_channel(address, discovery_options(), self._secured) as channel:
             stub: Any = cluster_pb2_grpc.DiscoveryStub(channel)
             request = cluster_pb2.GetTopologyRequest()
             try:
-                await self._adopt(await stub.GetTopology(request, timeout=ANSWER_WITHIN))
+                await self._adopt(await stub.GetTopology(request, timeout=ANSWER_WITHIN, metadata=metadata))
                 self._poked = False  # the view above is as new as any poke so far asked for
-                self._stream = stub.WatchTopology(request, timeout=self._sources.lifetime())
+                self._stream = stub.WatchTopology(
+                    request, timeout=self._sources.lifetime(), metadata=metadata
+                )
                 async for message in self._stream:
                     await self._adopt(message)
                 return None

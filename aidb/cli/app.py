@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,6 @@ import typer
 from aidb.cli.parameters import (
     Address,
     Base64,
-    BenchKind,
     Data,
     FileFormat,
     Format,
@@ -31,6 +31,23 @@ app = typer.Typer(
 DEFAULT_DATA = Path(".aidb")
 
 
+@app.callback()
+def security(
+    tls: Annotated[
+        Path | None,
+        typer.Option(help="ca.crt, tls.crt, tls.key for a secured cluster", metavar="DIR", envvar="AIDB_TLS"),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="with the bearer token", metavar="FILE", envvar="AIDB_TOKEN_FILE"),
+    ] = None,
+) -> None:
+    """What commands connect with; of a local cluster they find it themselves."""
+    for name, given in (("AIDB_TLS", tls), ("AIDB_TOKEN_FILE", token_file)):
+        if given is not None:
+            os.environ[name] = str(given)
+
+
 @app.command()
 def up(
     data: Data = DEFAULT_DATA,
@@ -44,6 +61,9 @@ def up(
     sync: Annotated[
         Sync | None, typer.Option(help="what a write waits for: group = disk, interval, none (group)")
     ] = None,
+    secure: Annotated[
+        bool, typer.Option("--secure", help="a new cluster with TLS and tokens, made below its directory")
+    ] = False,
     timeout: Annotated[
         float, typer.Option(help="how long it may take to get ready", parser=duration, metavar="DURATION")
     ] = 60.0,
@@ -54,7 +74,7 @@ def up(
 
     if ephemeral and data != DEFAULT_DATA:
         raise Refused("--ephemeral makes its own directory: leave --data (and $AIDB_DATA) out")
-    wish = Wish(shards, replicas, port, None if sync is None else sync.value, ephemeral)
+    wish = Wish(shards, replicas, port, None if sync is None else sync.value, ephemeral, secure)
     run(data, wish, detach=detach, timeout=timeout)
 
 
@@ -228,24 +248,66 @@ def export(
     run(file, format.value, key, prefix, ordered, address, timeout, output is Output.JSON)
 
 
-@app.command()
-def bench(
-    kind: Annotated[BenchKind, typer.Argument(help="what to do")] = BenchKind.PUT,
-    keys: Annotated[int, typer.Option(help="how many operations", min=1)] = 100_000,
-    batch: Annotated[int, typer.Option(help="keys of one call", min=1, max=100_000)] = 100,
-    value_size: Annotated[int, typer.Option(help="bytes", min=0, max=16 << 20)] = 100,
-    threads: Annotated[int, typer.Option(help="calls at the same time", min=1, max=64)] = 4,
-    prefix: Annotated[str, typer.Option(help="of the keys")] = "bench-",
+bench = typer.Typer(help="Measure: a cluster, or the embedded engine.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+BenchKeys = Annotated[int, typer.Option("--keys", help="how many operations", min=1)]
+BenchBatch = Annotated[int, typer.Option("--batch", help="keys of one call", min=1, max=100_000)]
+BenchThreads = Annotated[int, typer.Option("--threads", help="calls at the same time", min=1, max=64)]
+BenchPrefix = Annotated[str, typer.Option("--prefix", help="of the keys")]
+ValueSize = Annotated[int, typer.Option("--value-size", help="bytes", min=0, max=16 << 20)]
+
+
+@bench.command("put")
+def bench_put(
+    keys: BenchKeys = 100_000,
+    batch: BenchBatch = 100,
+    value_size: ValueSize = 100,
+    threads: BenchThreads = 4,
+    prefix: BenchPrefix = "bench-",
     address: Address = None,
     timeout: Timeout = 30.0,
     output: Format = Output.TABLE,
 ) -> None:
-    """Measure: rate, latency, and CPU time of clients and servers per key."""
-    from aidb.cli.bench import Load
-    from aidb.cli.bench import bench as run
+    """Write to a cluster: rate, latency, and CPU time of clients and servers per key."""
+    from aidb.cli.bench_cluster import Load, bench
 
-    load = Load(kind.value, keys, batch, value_size, threads, prefix)
-    run(load, address, timeout, output is Output.JSON)
+    bench(Load("put", keys, batch, value_size, threads, prefix), address, timeout, output is Output.JSON)
+
+
+@bench.command("get")
+def bench_get(
+    keys: BenchKeys = 100_000,
+    batch: BenchBatch = 100,
+    value_size: ValueSize = 100,
+    threads: BenchThreads = 4,
+    prefix: BenchPrefix = "bench-",
+    address: Address = None,
+    timeout: Timeout = 30.0,
+    output: Format = Output.TABLE,
+) -> None:
+    """Read from a cluster what `bench put` wrote with the same options."""
+    from aidb.cli.bench_cluster import Load, bench
+
+    bench(Load("get", keys, batch, value_size, threads, prefix), address, timeout, output is Output.JSON)
+
+
+@bench.command("engine")
+def bench_engine(
+    keys: Annotated[int, typer.Option(help="entries of a store", min=1000)] = 100_000,
+    value_size: ValueSize = 100,
+    rounds: Annotated[int, typer.Option(help="runs of each engine, alternating", min=1)] = 3,
+    directory: Annotated[
+        Path | None,
+        typer.Option("--dir", help="where the stores are made and removed", show_default="of the system"),
+    ] = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """Compare the embedded engine with RocksDB (rocksdict) through the same workloads."""
+    from aidb.cli.bench_engine.run import bench
+    from aidb.cli.bench_engine.workloads import Load
+
+    bench(Load(keys, value_size), rounds, directory, output is Output.JSON)
 
 
 @app.command()

@@ -56,7 +56,7 @@ class Checkpoint:
             identity = found["of"]
         except FileNotFoundError:
             return BEGINNING, Counts()
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise Failure(
                 f"cannot read {self.path}: {error}; remove it, or import without --resume", Exit.BAD_INPUT
             ) from error

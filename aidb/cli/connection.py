@@ -11,6 +11,7 @@ from aidb.cli.exits import Exit, Failure
 
 if TYPE_CHECKING:
     from aidb.client import Client
+    from aidb.options import Tls
     from aidb.v1.cluster_pb2_grpc import CoordinationStub
 
 DEFAULT_ADDRESS = "127.0.0.1:7400"
@@ -30,12 +31,31 @@ def find_address(given: str | None) -> str:
     return DEFAULT_ADDRESS if description is None else description.coordinator
 
 
+def find_tls(address: str) -> Tls | None:
+    """``$AIDB_TLS``, else what the local cluster was made with, if ``address`` is one of its programs."""
+    from aidb.local.description import load
+    from aidb.local.layout import Layout, default_data
+    from aidb.local.secure import client_tls
+    from aidb.options import Tls
+
+    given = Tls.from_environment()
+    layout = Layout.at(default_data())
+    if given is not None or not layout.description.exists():
+        return given
+    description = load(layout)
+    if description is None or not description.secure:
+        return None
+    own = {description.address(name) for name in description.ports}
+    return client_tls(layout) if own.issuperset(address.split(",")) else None
+
+
 @contextmanager
 def connected(address: str | None, timeout: float) -> Iterator[Client]:
     """A client for the command's duration."""
     import aidb
 
-    with aidb.connect(find_address(address), timeout=timeout) as client:
+    found = find_address(address)
+    with aidb.connect(found, timeout=timeout, tls=find_tls(found)) as client:
         yield client
 
 
@@ -48,9 +68,10 @@ def coordination(address: str) -> Iterator[CoordinationStub]:
     """
     import grpc
 
+    from aidb.security.client import calling
     from aidb.v1.cluster_pb2_grpc import CoordinationStub
 
-    with grpc.insecure_channel(address) as channel:
+    with calling(address, (), find_tls(address)) as channel:
         try:
             yield CoordinationStub(channel)
         except grpc.RpcError as error:
@@ -60,12 +81,17 @@ def coordination(address: str) -> Iterator[CoordinationStub]:
 def _failure(address: str, error: Exception) -> Failure:
     import grpc
 
+    from aidb.failure import hint
+
     assert isinstance(error, grpc.Call)
-    status = error.code()
+    status, details = error.code(), error.details() or ""
     if status is grpc.StatusCode.UNIMPLEMENTED:
         return Failure(f"{address} is not the coordinator: name it with --address", Exit.BAD_INPUT)
     if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         return Failure(
-            f"the coordinator at {address} does not answer: is the cluster up? (aidb up)", Exit.UNAVAILABLE
+            f"the coordinator at {address} does not answer: is the cluster up? (aidb up){hint(details)}",
+            Exit.UNAVAILABLE,
         )
-    return Failure(f"{address}: {error.details() or status.name}")
+    if status in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+        return Failure(f"{address}: {details}", Exit.DENIED)
+    return Failure(f"{address}: {details or status.name}")

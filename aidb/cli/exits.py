@@ -9,6 +9,7 @@ from aidb.errors import (
     ConditionFailed,
     DeadlineExceeded,
     RequestError,
+    SecurityError,
     Unavailable,
     UnknownOutcome,
     Unsupported,
@@ -26,6 +27,7 @@ class Exit(IntEnum):
     UNAVAILABLE = 5
     REJECTED = 6
     UNKNOWN_OUTCOME = 7
+    DENIED = 8
     INTERRUPTED = 130
 
 
@@ -45,6 +47,8 @@ def exit_of(error: AidbError) -> Exit:
         return Exit.CONDITION_FAILED
     if isinstance(error, UnknownOutcome):
         return Exit.UNKNOWN_OUTCOME
+    if isinstance(error, SecurityError):
+        return Exit.DENIED
     if isinstance(error, Unavailable | DeadlineExceeded):
         return Exit.UNAVAILABLE
     if isinstance(error, RequestError) and not isinstance(error, Unsupported):

@@ -35,13 +35,6 @@ class Sync(StrEnum):
     NONE = "none"
 
 
-class BenchKind(StrEnum):
-    """What `aidb bench` does."""
-
-    PUT = "put"
-    GET = "get"
-
-
 def duration(text: str | float) -> float:
     """Seconds from ``90``, ``1.5s``, ``200ms``, ``5m``, ``2h`` or ``7d``; defaults come as numbers."""
     if isinstance(text, float):

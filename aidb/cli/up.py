@@ -16,6 +16,7 @@ from aidb.cli import output
 from aidb.cli.exits import Exit, Failure
 from aidb.cli.readiness import ProgramState, program_states, refused
 from aidb.local import LocalCluster, Wish
+from aidb.security.client import calling
 from aidb.v1 import cluster_pb2 as pb
 from aidb.v1.cluster_pb2_grpc import CoordinationStub
 
@@ -71,7 +72,7 @@ def down(data: Path) -> None:
 
 
 def _wait_ready(cluster: LocalCluster, deadline: float) -> None:
-    with grpc.insecure_channel(cluster.address, _FAST_RECONNECT) as channel, _live() as show:
+    with calling(cluster.address, _FAST_RECONNECT, cluster.tls) as channel, _live() as show:
         stub = CoordinationStub(channel)
         while True:
             supervisor = cluster.state()
@@ -118,11 +119,19 @@ def _welcome(cluster: LocalCluster, seconds: float, started: bool) -> None:
         f"  coordinator {description.coordinator}, router {description.address('router-0')}\n"
         "try:\n"
         f"  export AIDB_ADDRESS={description.coordinator}\n"
+        f"{_security(cluster)}"
         "  aidb put greeting hello && aidb get greeting\n"
         "  apt-cache dumpavail | aidb import - --format deb822 --key Package\n"
         "  aidb status\n"
         f"  aidb down{here}"
     )
+
+
+def _security(cluster: LocalCluster) -> str:
+    tls = cluster.tls
+    if tls is None:
+        return ""
+    return f"  export AIDB_TLS={tls.directory} AIDB_TOKEN_FILE={tls.token_file}\n"
 
 
 def _stay(cluster: LocalCluster) -> None:

@@ -13,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aidb.local import children, lock, ports, state
+from aidb.local import children, lock, ports, secure, state
 from aidb.local.description import Description, Wish, load, save
 from aidb.local.layout import Layout
 from aidb.local.processes import Process, find
 from aidb.local.refusal import Refused
+from aidb.options import Tls
 
 _LOCK_WAIT = 10.0
 _POLL = 0.03
@@ -60,6 +61,7 @@ class LocalCluster:
             layout.make_writable()
             cluster = cls(layout, description)
             cluster._require_free_ports()
+            cluster._ensure_security()
             return cluster
         cluster = cls(layout, Description.new(wish))
         cluster._require_free_ports()
@@ -68,6 +70,7 @@ class LocalCluster:
             save(layout, cluster.description)
         except OSError as error:
             raise Refused(f"cannot write {layout.description}: {error.strerror}") from error
+        cluster._ensure_security()
         return cluster
 
     @classmethod
@@ -87,6 +90,11 @@ class LocalCluster:
     @property
     def address(self) -> str:
         return self.description.coordinator
+
+    @property
+    def tls(self) -> Tls | None:
+        """What to connect with; None: the cluster is not secured."""
+        return secure.client_tls(self.layout) if self.description.secure else None
 
     @property
     def supervisor(self) -> int | None:
@@ -161,6 +169,10 @@ class LocalCluster:
         if self.description.ephemeral:
             shutil.rmtree(self.layout.root, ignore_errors=True)
         return supervised or left > 0
+
+    def _ensure_security(self) -> None:
+        if self.description.secure:
+            secure.ensure(self.layout, self.description.ports)
 
     def _require_free_ports(self) -> None:
         """Of the programs that do not run yet."""

@@ -18,6 +18,8 @@ from aidb.local.ports import free_ports
 from aidb.local.refusal import Refused
 
 FORMAT = 1
+# Of a secured cluster: an older program would start it without security.
+SECURE_FORMAT = 2
 DEFAULT_PORT = 7400
 MAX_SHARDS = 64
 MAX_REPLICAS = 16
@@ -35,6 +37,7 @@ class Wish:
     port: int | None = None
     sync: str | None = None
     ephemeral: bool = False
+    secure: bool = False
 
     def __post_init__(self) -> None:
         _check_range("--shards", self.shards, 1, MAX_SHARDS)
@@ -54,6 +57,7 @@ class Description:
     sync: str
     ephemeral: bool
     ports: dict[str, int]
+    secure: bool = False
 
     @property
     def coordinator(self) -> str:
@@ -94,6 +98,7 @@ class Description:
             sync=wish.sync or SYNCS[0],
             ephemeral=wish.ephemeral,
             ports=dict(zip(names, ports, strict=True)),
+            secure=wish.secure,
         )
 
     def check(self, wish: Wish, data: Path) -> None:
@@ -102,6 +107,11 @@ class Description:
         Raises:
             Refused: names the option.
         """
+        if wish.secure and not self.secure:
+            raise Refused(
+                f"the cluster in {data} was made without --secure: leave it out, or make another cluster "
+                "with --data DIR"
+            )
         base = self.ports["coordinator"]
         for option, wanted, present in (
             ("--shards", wish.shards, self.shards),
@@ -147,15 +157,16 @@ def load(layout: Layout) -> Description | None:
     try:
         found: dict[str, Any] = json.loads(content)
         version = found.pop("format")
-        if version == FORMAT:
+        if version in (FORMAT, SECURE_FORMAT):
             description = Description(**found)
             if list(description.ports) == member_names(description.shards, description.replicas):
                 return description
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
         version = None
-    if isinstance(version, int) and version > FORMAT:
+    if isinstance(version, int) and version > SECURE_FORMAT:
         raise Refused(
-            f"{root} was written by a newer AiDb (format {version}, this one knows {FORMAT}): upgrade aidb"
+            f"{root} was written by a newer AiDb (format {version}, this one knows {SECURE_FORMAT}): "
+            "upgrade aidb"
         )
     raise Refused(f"{layout.description} is damaged: restore it, or choose another directory with --data")
 
@@ -166,7 +177,8 @@ def save(layout: Layout, description: Description) -> None:
     Raises:
         OSError: no space, no right.
     """
-    content = json.dumps({"format": FORMAT, **asdict(description)}, indent=2) + "\n"
+    version = SECURE_FORMAT if description.secure else FORMAT
+    content = json.dumps({"format": version, **asdict(description)}, indent=2) + "\n"
     write_atomically(layout.description, content.encode(), durable=True)
 
 

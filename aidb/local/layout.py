@@ -52,6 +52,11 @@ class Layout:
         """Where a program keeps its data: ``coordinator``, ``shard-0``, ..."""
         return self.root / name.removesuffix("-primary")
 
+    @property
+    def security(self) -> Path:
+        """Certificates and tokens of a secured cluster."""
+        return self.root / "security"
+
     def make_writable(self) -> None:
         """Make the directory if it is missing.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
+from aidb.local import secure
 from aidb.local.description import Description
 from aidb.local.layout import Layout
 
@@ -36,12 +37,15 @@ def role_of(name: str) -> str:
 
 def _program(name: str, description: Description, layout: Layout) -> Program:
     role = role_of(name)
-    listen = (
+    listen: tuple[str, ...] = (
         "--listen",
         description.address(name),
         "--metrics",
         f"127.0.0.1:{description.metrics_port(name)}",
     )
+    if description.secure:
+        tls, tokens = secure.tls_directory(layout, name), secure.tokens_file(layout)
+        listen += ("--tls", str(tls), "--tokens", str(tokens))
     data = ("--data", str(layout.directory(name)))
     if role == "coordinator":
         shards = ("--shards", str(description.shards), "--cluster-uid", description.cluster_uid)

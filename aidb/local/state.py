@@ -44,5 +44,5 @@ def read(path: Path) -> SupervisorState | None:
         found = json.loads(path.read_bytes())
         children = {name: ChildState(**child) for name, child in found["children"].items()}
         return SupervisorState(int(found["pid"]), children)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
         return None

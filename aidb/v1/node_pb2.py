@@ -22,35 +22,46 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from aidb.v1 import access_pb2 as aidb_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12\x61idb/v1/node.proto\x12\x07\x61idb.v1\"\x14\n\x12GetNodeInfoRequest\"\x87\x02\n\x08NodeInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x15\n\rbuild_profile\x18\x04 \x01(\t\x12\x13\n\x0b\x63luster_uid\x18\x05 \x01(\t\x12\r\n\x05shard\x18\x06 \x01(\r\x12\r\n\x05\x65poch\x18\x07 \x01(\x04\x12\x0c\n\x04term\x18\x08 \x01(\x04\x12\x18\n\x10topology_version\x18\t \x01(\x04\x12\x13\n\x0b\x66\x65\x61ture_min\x18\n \x01(\r\x12\x13\n\x0b\x66\x65\x61ture_max\x18\x0b \x01(\r\x12\x0b\n\x03pid\x18\x0c \x01(\x04\x12\x14\n\x0clease_age_ms\x18\r \x01(\x04\x12\x0f\n\x07\x64isk_id\x18\x0e \x01(\t\" \n\x0c\x44rainRequest\x12\x10\n\x08grace_ms\x18\x01 \x01(\r\"\x0f\n\rDrainResponse\"\x0e\n\x0c\x46lushRequest\"#\n\rFlushResponse\x12\x12\n\nsynced_lsn\x18\x01 \x01(\x04\"!\n\x11\x43heckpointRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"/\n\x12\x43heckpointResponse\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0b\n\x03lsn\x18\x02 \x01(\x04\"\x1f\n\x0eHotKeysRequest\x12\r\n\x05\x63ount\x18\x01 \x01(\r\"\x1f\n\x0fHotKeysResponse\x12\x0c\n\x04keys\x18\x01 \x03(\x0c\x32\xba\x02\n\x04Node\x12=\n\x0bGetNodeInfo\x12\x1b.aidb.v1.GetNodeInfoRequest\x1a\x11.aidb.v1.NodeInfo\x12\x36\n\x05\x44rain\x12\x15.aidb.v1.DrainRequest\x1a\x16.aidb.v1.DrainResponse\x12\x36\n\x05\x46lush\x12\x15.aidb.v1.FlushRequest\x1a\x16.aidb.v1.FlushResponse\x12\x45\n\nCheckpoint\x12\x1a.aidb.v1.CheckpointRequest\x1a\x1b.aidb.v1.CheckpointResponse\x12<\n\x07HotKeys\x12\x17.aidb.v1.HotKeysRequest\x1a\x18.aidb.v1.HotKeysResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12\x61idb/v1/node.proto\x12\x07\x61idb.v1\x1a\x14\x61idb/v1/access.proto\"\x14\n\x12GetNodeInfoRequest\"\x87\x02\n\x08NodeInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x15\n\rbuild_profile\x18\x04 \x01(\t\x12\x13\n\x0b\x63luster_uid\x18\x05 \x01(\t\x12\r\n\x05shard\x18\x06 \x01(\r\x12\r\n\x05\x65poch\x18\x07 \x01(\x04\x12\x0c\n\x04term\x18\x08 \x01(\x04\x12\x18\n\x10topology_version\x18\t \x01(\x04\x12\x13\n\x0b\x66\x65\x61ture_min\x18\n \x01(\r\x12\x13\n\x0b\x66\x65\x61ture_max\x18\x0b \x01(\r\x12\x0b\n\x03pid\x18\x0c \x01(\x04\x12\x14\n\x0clease_age_ms\x18\r \x01(\x04\x12\x0f\n\x07\x64isk_id\x18\x0e \x01(\t\" \n\x0c\x44rainRequest\x12\x10\n\x08grace_ms\x18\x01 \x01(\r\"\x0f\n\rDrainResponse\"\x0e\n\x0c\x46lushRequest\"#\n\rFlushResponse\x12\x12\n\nsynced_lsn\x18\x01 \x01(\x04\"!\n\x11\x43heckpointRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"/\n\x12\x43heckpointResponse\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0b\n\x03lsn\x18\x02 \x01(\x04\"\x1f\n\x0eHotKeysRequest\x12\r\n\x05\x63ount\x18\x01 \x01(\r\"\x1f\n\x0fHotKeysResponse\x12\x0c\n\x04keys\x18\x01 \x03(\x0c\x32\xd8\x02\n\x04Node\x12\x43\n\x0bGetNodeInfo\x12\x1b.aidb.v1.GetNodeInfoRequest\x1a\x11.aidb.v1.NodeInfo\"\x04\x88\xb5\x18\x01\x12<\n\x05\x44rain\x12\x15.aidb.v1.DrainRequest\x1a\x16.aidb.v1.DrainResponse\"\x04\x88\xb5\x18\x04\x12<\n\x05\x46lush\x12\x15.aidb.v1.FlushRequest\x1a\x16.aidb.v1.FlushResponse\"\x04\x88\xb5\x18\x04\x12K\n\nCheckpoint\x12\x1a.aidb.v1.CheckpointRequest\x1a\x1b.aidb.v1.CheckpointResponse\"\x04\x88\xb5\x18\x04\x12\x42\n\x07HotKeys\x12\x17.aidb.v1.HotKeysRequest\x1a\x18.aidb.v1.HotKeysResponse\"\x04\x88\xb5\x18\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aidb.v1.node_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETNODEINFOREQUEST']._serialized_start=31
-  _globals['_GETNODEINFOREQUEST']._serialized_end=51
-  _globals['_NODEINFO']._serialized_start=54
-  _globals['_NODEINFO']._serialized_end=317
-  _globals['_DRAINREQUEST']._serialized_start=319
-  _globals['_DRAINREQUEST']._serialized_end=351
-  _globals['_DRAINRESPONSE']._serialized_start=353
-  _globals['_DRAINRESPONSE']._serialized_end=368
-  _globals['_FLUSHREQUEST']._serialized_start=370
-  _globals['_FLUSHREQUEST']._serialized_end=384
-  _globals['_FLUSHRESPONSE']._serialized_start=386
-  _globals['_FLUSHRESPONSE']._serialized_end=421
-  _globals['_CHECKPOINTREQUEST']._serialized_start=423
-  _globals['_CHECKPOINTREQUEST']._serialized_end=456
-  _globals['_CHECKPOINTRESPONSE']._serialized_start=458
-  _globals['_CHECKPOINTRESPONSE']._serialized_end=505
-  _globals['_HOTKEYSREQUEST']._serialized_start=507
-  _globals['_HOTKEYSREQUEST']._serialized_end=538
-  _globals['_HOTKEYSRESPONSE']._serialized_start=540
-  _globals['_HOTKEYSRESPONSE']._serialized_end=571
-  _globals['_NODE']._serialized_start=574
-  _globals['_NODE']._serialized_end=888
+  _globals['_NODE'].methods_by_name['GetNodeInfo']._loaded_options = None
+  _globals['_NODE'].methods_by_name['GetNodeInfo']._serialized_options = b'\210\265\030\001'
+  _globals['_NODE'].methods_by_name['Drain']._loaded_options = None
+  _globals['_NODE'].methods_by_name['Drain']._serialized_options = b'\210\265\030\004'
+  _globals['_NODE'].methods_by_name['Flush']._loaded_options = None
+  _globals['_NODE'].methods_by_name['Flush']._serialized_options = b'\210\265\030\004'
+  _globals['_NODE'].methods_by_name['Checkpoint']._loaded_options = None
+  _globals['_NODE'].methods_by_name['Checkpoint']._serialized_options = b'\210\265\030\004'
+  _globals['_NODE'].methods_by_name['HotKeys']._loaded_options = None
+  _globals['_NODE'].methods_by_name['HotKeys']._serialized_options = b'\210\265\030\005'
+  _globals['_GETNODEINFOREQUEST']._serialized_start=53
+  _globals['_GETNODEINFOREQUEST']._serialized_end=73
+  _globals['_NODEINFO']._serialized_start=76
+  _globals['_NODEINFO']._serialized_end=339
+  _globals['_DRAINREQUEST']._serialized_start=341
+  _globals['_DRAINREQUEST']._serialized_end=373
+  _globals['_DRAINRESPONSE']._serialized_start=375
+  _globals['_DRAINRESPONSE']._serialized_end=390
+  _globals['_FLUSHREQUEST']._serialized_start=392
+  _globals['_FLUSHREQUEST']._serialized_end=406
+  _globals['_FLUSHRESPONSE']._serialized_start=408
+  _globals['_FLUSHRESPONSE']._serialized_end=443
+  _globals['_CHECKPOINTREQUEST']._serialized_start=445
+  _globals['_CHECKPOINTREQUEST']._serialized_end=478
+  _globals['_CHECKPOINTRESPONSE']._serialized_start=480
+  _globals['_CHECKPOINTRESPONSE']._serialized_end=527
+  _globals['_HOTKEYSREQUEST']._serialized_start=529
+  _globals['_HOTKEYSREQUEST']._serialized_end=560
+  _globals['_HOTKEYSRESPONSE']._serialized_start=562
+  _globals['_HOTKEYSRESPONSE']._serialized_end=593
+  _globals['_NODE']._serialized_start=596
+  _globals['_NODE']._serialized_end=940
 # @@protoc_insertion_point(module_scope)

@@ -22,41 +22,44 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from aidb.v1 import access_pb2 as aidb_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x61idb/v1/replication.proto\x12\x07\x61idb.v1\"\x83\x01\n\tLogRecord\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\r\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0b\n\x03lsn\x18\x03 \x01(\x04\x12\x14\n\x0cprevious_lsn\x18\x04 \x01(\x04\x12\x10\n\x08\x63lock_ms\x18\x05 \x01(\x04\x12\"\n\x03ops\x18\x06 \x03(\x0b\x32\x15.aidb.v1.LogOperation\"\x98\x03\n\x0cLogOperation\x12(\n\x04kind\x18\x01 \x01(\x0e\x32\x1a.aidb.v1.LogOperation.Kind\x12\x0b\n\x03key\x18\x02 \x01(\x0c\x12\r\n\x05value\x18\x03 \x01(\x0c\x12\x1a\n\x12\x65xpires_at_unix_ms\x18\x04 \x01(\x04\x12\x0f\n\x07version\x18\x05 \x01(\x04\x12\x0e\n\x06\x63lient\x18\x06 \x01(\x06\x12\x13\n\x0brequest_seq\x18\x07 \x01(\x04\x12 \n\x05slots\x18\x08 \x03(\x0b\x32\x11.aidb.v1.SlotSpan\x12\x0f\n\x07\x65nd_key\x18\t \x01(\x0c\x12\x12\n\nsst_sha256\x18\n \x03(\x0c\x12\r\n\x05\x66lags\x18\x0b \x01(\r\"\x99\x01\n\x04Kind\x12\x0c\n\x08KIND_PUT\x10\x00\x12\x0f\n\x0bKIND_DELETE\x10\x01\x12\x0e\n\nKIND_EPOCH\x10\x02\x12\x15\n\x11KIND_SLOTS_GAINED\x10\x03\x12\x13\n\x0fKIND_SLOTS_LOST\x10\x04\x12\x15\n\x11KIND_RANGE_DELETE\x10\x05\x12\x0f\n\x0bKIND_INGEST\x10\x06\x12\x0e\n\nKIND_MERGE\x10\x07\"\'\n\x08SlotSpan\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12\x0c\n\x04last\x18\x02 \x01(\r\"\xe1\x01\n\x10SubscribeRequest\x12\x30\n\x05hello\x18\x01 \x01(\x0b\x32\x1f.aidb.v1.SubscribeRequest.HelloH\x00\x12\x1d\n\x04ping\x18\x02 \x01(\x0b\x32\r.aidb.v1.PingH\x00\x1at\n\x05Hello\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x13\n\x0b\x61pplied_lsn\x18\x03 \x01(\x04\x12\x0c\n\x04term\x18\x04 \x01(\x04\x12\x15\n\rfeature_level\x18\x05 \x01(\x04\x12\x14\n\x0cupdate_bytes\x18\x06 \x01(\rB\x06\n\x04kind\"\x15\n\x04Ping\x12\r\n\x05nonce\x18\x01 \x01(\x04\"\x89\x01\n\x11SubscribeResponse\x12#\n\x07welcome\x18\x01 \x01(\x0b\x32\x10.aidb.v1.WelcomeH\x00\x12(\n\x07records\x18\x02 \x01(\x0b\x32\x15.aidb.v1.CacheRecordsH\x00\x12\x1d\n\x04\x65\x63ho\x18\x03 \x01(\x0b\x32\r.aidb.v1.EchoH\x00\x42\x06\n\x04kind\"g\n\x07Welcome\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\x0b\n\x03lsn\x18\x03 \x01(\x04\x12\x0f\n\x07resumed\x18\x04 \x01(\x08\x12\x0f\n\x07primary\x18\x05 \x01(\t\x12\x10\n\x08\x63lock_ms\x18\x06 \x01(\x04\"5\n\x0c\x43\x61\x63heRecords\x12%\n\x07records\x18\x01 \x03(\x0b\x32\x14.aidb.v1.CacheRecord\"\xa7\x01\n\x0b\x43\x61\x63heRecord\x12\x0b\n\x03lsn\x18\x01 \x01(\x04\x12\x14\n\x0cprevious_lsn\x18\x02 \x01(\x04\x12\x10\n\x08\x63lock_ms\x18\x03 \x01(\x04\x12\x12\n\nkey_hashes\x18\x04 \x03(\x06\x12(\n\rdropped_slots\x18\x05 \x03(\x0b\x32\x11.aidb.v1.SlotSpan\x12%\n\x07updates\x18\x06 \x03(\x0b\x32\x14.aidb.v1.CacheUpdate\"g\n\x0b\x43\x61\x63heUpdate\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x01(\x0c\x12\x1a\n\x12\x65xpires_at_unix_ms\x18\x03 \x01(\x04\x12\x0f\n\x07\x64\x65leted\x18\x04 \x01(\x08\x12\x0f\n\x07version\x18\x05 \x01(\x04\">\n\x04\x45\x63ho\x12\r\n\x05nonce\x18\x01 \x01(\x04\x12\x15\n\rcommitted_lsn\x18\x02 \x01(\x04\x12\x10\n\x08\x63lock_ms\x18\x03 \x01(\x04\x32U\n\x0bReplication\x12\x46\n\tSubscribe\x12\x19.aidb.v1.SubscribeRequest\x1a\x1a.aidb.v1.SubscribeResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x61idb/v1/replication.proto\x12\x07\x61idb.v1\x1a\x14\x61idb/v1/access.proto\"\x83\x01\n\tLogRecord\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\r\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0b\n\x03lsn\x18\x03 \x01(\x04\x12\x14\n\x0cprevious_lsn\x18\x04 \x01(\x04\x12\x10\n\x08\x63lock_ms\x18\x05 \x01(\x04\x12\"\n\x03ops\x18\x06 \x03(\x0b\x32\x15.aidb.v1.LogOperation\"\x98\x03\n\x0cLogOperation\x12(\n\x04kind\x18\x01 \x01(\x0e\x32\x1a.aidb.v1.LogOperation.Kind\x12\x0b\n\x03key\x18\x02 \x01(\x0c\x12\r\n\x05value\x18\x03 \x01(\x0c\x12\x1a\n\x12\x65xpires_at_unix_ms\x18\x04 \x01(\x04\x12\x0f\n\x07version\x18\x05 \x01(\x04\x12\x0e\n\x06\x63lient\x18\x06 \x01(\x06\x12\x13\n\x0brequest_seq\x18\x07 \x01(\x04\x12 \n\x05slots\x18\x08 \x03(\x0b\x32\x11.aidb.v1.SlotSpan\x12\x0f\n\x07\x65nd_key\x18\t \x01(\x0c\x12\x12\n\nsst_sha256\x18\n \x03(\x0c\x12\r\n\x05\x66lags\x18\x0b \x01(\r\"\x99\x01\n\x04Kind\x12\x0c\n\x08KIND_PUT\x10\x00\x12\x0f\n\x0bKIND_DELETE\x10\x01\x12\x0e\n\nKIND_EPOCH\x10\x02\x12\x15\n\x11KIND_SLOTS_GAINED\x10\x03\x12\x13\n\x0fKIND_SLOTS_LOST\x10\x04\x12\x15\n\x11KIND_RANGE_DELETE\x10\x05\x12\x0f\n\x0bKIND_INGEST\x10\x06\x12\x0e\n\nKIND_MERGE\x10\x07\"\'\n\x08SlotSpan\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12\x0c\n\x04last\x18\x02 \x01(\r\"\xe1\x01\n\x10SubscribeRequest\x12\x30\n\x05hello\x18\x01 \x01(\x0b\x32\x1f.aidb.v1.SubscribeRequest.HelloH\x00\x12\x1d\n\x04ping\x18\x02 \x01(\x0b\x32\r.aidb.v1.PingH\x00\x1at\n\x05Hello\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x13\n\x0b\x61pplied_lsn\x18\x03 \x01(\x04\x12\x0c\n\x04term\x18\x04 \x01(\x04\x12\x15\n\rfeature_level\x18\x05 \x01(\x04\x12\x14\n\x0cupdate_bytes\x18\x06 \x01(\rB\x06\n\x04kind\"\x15\n\x04Ping\x12\r\n\x05nonce\x18\x01 \x01(\x04\"\x89\x01\n\x11SubscribeResponse\x12#\n\x07welcome\x18\x01 \x01(\x0b\x32\x10.aidb.v1.WelcomeH\x00\x12(\n\x07records\x18\x02 \x01(\x0b\x32\x15.aidb.v1.CacheRecordsH\x00\x12\x1d\n\x04\x65\x63ho\x18\x03 \x01(\x0b\x32\r.aidb.v1.EchoH\x00\x42\x06\n\x04kind\"g\n\x07Welcome\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\x0b\n\x03lsn\x18\x03 \x01(\x04\x12\x0f\n\x07resumed\x18\x04 \x01(\x08\x12\x0f\n\x07primary\x18\x05 \x01(\t\x12\x10\n\x08\x63lock_ms\x18\x06 \x01(\x04\"5\n\x0c\x43\x61\x63heRecords\x12%\n\x07records\x18\x01 \x03(\x0b\x32\x14.aidb.v1.CacheRecord\"\xa7\x01\n\x0b\x43\x61\x63heRecord\x12\x0b\n\x03lsn\x18\x01 \x01(\x04\x12\x14\n\x0cprevious_lsn\x18\x02 \x01(\x04\x12\x10\n\x08\x63lock_ms\x18\x03 \x01(\x04\x12\x12\n\nkey_hashes\x18\x04 \x03(\x06\x12(\n\rdropped_slots\x18\x05 \x03(\x0b\x32\x11.aidb.v1.SlotSpan\x12%\n\x07updates\x18\x06 \x03(\x0b\x32\x14.aidb.v1.CacheUpdate\"g\n\x0b\x43\x61\x63heUpdate\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x01(\x0c\x12\x1a\n\x12\x65xpires_at_unix_ms\x18\x03 \x01(\x04\x12\x0f\n\x07\x64\x65leted\x18\x04 \x01(\x08\x12\x0f\n\x07version\x18\x05 \x01(\x04\">\n\x04\x45\x63ho\x12\r\n\x05nonce\x18\x01 \x01(\x04\x12\x15\n\rcommitted_lsn\x18\x02 \x01(\x04\x12\x10\n\x08\x63lock_ms\x18\x03 \x01(\x04\x32[\n\x0bReplication\x12L\n\tSubscribe\x12\x19.aidb.v1.SubscribeRequest\x1a\x1a.aidb.v1.SubscribeResponse\"\x04\x88\xb5\x18\x05(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aidb.v1.replication_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LOGRECORD']._serialized_start=39
-  _globals['_LOGRECORD']._serialized_end=170
-  _globals['_LOGOPERATION']._serialized_start=173
-  _globals['_LOGOPERATION']._serialized_end=581
-  _globals['_LOGOPERATION_KIND']._serialized_start=428
-  _globals['_LOGOPERATION_KIND']._serialized_end=581
-  _globals['_SLOTSPAN']._serialized_start=583
-  _globals['_SLOTSPAN']._serialized_end=622
-  _globals['_SUBSCRIBEREQUEST']._serialized_start=625
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=850
-  _globals['_SUBSCRIBEREQUEST_HELLO']._serialized_start=726
-  _globals['_SUBSCRIBEREQUEST_HELLO']._serialized_end=842
-  _globals['_PING']._serialized_start=852
-  _globals['_PING']._serialized_end=873
-  _globals['_SUBSCRIBERESPONSE']._serialized_start=876
-  _globals['_SUBSCRIBERESPONSE']._serialized_end=1013
-  _globals['_WELCOME']._serialized_start=1015
-  _globals['_WELCOME']._serialized_end=1118
-  _globals['_CACHERECORDS']._serialized_start=1120
-  _globals['_CACHERECORDS']._serialized_end=1173
-  _globals['_CACHERECORD']._serialized_start=1176
-  _globals['_CACHERECORD']._serialized_end=1343
-  _globals['_CACHEUPDATE']._serialized_start=1345
-  _globals['_CACHEUPDATE']._serialized_end=1448
-  _globals['_ECHO']._serialized_start=1450
-  _globals['_ECHO']._serialized_end=1512
-  _globals['_REPLICATION']._serialized_start=1514
-  _globals['_REPLICATION']._serialized_end=1599
+  _globals['_REPLICATION'].methods_by_name['Subscribe']._loaded_options = None
+  _globals['_REPLICATION'].methods_by_name['Subscribe']._serialized_options = b'\210\265\030\005'
+  _globals['_LOGRECORD']._serialized_start=61
+  _globals['_LOGRECORD']._serialized_end=192
+  _globals['_LOGOPERATION']._serialized_start=195
+  _globals['_LOGOPERATION']._serialized_end=603
+  _globals['_LOGOPERATION_KIND']._serialized_start=450
+  _globals['_LOGOPERATION_KIND']._serialized_end=603
+  _globals['_SLOTSPAN']._serialized_start=605
+  _globals['_SLOTSPAN']._serialized_end=644
+  _globals['_SUBSCRIBEREQUEST']._serialized_start=647
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=872
+  _globals['_SUBSCRIBEREQUEST_HELLO']._serialized_start=748
+  _globals['_SUBSCRIBEREQUEST_HELLO']._serialized_end=864
+  _globals['_PING']._serialized_start=874
+  _globals['_PING']._serialized_end=895
+  _globals['_SUBSCRIBERESPONSE']._serialized_start=898
+  _globals['_SUBSCRIBERESPONSE']._serialized_end=1035
+  _globals['_WELCOME']._serialized_start=1037
+  _globals['_WELCOME']._serialized_end=1140
+  _globals['_CACHERECORDS']._serialized_start=1142
+  _globals['_CACHERECORDS']._serialized_end=1195
+  _globals['_CACHERECORD']._serialized_start=1198
+  _globals['_CACHERECORD']._serialized_end=1365
+  _globals['_CACHEUPDATE']._serialized_start=1367
+  _globals['_CACHEUPDATE']._serialized_end=1470
+  _globals['_ECHO']._serialized_start=1472
+  _globals['_ECHO']._serialized_end=1534
+  _globals['_REPLICATION']._serialized_start=1536
+  _globals['_REPLICATION']._serialized_end=1627
 # @@protoc_insertion_point(module_scope)

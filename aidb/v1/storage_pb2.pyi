@@ -640,6 +640,7 @@ class GetStatsResponse(_message.Message):
     REPLICATION_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
     ROUTER_FIELD_NUMBER: _builtins.int
+    CONNECTIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     role: _builtins.str
     uptime_ms: _builtins.int
@@ -668,6 +669,8 @@ class GetStatsResponse(_message.Message):
     def router(self) -> Global___RouterStats:
         """routers"""
 
+    @_builtins.property
+    def connections(self) -> Global___ConnectionStats: ...
     def __init__(
         self,
         *,
@@ -684,14 +687,45 @@ class GetStatsResponse(_message.Message):
         replication: Global___ReplicationStats | None = ...,
         engine: Global___EngineStats | None = ...,
         router: Global___RouterStats | None = ...,
+        connections: Global___ConnectionStats | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "engine", b"engine", "header", b"header", "replication", b"replication", "router", b"router"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "connections", b"connections", "engine", b"engine", "header", b"header", "replication", b"replication", "router", b"router"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "cache", b"cache", "cpu_us", b"cpu_us", "engine", b"engine", "header", b"header", "keys", b"keys", "memory_bytes", b"memory_bytes", "name", b"name", "replication", b"replication", "requests", b"requests", "role", b"role", "router", b"router", "uptime_ms", b"uptime_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "cache", b"cache", "connections", b"connections", "cpu_us", b"cpu_us", "engine", b"engine", "header", b"header", "keys", b"keys", "memory_bytes", b"memory_bytes", "name", b"name", "replication", b"replication", "requests", b"requests", "role", b"role", "router", b"router", "uptime_ms", b"uptime_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatsResponse: _TypeAlias = GetStatsResponse  # noqa: Y015
+
+@_typing.final
+class ConnectionStats(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPEN_FIELD_NUMBER: _builtins.int
+    MOST_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
+    open: _builtins.int
+    most: _builtins.int
+    refused: _builtins.int
+    """closed when they were accepted: there were as many as there may be"""
+    overdue: _builtins.int
+    """closed because the client kept them waiting"""
+    def __init__(
+        self,
+        *,
+        open: _builtins.int = ...,
+        most: _builtins.int = ...,
+        refused: _builtins.int = ...,
+        overdue: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["most", b"most", "open", b"open", "overdue", b"overdue", "refused", b"refused"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConnectionStats: _TypeAlias = ConnectionStats  # noqa: Y015
 
 @_typing.final
 class CacheStats(_message.Message):

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aidb.metrics import MetricsAddressError
+from aidb.security.server import SecurityRefused, add_arguments
 from aidb_coordinator.service.server import AddressInUse, Server
 from aidb_coordinator.settings import Settings, SettingsError
 from aidb_coordinator.store import StoreError
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     del values["log_level"]
     try:
         return asyncio.run(_serve(Settings(**values)))
-    except (SettingsError, AddressInUse, MetricsAddressError) as error:
+    except (SettingsError, AddressInUse, MetricsAddressError, SecurityRefused) as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 2
 
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, required=True, metavar="DIR", help="its own directory: topology and events")
     add("--listen", required=True, metavar="HOST:PORT", help="port 0 picks a free one")
     add("--metrics", default="", metavar="HOST:PORT", help="serve /metrics there (nowhere)")
+    add_arguments(add)
     add("--shards", type=int, metavar="N", help="of a new cluster (3); an existing one must have as many")
     add(
         "--cluster-uid",

@@ -166,7 +166,7 @@ def from_json(document: dict[str, Any]) -> Topology:
         if int(document.get("format", 0)) > FORMAT:
             raise TopologyError(f"topology format {document['format']} is newer than this version's {FORMAT}")
         json_format.ParseDict(document, message)
-    except (json_format.ParseError, AttributeError, TypeError, ValueError) as error:
+    except (json_format.ParseError, AttributeError, TypeError, ValueError, ArithmeticError) as error:
         if isinstance(error, TopologyError):
             raise
         raise TopologyError(f"not a topology: {error}") from error

@@ -138,6 +138,6 @@ def _read(path: Path) -> list[Event]:
         try:
             value = json.loads(line)
             events.append(Event(**{**value, "severity": Severity(value["severity"])}))
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             log.warning("skipped a damaged line of %s", path)
     return events

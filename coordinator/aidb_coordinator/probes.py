@@ -10,6 +10,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from aidb_coordinator.control import Control
+from aidb_coordinator.dial import Dialer
 from aidb_coordinator.health import MemberState, Probe
 
 log = logging.getLogger("aidb.coordinator")
@@ -26,13 +27,15 @@ _OPTIONS = (
 )
 
 
-async def probe(address: str, timeout: float, channel: grpc.aio.Channel | None = None) -> Probe:
+async def probe(
+    address: str, timeout: float, dialer: Dialer, channel: grpc.aio.Channel | None = None
+) -> Probe:
     """Asks the program at `address` for its health, within `timeout` seconds. Programs without that service
     count as serving.
     """
     if channel is None:
-        async with grpc.aio.insecure_channel(address, options=_OPTIONS) as own:
-            return await probe(address, timeout, own)
+        async with dialer.channel(address, _OPTIONS) as own:
+            return await probe(address, timeout, dialer, own)
     try:
         answer = await health_pb2_grpc.HealthStub(channel).Check(
             health_pb2.HealthCheckRequest(), timeout=timeout
@@ -67,8 +70,9 @@ async def _is_refused(address: str, timeout: float) -> bool:
 class Prober:
     """One task for each member that has not left; `sync` after every change of the members."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, dialer: Dialer) -> None:
         self._control = control
+        self._dialer = dialer
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     def sync(self) -> None:
@@ -93,14 +97,17 @@ class Prober:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self, name: str, address: str) -> None:
+        while True:
+            material = self._dialer.material
+            async with self._dialer.channel(address, _OPTIONS) as channel:
+                while material is self._dialer.material:
+                    await self._probe(name, address, channel)
+
+    async def _probe(self, name: str, address: str, channel: grpc.aio.Channel) -> None:
         settings = self._control.settings
-        async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
-            while True:
-                seen = self._control.roster.observation(name)
-                if seen is not None:
-                    process_id = seen.process_id
-                    result = await probe(address, settings.probe_timeout_ms / 1000, channel)
-                    self._control.probed(name, process_id, result)
-                await asyncio.sleep(
-                    max(settings.probe_period_ms / 1000, len(self._tasks) / MAX_PROBES_PER_SECOND)
-                )
+        seen = self._control.roster.observation(name)
+        if seen is not None:
+            process_id = seen.process_id
+            result = await probe(address, settings.probe_timeout_ms / 1000, self._dialer, channel)
+            self._control.probed(name, process_id, result)
+        await asyncio.sleep(max(settings.probe_period_ms / 1000, len(self._tasks) / MAX_PROBES_PER_SECOND))

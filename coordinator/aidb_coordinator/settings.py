@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from aidb.security.names import DEFAULT_DOMAIN
 from aidb_coordinator.health import Rules
 
 
@@ -26,6 +27,10 @@ class Settings:
     data: Path
     listen: str
     metrics: str = ""
+    tls: Path | None = None
+    tokens: Path | None = None
+    tls_domain: str = DEFAULT_DOMAIN
+    health_listen: str = ""
     shards: int | None = None
     cluster_uid: str = ""
     lease_ms: int = 10_000

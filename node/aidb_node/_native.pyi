@@ -82,6 +82,12 @@ class Server:
     def stats(self) -> bytes:
         """An encoded `GetStatsResponse`."""
 
+    def renew(self, *, ca: bytes, certificate: bytes, key: bytes) -> None:
+        """Connections from now on use these. Raises ValueError and changes nothing if they cannot."""
+
+    def set_tokens(self, rows: list[tuple[bytes, int, int]]) -> None:
+        """Calls from now on are judged by these tokens."""
+
     def stop(self, grace: float) -> bool:
         """Ends the program; True when all requests inside were answered in `grace` seconds. Idempotent."""
 

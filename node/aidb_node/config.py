@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict, get_args
 
+from aidb.security.names import DEFAULT_DOMAIN
+from aidb.security.server import add_arguments
+
 Warm = Literal["none", "siblings", "scan"]
 Role = Literal["primary", "replica", "router"]
 SYNC_MODES = ("group", "interval", "none")
@@ -35,12 +38,28 @@ class Settings:
     memtable_bytes: int = 32 << 20
     memory_bytes: int = 0
     threads: int = 2
+    max_connections: int = 4096
+    client_patience: float = 30.0
     hedge_percent: float = 5.0
     update_bytes: int = 0
     warm: Warm = "none"
     zone: str = ""
     node: str = ""
     grace_seconds: float = 10.0
+    tls: Path | None = None
+    tokens: Path | None = None
+    tls_domain: str = DEFAULT_DOMAIN
+    health_listen: str = ""
+
+
+class Keys(TypedDict):
+    """What the native side of a secured program is told more. Tokens: SHA-256, level, expiry in ms or 0."""
+
+    ca: bytes
+    certificate: bytes
+    key: bytes
+    domain: str
+    tokens: list[tuple[bytes, int, int]]
 
 
 class Common(TypedDict):
@@ -52,9 +71,13 @@ class Common(TypedDict):
     metrics: str
     coordinator: str
     threads: int
+    connections: int
+    patience: float
     zone: str
     node: str
     process_id: str
+    health: str
+    keys: Keys | None
 
 
 def parse(arguments: Sequence[str] | None = None) -> Settings:
@@ -75,6 +98,16 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: give seconds, at most a day of them")
+    return number
 
 
 def _percent(text: str) -> float:
@@ -103,7 +136,23 @@ def _parser() -> argparse.ArgumentParser:
         add("--listen", required=True, metavar="HOST:PORT", help="port 0 picks a free one")
         add("--advertise", default="", metavar="HOST:PORT", help="where others reach it (what it listens on)")
         add("--metrics", default="", metavar="HOST:PORT", help="serve /metrics there (nowhere)")
+        add_arguments(add)
         add("--threads", type=_positive, default=2, help="serving threads (2)")
+        add(
+            "--max-connections",
+            type=_positive,
+            default=4096,
+            metavar="N",
+            help="connections of clients; those beyond are closed when they are accepted (4096)",
+        )
+        add(
+            "--client-patience",
+            type=_seconds,
+            default=30.0,
+            metavar="S",
+            help="a connection ends that keeps the server waiting for so long: for a greeting, the rest of a "
+            "request, or to take an answer (30)",
+        )
         add("--zone", default="")
         add("--node", default=socket.gethostname(), help="the machine (its host name)")
         add("--grace-seconds", type=float, default=10.0, help="for requests in flight at the end (10)")

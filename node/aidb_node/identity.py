@@ -85,7 +85,7 @@ def parse(text: bytes, directory: Path) -> Identity:
             cluster_uid=str(fields["cluster_uid"]),
             pending_epoch=int(fields["pending_epoch"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         raise StartRefused(
             f"{directory / FILE} is damaged ({type(error).__name__}: {error}); "
             "restore the file from a copy, or give another --data"

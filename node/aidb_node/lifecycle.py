@@ -8,13 +8,16 @@ import random
 import signal
 import threading
 import uuid
+from collections.abc import Iterable
 from types import FrameType
 
 from aidb import errors
 from aidb.metrics import MetricsAddressError, MetricsServer
+from aidb.security.server import SecurityRefused, ServerSecurity
+from aidb.security.tokens import Token
 from aidb_node import identity, registration
 from aidb_node._native import Grant, Server
-from aidb_node.config import Common, Settings
+from aidb_node.config import Common, Keys, Settings
 from aidb_node.failure import StartRefused
 from aidb_node.logs import Log
 from aidb_node.metrics import NodeCollector
@@ -51,7 +54,7 @@ def run(settings: Settings) -> int:
     stop.install()
     try:
         program = _Program(settings, log, stop)
-    except (StartRefused, MetricsAddressError, errors.AidbError) as error:
+    except (StartRefused, MetricsAddressError, SecurityRefused, errors.AidbError) as error:
         log.error("cannot start", reason=error)
         return REFUSED
     try:
@@ -71,11 +74,15 @@ class _Program:
         if settings.role == "primary":
             self._identity = identity.claim(settings.data, settings.shard)
             self._cluster_uid = self._identity.cluster_uid
-        self._metrics = MetricsServer(settings.metrics) if settings.metrics else None
-        self._server = _server(settings, self._identity, self._metrics.address if self._metrics else "")
+        self._security = ServerSecurity.of(settings.tls, settings.tokens, settings.tls_domain, "node")
+        self._metrics = MetricsServer(settings.metrics, self._security) if settings.metrics else None
+        address = self._metrics.address if self._metrics else ""
+        self._server = _server(settings, self._identity, address, self._security)
         if self._metrics:
             shard = "" if settings.role == "router" else str(settings.shard)
             self._metrics.register(NodeCollector(self._server.stats, shard))
+        if self._security:
+            self._watch(self._security)
         log.info("bound", role=settings.role, address=self._server.address)
 
     def serve(self) -> int:
@@ -112,9 +119,27 @@ class _Program:
         grace = 0.0 if self._stop.at_once else self._grace
         self._log.info("stopping", grace_seconds=grace)
         drained = self._server.stop(grace)
+        if self._security:
+            self._security.close()
         if self._metrics:
             self._metrics.close()
         self._log.info("stopped", drained=drained)
+
+    def _watch(self, security: ServerSecurity) -> None:
+        """Changed certificates and tokens go to the native side, which keeps what it cannot replace."""
+
+        def changed() -> None:
+            self._server.set_tokens(native_tokens(security.tokens))
+            material = security.material
+            self._server.renew(ca=material.ca, certificate=material.certificate, key=material.key)
+
+        def tell(problem: bool, message: str) -> None:
+            (self._log.error if problem else self._log.info)(message)
+
+        security.on_change(changed)
+        security.start(tell)
+        if self._metrics:
+            self._metrics.register(security.collector())
 
     def _join(self) -> str:
         """Registers, however long that takes, and serves by the grant. Why it was refused, or nothing."""
@@ -182,7 +207,26 @@ class _Program:
         print(json.dumps(ready), flush=True)
 
 
-def _server(settings: Settings, disk: identity.Identity | None, metrics: str) -> Server:
+def native_tokens(tokens: Iterable[Token]) -> list[tuple[bytes, int, int]]:
+    return [(token.digest, token.access, token.expires_ms) for token in tokens]
+
+
+def _keys(security: ServerSecurity | None) -> Keys | None:
+    if security is None:
+        return None
+    material = security.material
+    return Keys(
+        ca=material.ca,
+        certificate=material.certificate,
+        key=material.key,
+        domain=security.domain,
+        tokens=native_tokens(security.tokens),
+    )
+
+
+def _server(
+    settings: Settings, disk: identity.Identity | None, metrics: str, security: ServerSecurity | None
+) -> Server:
     common = Common(
         name=settings.name,
         listen=settings.listen,
@@ -190,9 +234,13 @@ def _server(settings: Settings, disk: identity.Identity | None, metrics: str) ->
         metrics=metrics,
         coordinator=settings.coordinator,
         threads=settings.threads,
+        connections=settings.max_connections,
+        patience=settings.client_patience,
         zone=settings.zone,
         node=settings.node,
         process_id=uuid.uuid4().hex,
+        health=settings.health_listen,
+        keys=_keys(security),
     )
     if disk is not None:
         return Server.primary(

@@ -47,6 +47,7 @@ class NodeCollector(Collector):
         yield labels.counter("aidb_requests", "Requests let in", stats.requests)
         yield labels.counter("aidb_cpu_seconds", "User and system time of the process", stats.cpu_us / 1e6)
         yield labels.gauge("aidb_resident_memory_bytes", "Memory of the process", stats.memory_bytes)
+        yield from _connections(labels, stats.connections)
         if stats.HasField("engine"):
             yield labels.gauge("aidb_keys", "Live keys, roughly", stats.keys)
             yield labels.gauge("aidb_data_size_bytes", "Bytes on disk", stats.bytes)
@@ -58,6 +59,17 @@ class NodeCollector(Collector):
                 yield labels.counter(f"aidb_router_{name}", text, getattr(stats.router, name))
         if stats.HasField("replication"):
             yield from _replication(labels, stats.replication, is_replica=stats.HasField("cache"))
+
+
+def _connections(labels: _Labels, connections: pb.ConnectionStats) -> Iterator[Metric]:
+    yield labels.gauge("aidb_connections", "Connections of clients", connections.open)
+    yield labels.gauge("aidb_connections_limit", "Connections that there may be", connections.most)
+    yield labels.counter(
+        "aidb_connections_refused", "Connections closed at once: the limit was reached", connections.refused
+    )
+    yield labels.counter(
+        "aidb_connections_overdue", "Connections closed: the client kept them waiting", connections.overdue
+    )
 
 
 def _engine(labels: _Labels, engine: pb.EngineStats) -> Iterator[Metric]:

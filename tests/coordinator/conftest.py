@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -16,7 +17,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., CoordinatorProcess]]:
     """Starts coordinators on one data directory and ends them."""
     started: list[CoordinatorProcess] = []
 
-    def start_one(*arguments: str, **options: str) -> CoordinatorProcess:
+    def start_one(*arguments: str, **options: Any) -> CoordinatorProcess:
         started.append(CoordinatorProcess(tmp_path / "coordinator", *FAST, *arguments, **options))
         return started[-1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -40,11 +41,15 @@ def until(condition: Callable[[], T], seconds: float = 20.0) -> T:
 
 
 class CoordinatorProcess:
-    def __init__(self, data: Path, *arguments: str, listen: str = "127.0.0.1:0") -> None:
+    def __init__(
+        self, data: Path, *arguments: str, listen: str = "127.0.0.1:0", log: Path | None = None
+    ) -> None:
         command = [sys.executable, "-m", "aidb_coordinator", "--data", str(data), "--listen", listen]
-        self.process = subprocess.Popen(
-            [*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        with contextlib.ExitStack() as stack:
+            errors_to = subprocess.PIPE if log is None else stack.enter_context(log.open("a"))
+            self.process = subprocess.Popen(
+                [*command, *arguments], stdout=subprocess.PIPE, stderr=errors_to, text=True
+            )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:

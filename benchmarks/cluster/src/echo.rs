@@ -11,6 +11,7 @@ use aidb_client::{Position, Token};
 use aidb_node::serve::{listen, stack};
 use bytes::Bytes;
 use tokio_stream::{Stream, StreamExt};
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::keys::Keys;
@@ -55,7 +56,8 @@ pub fn run(address: &str, threads: usize, keys: Keys) -> Result<(), Box<dyn std:
 fn serve(listener: std::net::TcpListener, echo: Echo) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = stack::runtime()?;
     runtime.block_on(async {
-        let incoming = stack::incoming(listener)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let storage = StorageServer::new(echo).max_decoding_message_size(64 << 20);
         stack::server()
             .add_service(storage)

@@ -1,7 +1,8 @@
 //! `make bench-engine`: this engine, RocksDB and fjall through the same workloads, alternating, each run in a process and a
 //! directory of its own.
 //!
-//! bench-engine [--rounds 3] [--scale 1.0] [--values 100,1000] [--only ROW,ROW] [--dir DIR] [--page FILE] [--json FILE]
+//! bench-engine [--rounds 3] [--scale 1.0] [--values 100,1000] [--only ROW,ROW] [--engines aidb,rocksdb,fjall] [--dir DIR]
+//! [--page FILE]
 
 mod engines;
 mod keys;
@@ -31,11 +32,13 @@ fn main() {
         .collect();
     let option =
         |name: &str, default: &str| options.get(name).cloned().unwrap_or(default.to_owned());
-    let only: Vec<String> = option("--only", "")
-        .split(',')
-        .filter(|row| !row.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let list = |name: &str, default: &str| -> Vec<String> {
+        let given = option(name, default);
+        let parts = given.split(',').filter(|part| !part.is_empty());
+        parts.map(str::to_owned).collect()
+    };
+    let only = list("--only", "");
+    let engines = list("--engines", &engines::NAMES.join(","));
     let scale: f64 = option("--scale", "1").parse().expect("--scale");
     let values: Vec<u64> = option("--values", "100,1000")
         .split(',')
@@ -51,7 +54,7 @@ fn main() {
     let mut results = report::Results::default();
     for value_bytes in values {
         for round in 0..rounds {
-            for engine in engines::NAMES {
+            for engine in &engines {
                 eprintln!(
                     "{engine}, values of {value_bytes} B, round {} of {rounds}",
                     round + 1

@@ -39,12 +39,14 @@ const SYNCED: Settings = Settings {
 };
 
 const FILLS: [&str; 2] = ["fillrandom", "overwrite"];
-const READS: [&str; 7] = [
+const READS: [&str; 9] = [
     "readrandom",
     "readmissing",
     "multiget64",
     "seek10",
     "seek100",
+    "seekback10",
+    "seekback100",
     "readseq",
     "readreverse",
 ];
@@ -170,13 +172,19 @@ impl Run<'_> {
                 assert_eq!(timed(latencies, || db.get_many(&keys)), 64);
             }
         });
-        for (name, length) in [("seek10", 10), ("seek100", 100)] {
+        for (name, length, reverse) in [
+            ("seek10", 10, false),
+            ("seek100", 100, false),
+            ("seekback10", 10, true),
+            ("seekback100", 100, true),
+        ] {
             let seeks = self.keys / length as u64 / 2;
             self.measure(name, seeks, |latencies| {
                 for _ in 0..seeks {
-                    let start = key(random.random_range(0..self.keys - length as u64));
+                    let margin = length as u64;
+                    let start = key(random.random_range(margin..self.keys - margin));
                     assert_eq!(
-                        timed(latencies, || db.scan(Some(&start), length, false)),
+                        timed(latencies, || db.scan(Some(&start), length, reverse)),
                         length
                     );
                 }

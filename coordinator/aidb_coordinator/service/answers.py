@@ -24,6 +24,8 @@ _STATUS = {
     ErrorCode.WRONG_CLUSTER: grpc.StatusCode.FAILED_PRECONDITION,
     ErrorCode.REGISTRATION_REFUSED: grpc.StatusCode.FAILED_PRECONDITION,
     ErrorCode.STALE_TERM: grpc.StatusCode.ABORTED,
+    ErrorCode.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
+    ErrorCode.PERMISSION_DENIED: grpc.StatusCode.PERMISSION_DENIED,
 }
 
 Servicer = TypeVar("Servicer")

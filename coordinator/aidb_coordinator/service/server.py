@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import resource
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +17,17 @@ from grpc_health.v1.health import aio as health_service
 from grpc_reflection.v1alpha import reflection
 
 from aidb.metrics import MetricsServer
+from aidb.security.server import ServerSecurity
 from aidb.v1 import cluster_pb2 as pb
 from aidb.v1 import cluster_pb2_grpc as rpc
 from aidb_coordinator.bootstrap import begin_term
 from aidb_coordinator.control import Clock, Control
+from aidb_coordinator.dial import Dialer
 from aidb_coordinator.events import EventLog
 from aidb_coordinator.probes import Prober, probe
 from aidb_coordinator.service.coordination import Coordination
 from aidb_coordinator.service.discovery import Discovery
+from aidb_coordinator.service.guard import Guard, credentials
 from aidb_coordinator.service.metrics import ClusterCollector
 from aidb_coordinator.service.views import ClusterViews, cluster_status
 from aidb_coordinator.settings import Settings
@@ -33,9 +37,24 @@ log = logging.getLogger("aidb.coordinator")
 
 TICK_SECONDS = 0.2
 STATUS_SECONDS = 5.0
-MAX_REQUEST_BYTES = 1 << 20
+# What the coordinator may be made to hold is the product of these, whatever clients send or do not read. Its
+# requests are small and its answers as large as a view.
+MAX_REQUEST_BYTES = 64 << 10
 MAX_RESPONSE_BYTES = 16 << 20
-MAX_CONCURRENT_REQUESTS = 4_096
+MAX_METADATA_BYTES = 16 << 10
+MAX_CONNECTIONS = 2_048
+# One connection cannot take the places of all others: so few that it needs hundreds of them.
+MAX_REQUESTS_PER_CONNECTION = 32
+MAX_CONCURRENT_REQUESTS = 16_384
+# Until a connection has said what it is.
+GREETING_MS = 10_000
+# A peer that answers no ping for this long has vanished.
+KEEPALIVE_MS = 10_000
+# A client that lives and reads nothing answers pings: it is told to come again, and cut off if it stays.
+CONNECTION_AGE_MS = 300_000
+CONNECTION_GRACE_MS = 10_000
+# True as long as the process answers at all, as of nodes.
+LIVENESS = "liveness"
 
 
 class AddressInUse(Exception):
@@ -59,22 +78,37 @@ class Server:
         async with contextlib.AsyncExitStack() as stack:
             store = FileStore(self._settings.data)
             stack.callback(store.close)
-            server = _new_server()
+            settings = self._settings
+            security = ServerSecurity.of(settings.tls, settings.tokens, settings.tls_domain, "coordinator")
+            server = _new_server(security)
             # Bound before the term is raised: a start that cannot serve leaves no trace.
-            self.address = _bind(server, self._settings.listen)
-            metrics = MetricsServer(self._settings.metrics) if self._settings.metrics else None
+            self.address = _bind(server, self._settings.listen, security)
+            plain = _new_server() if self._settings.health_listen else None
+            if plain:
+                _bind(plain, self._settings.health_listen)
+            metrics = MetricsServer(self._settings.metrics, security) if self._settings.metrics else None
             if metrics:
                 stack.callback(metrics.close)
             stored = await asyncio.to_thread(begin_term, store, self._settings)
             events = EventLog(self._settings.data / EVENTS, Clock().wall_ms, added=self._events_added.set)
-            ask = functools.partial(probe, timeout=self._settings.probe_timeout_ms / 1000)
+            dialer = Dialer(security)
+            ask = functools.partial(probe, timeout=self._settings.probe_timeout_ms / 1000, dialer=dialer)
             self._control = Control(store, stored, events, self._settings, ask)
-            self._prober = Prober(self._control)
+            self._prober = Prober(self._control, dialer)
             stack.callback(self._event_writer.shutdown)
             stack.push_async_callback(self._write_events)
             stack.push_async_callback(self._control.document.close)
             self._add_services(server, metrics)
+            if security:
+                security.start(_tell)
+                stack.callback(security.close)
+                if metrics:
+                    metrics.register(security.collector())
             await server.start()
+            if plain:
+                health_pb2_grpc.add_HealthServicer_to_server(self._health, plain)
+                await plain.start()
+                stack.push_async_callback(plain.stop, None)
             stack.push_async_callback(self._close_server, server)
             for run in (self._ticks(), self._probes(), self._write_events_as_they_come()):
                 stack.push_async_callback(_cancel, asyncio.create_task(run))
@@ -110,7 +144,8 @@ class Server:
         await server.stop(self._settings.grace_seconds)
 
     async def _ticks(self) -> None:
-        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        for service in ("", LIVENESS):
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         while True:
             self._control.tick()
             await asyncio.sleep(TICK_SECONDS)
@@ -151,21 +186,45 @@ def _on_loop(status: Callable[[], pb.ClusterStatus]) -> Callable[[], pb.ClusterS
     return lambda: asyncio.run_coroutine_threadsafe(asked(), loop).result(STATUS_SECONDS)
 
 
-def _new_server() -> grpc.aio.Server:
+def _tell(problem: bool, message: str) -> None:
+    log.log(logging.ERROR if problem else logging.INFO, message)
+
+
+def _new_server(security: ServerSecurity | None = None) -> grpc.aio.Server:
     return grpc.aio.server(
+        interceptors=(Guard(security),) if security else (),
         options=(
             # Two coordinators on one port would share its clients.
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
             ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
+            ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+            ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+            ("grpc.max_allowed_incoming_connections", _room()),
+            ("grpc.max_concurrent_streams", MAX_REQUESTS_PER_CONNECTION),
+            ("grpc.server_handshake_timeout_ms", GREETING_MS),
+            ("grpc.http2.settings_timeout", GREETING_MS),
+            ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+            ("grpc.keepalive_timeout_ms", KEEPALIVE_MS),
             ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.max_connection_age_ms", CONNECTION_AGE_MS),
+            ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_MS),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
         ),
         maximum_concurrent_rpcs=MAX_CONCURRENT_REQUESTS,
     )
 
 
-def _bind(server: grpc.aio.Server, listen: str) -> str:
+def _room() -> int:
+    """So many connections as leave half of the files that may be open to everything else."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, files // 2)
+
+
+def _bind(server: grpc.aio.Server, listen: str, security: ServerSecurity | None = None) -> str:
     host, _, port = listen.rpartition(":")
     try:
         if not 0 <= int(port) < 65_536:
@@ -177,6 +236,8 @@ def _bind(server: grpc.aio.Server, listen: str) -> str:
         with socket.socket(family, socket.SOCK_STREAM) as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind(address)
+        if security:
+            return f"{host}:{server.add_secure_port(listen, credentials(security))}"
         return f"{host}:{server.add_insecure_port(listen)}"
     except (OSError, RuntimeError, ValueError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error

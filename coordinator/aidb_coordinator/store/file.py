@@ -187,7 +187,7 @@ def _decode(path: Path, text: bytes) -> Stored:
         return Stored(codec.from_json(body), str(revision))
     except TopologyError as error:
         raise StoreError(f"{path}: {error}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"{path} is damaged: {error}; {advice}") from error
 
 

@@ -154,7 +154,7 @@ mod tests {
             .unwrap()
             .local_addr()
             .unwrap();
-        let channel = crate::pool::Pool::new(1)
+        let channel = crate::pool::Pool::new(1, crate::tls::Dialer::default())
             .channel(&port.to_string())
             .unwrap();
         let failed = pb::storage_client::StorageClient::new(channel)

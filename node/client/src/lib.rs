@@ -1,10 +1,15 @@
 //! Contracts and routing client of AiDb.
 //!
-//! Pure: `slots`, `key`, `token`, `error`, `policy`, `balance`, `ejection`, `hedge`, `latency`,
-//! `view`. Shared state: `topology`. I/O: `pool`, `call`.
+//! Pure: `access`, `slots`, `key`, `token`, `error`, `policy`, `balance`, `ejection`, `hedge`, `latency`,
+//! `view`. Shared state: `topology`. I/O: `pool`, `tls`, `call`.
 
+pub mod access;
 pub mod balance;
 pub mod call;
+pub mod codec;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod decoders;
 pub mod ejection;
 pub mod error;
 pub mod hedge;
@@ -15,6 +20,7 @@ pub mod policy;
 pub mod pool;
 pub mod retry;
 pub mod slots;
+pub mod tls;
 pub mod token;
 pub mod topology;
 pub mod view;

@@ -12,6 +12,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::error::refuse;
 use crate::pb::ErrorCode;
+use crate::tls::{Dialer, Program};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A peer that answers no ping for this long, while a call waits, counts as lost.
@@ -21,6 +22,7 @@ const MOST_PEERS: usize = 1024;
 
 pub struct Pool {
     per_peer: usize,
+    dialer: Dialer,
     peers: Mutex<HashMap<String, Peer>>,
 }
 
@@ -30,9 +32,10 @@ struct Peer {
 }
 
 impl Pool {
-    pub fn new(per_peer: usize) -> Self {
+    pub fn new(per_peer: usize, dialer: Dialer) -> Self {
         Self {
             per_peer: per_peer.max(1),
+            dialer,
             peers: Mutex::default(),
         }
     }
@@ -46,7 +49,7 @@ impl Pool {
         }
         let endpoint = endpoint(address)?;
         let channels: Vec<_> = (0..self.per_peer)
-            .map(|_| endpoint.connect_lazy())
+            .map(|_| self.dialer.lazy(endpoint.clone(), Program::Node))
             .collect();
         let first = channels[0].clone();
         if peers.len() >= MOST_PEERS {

@@ -103,10 +103,11 @@ fn write(shared: &Shared, number: u64, memtable: &Arc<Memtable>) -> Result<Optio
     );
     let mut writer = None;
     shared.flushed_bytes.store(0, Ordering::Relaxed);
-    while let Some((key, value)) = cursor.next()? {
-        let bytes = Memtable::entry_bytes(&key, &value.data);
+    while cursor.advance()? {
+        let (key, value) = (cursor.key(), cursor.value());
+        let bytes = Memtable::entry_bytes(key, value.data);
         shared.flushed_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if value.tombstone && (spans.contains(&key) || !version.may_hold(&key)) {
+        if value.tombstone && (spans.contains(key) || !version.may_hold(key)) {
             continue;
         }
         let path = shared.table_path(number);
@@ -114,7 +115,7 @@ fn write(shared: &Shared, number: u64, memtable: &Arc<Memtable>) -> Result<Optio
             Some(writer) => writer,
             none => none.insert(TableWriter::create(&*shared.io, &path, &shared.config)?),
         };
-        writer.add(&key, &value)?;
+        writer.add(key, value)?;
     }
     let Some(writer) = writer else {
         return Ok(None);

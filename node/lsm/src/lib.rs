@@ -14,6 +14,9 @@ mod commit;
 mod compaction;
 mod counters;
 mod cursor;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod decoders;
 mod error;
 mod events;
 mod flush;
@@ -49,5 +52,5 @@ pub use log::{LogOp, LogOpKind, LogRecord, Subscription};
 pub use options::{Clock, Compression, Options, SyncMode, SystemClock};
 pub use range::{Direction, Range};
 pub use repair::{LostRange, LostTable, RepairReport, repair};
-pub use snapshot::{Scan, Snapshot};
+pub use snapshot::{EntryRef, Scan, Snapshot};
 pub use store::{Checkpoint, CheckpointFile, Damage, LevelStats, Read, Stats, Store, VerifyReport};

@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 
 use crate::log::{LogOp, LogOpKind, LogRecord};
 use crate::range::{Direction, Range};
-use crate::skiplist::{Entry, SkipList};
+use crate::skiplist::{Entry, Place, SkipList};
 use crate::spans::{Span, Spans};
 use crate::value::Value;
 
@@ -75,35 +75,25 @@ impl Memtable {
         let Some(span) = Span::new(&op.key, op.end_key().unwrap_or_default()) else {
             return;
         };
-        let mut found = Vec::new();
-        let mut start = Bound::Included(span.begin.clone());
-        loop {
-            let from = start.as_ref().map(Vec::as_slice);
-            self.forward(from, u64::MAX, TOMBSTONES_AT_ONCE, &mut found);
-            let more = found.len() == TOMBSTONES_AT_ONCE;
-            let last = found.last().map(|(key, _)| key.to_vec());
-            for (key, value) in found.drain(..) {
-                if !span.contains(&key) {
-                    break;
-                }
-                if value.tombstone {
-                    continue;
-                }
-                self.bytes
-                    .fetch_add(key.len() + ENTRY_OVERHEAD, Ordering::Relaxed);
-                self.live.fetch_sub(1, Ordering::Relaxed);
-                let tombstone = Value {
-                    tombstone: true,
-                    data: Bytes::new(),
-                    version: op.version,
-                    expires_at_ms: 0,
-                };
-                self.map.insert(&key, lsn, tombstone);
+        let start = Bound::Included(span.begin.as_slice());
+        // Tombstones are newer than what was found so far, and of keys already passed.
+        for entry in self.forward(start, u64::MAX, usize::MAX) {
+            if !span.contains(entry.key) {
+                break;
             }
-            match last {
-                Some(last) if more && span.contains(&last) => start = Bound::Excluded(last),
-                _ => break,
+            if entry.value.tombstone {
+                continue;
             }
+            self.bytes
+                .fetch_add(entry.key.len() + ENTRY_OVERHEAD, Ordering::Relaxed);
+            self.live.fetch_sub(1, Ordering::Relaxed);
+            let tombstone = Value {
+                tombstone: true,
+                data: Bytes::new(),
+                version: op.version,
+                expires_at_ms: 0,
+            };
+            self.map.insert(entry.key, lsn, tombstone);
         }
         let bytes = op.key.len() + op.value.len() + ENTRY_OVERHEAD;
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -124,11 +114,10 @@ impl Memtable {
             let Some(span) = Span::new(&op.key, op.end_key().unwrap_or_default()) else {
                 return true;
             };
-            let mut found = Vec::new();
             let start = Bound::Included(span.begin.as_slice());
-            self.forward(start, u64::MAX, TOMBSTONES_AT_ONCE, &mut found);
-            found.len() < TOMBSTONES_AT_ONCE
-                || !found.last().is_some_and(|(key, _)| span.contains(key))
+            let found = self.forward(start, u64::MAX, TOMBSTONES_AT_ONCE);
+            let within = found.take_while(|entry| span.contains(entry.key));
+            within.count() < TOMBSTONES_AT_ONCE
         };
         let spans = self.spans.read().len();
         deletes.all(|op| spans < MAX_SPANS && few(op))
@@ -197,78 +186,110 @@ impl Memtable {
         if *range == Range::all() {
             return (self.live().max(0) as u64, self.bytes() as u64);
         }
-        let mut found = Vec::new();
-        self.forward(range.start_ref(), u64::MAX, ESTIMATE_LIMIT, &mut found);
-        let within = found
-            .iter()
-            .take_while(|(key, _)| !range.is_past(Direction::Forward, key))
-            .filter(|(_, value)| !value.tombstone);
-        within.fold((0, 0), |(keys, bytes), (key, value)| {
-            (keys + 1, bytes + (key.len() + value.data.len()) as u64)
+        let within = self
+            .forward(range.start_ref(), u64::MAX, ESTIMATE_LIMIT)
+            .take_while(|entry| !range.is_past(Direction::Forward, entry.key))
+            .filter(|entry| !entry.value.tombstone);
+        within.fold((0, 0), |(keys, bytes), entry| {
+            let size = entry.key.len() + entry.value.data.len();
+            (keys + 1, bytes + size as u64)
         })
     }
 
-    /// Appends up to `limit` keys at or after `start`, each with its newest value at or below `lsn`.
-    pub(crate) fn forward(
+    /// The first key of a scan from `from` on, with its newest value at or below `lsn`.
+    pub(crate) fn first(
         &self,
-        start: Bound<&[u8]>,
+        direction: Direction,
+        from: Bound<&[u8]>,
         lsn: u64,
-        limit: usize,
-        out: &mut impl Extend<(Bytes, Value)>,
-    ) {
-        let mut at = match start {
-            Bound::Included(key) => self.map.seek(key, u64::MAX),
-            Bound::Excluded(key) => self.map.seek(key, 0),
-            Bound::Unbounded => self.map.first(),
-        };
-        let mut previous: Option<&[u8]> = None;
-        let mut count = 0;
-        while let Some(entry) = at {
-            if entry.lsn <= lsn && previous != Some(entry.key) {
-                if count == limit {
-                    break;
-                }
-                count += 1;
-                previous = Some(entry.key);
-                out.extend([owned(&entry)]);
+    ) -> Option<Entry<'_>> {
+        match direction {
+            Direction::Forward => {
+                let at = match from {
+                    Bound::Included(key) => self.map.seek(key, u64::MAX),
+                    Bound::Excluded(key) => self.map.seek(key, 0),
+                    Bound::Unbounded => self.map.first(),
+                };
+                self.at_or_after(at, lsn, None)
             }
-            at = self.map.after(&entry);
+            Direction::Reverse => {
+                let at = match from {
+                    Bound::Included(key) => self.map.seek_before(key, 0),
+                    Bound::Excluded(key) => self.map.seek_before(key, u64::MAX),
+                    Bound::Unbounded => self.map.last(),
+                };
+                self.at_or_before(at, lsn, None)
+            }
         }
     }
 
-    /// The mirror image: up to `limit` keys at or before `end`, in descending order.
-    pub(crate) fn backward(
-        &self,
-        end: Bound<&[u8]>,
+    /// The key that follows `entry` in this direction.
+    pub(crate) fn next<'a>(
+        &'a self,
+        direction: Direction,
+        entry: &Entry<'a>,
         lsn: u64,
-        limit: usize,
-        out: &mut impl Extend<(Bytes, Value)>,
-    ) {
-        let mut at = match end {
-            Bound::Included(key) => self.map.seek_before(key, 0),
-            Bound::Excluded(key) => self.map.seek_before(key, u64::MAX),
-            Bound::Unbounded => self.map.last(),
-        };
-        let mut newest: Option<Entry<'_>> = None;
-        let mut count = 0;
+    ) -> Option<Entry<'a>> {
+        let but = Some(entry.key);
+        match direction {
+            Direction::Forward => self.at_or_after(self.map.after(entry), lsn, but),
+            Direction::Reverse => self.at_or_before(self.map.before(entry), lsn, but),
+        }
+    }
+
+    /// # Safety
+    /// The place is that of an entry of this memtable.
+    pub(crate) unsafe fn at(&self, place: Place) -> Entry<'_> {
+        // SAFETY: as promised by the caller.
+        unsafe { self.map.at(place) }
+    }
+
+    /// Older values of the key `but` are passed over.
+    fn at_or_after<'a>(
+        &'a self,
+        mut at: Option<Entry<'a>>,
+        lsn: u64,
+        but: Option<&[u8]>,
+    ) -> Option<Entry<'a>> {
         while let Some(entry) = at {
+            if entry.lsn <= lsn && but != Some(entry.key) {
+                return Some(entry);
+            }
+            at = self.map.after(&entry);
+        }
+        None
+    }
+
+    /// The mirror image: a key's newest value comes last.
+    fn at_or_before<'a>(
+        &'a self,
+        mut at: Option<Entry<'a>>,
+        lsn: u64,
+        but: Option<&[u8]>,
+    ) -> Option<Entry<'a>> {
+        let mut newest: Option<Entry<'a>> = None;
+        while let Some(entry) = at {
+            if newest.as_ref().is_some_and(|found| found.key != entry.key) {
+                break;
+            }
             let before = self.map.before(&entry);
-            if entry.lsn <= lsn {
-                if let Some(found) = newest.take_if(|found| found.key != entry.key) {
-                    out.extend([owned(&found)]);
-                    count += 1;
-                    if count == limit {
-                        return;
-                    }
-                }
+            if entry.lsn <= lsn && but != Some(entry.key) {
                 newest = Some(entry);
             }
             at = before;
         }
-        out.extend(newest.as_ref().map(owned));
+        newest
     }
-}
 
-fn owned(entry: &Entry<'_>) -> (Bytes, Value) {
-    (Bytes::copy_from_slice(entry.key), entry.value.clone())
+    /// Up to `limit` keys at or after `start`, each with its newest value at or below `lsn`.
+    fn forward<'a>(
+        &'a self,
+        start: Bound<&[u8]>,
+        lsn: u64,
+        limit: usize,
+    ) -> impl Iterator<Item = Entry<'a>> {
+        let first = self.first(Direction::Forward, start, lsn);
+        let next = move |entry: &Entry<'a>| self.next(Direction::Forward, entry, lsn);
+        std::iter::successors(first, next).take(limit)
+    }
 }

@@ -41,6 +41,13 @@ pub(crate) struct SkipList {
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Node(NonNull<u8>);
 
+/// Where an entry lies; it says nothing of the list's life.
+#[derive(Clone, Copy)]
+pub(crate) struct Place(Node);
+
+// SAFETY: an address; what is done with it is up to `SkipList::at`.
+unsafe impl Send for Place {}
+
 /// What a reader sees of a node.
 pub(crate) struct Entry<'a> {
     pub key: &'a [u8],
@@ -91,7 +98,21 @@ impl Default for SkipList {
     }
 }
 
+impl Entry<'_> {
+    pub(crate) fn place(&self) -> Place {
+        Place(self.node)
+    }
+}
+
 impl SkipList {
+    /// The entry again.
+    ///
+    /// # Safety
+    /// The place is that of an entry of this list.
+    pub(crate) unsafe fn at(&self, place: Place) -> Entry<'_> {
+        self.entry(place.0)
+    }
+
     /// Of several with the same key and LSN, the one inserted last is the first.
     pub(crate) fn insert(&self, key: &[u8], lsn: u64, value: Value) {
         let mut writer = self.writer.lock();

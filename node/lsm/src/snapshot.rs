@@ -51,7 +51,8 @@ impl Snapshot {
     }
 }
 
-/// Live entries in key order; ends after the first error.
+/// Live entries in key order; ends after the first error. As an iterator it gives keys of their own;
+/// [`Scan::step`] copies nothing.
 pub struct Scan {
     shared: Arc<Shared>,
     cursor: Option<MergeCursor>,
@@ -60,20 +61,55 @@ pub struct Scan {
     clock_ms: u64,
 }
 
+/// An entry where it lies, until the scan's next step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryRef<'a> {
+    pub key: &'a [u8],
+    pub value: &'a [u8],
+    pub version: u64,
+    /// Milliseconds since the Unix epoch; 0 = never.
+    pub expires_at_ms: u64,
+}
+
 impl Scan {
-    fn advance(&mut self) -> Result<Option<(Bytes, Entry)>> {
+    /// The next entry, borrowed.
+    pub fn step(&mut self) -> Result<Option<EntryRef<'_>>> {
+        self.advance()?;
+        Ok(self.cursor.as_ref().map(|cursor| {
+            let value = cursor.value();
+            EntryRef {
+                key: cursor.key(),
+                value: value.data,
+                version: value.version,
+                expires_at_ms: value.expires_at_ms,
+            }
+        }))
+    }
+
+    /// Afterwards there is a cursor, on a live entry, or none.
+    fn advance(&mut self) -> Result<()> {
+        let moved = self.live();
+        let live = self.shared.noting_damage(moved);
+        if !matches!(live, Ok(true)) {
+            self.cursor = None;
+        }
+        live.map(|_| ())
+    }
+
+    fn live(&mut self) -> Result<bool> {
         let Some(cursor) = &mut self.cursor else {
-            return Ok(None);
+            return Ok(false);
         };
-        while let Some((key, value)) = cursor.next()? {
-            if self.range.is_past(self.direction, &key) {
+        while cursor.advance()? {
+            if self.range.is_past(self.direction, cursor.key()) {
                 break;
             }
-            if let Some(entry) = value.visible(self.clock_ms) {
-                return Ok(Some((key, entry)));
+            let value = cursor.value();
+            if !value.tombstone && !value.expired(self.clock_ms) {
+                return Ok(true);
             }
         }
-        Ok(None)
+        Ok(false)
     }
 }
 
@@ -81,11 +117,11 @@ impl Iterator for Scan {
     type Item = Result<(Bytes, Entry)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let advanced = self.advance();
-        let next = self.shared.noting_damage(advanced).transpose();
-        if !matches!(next, Some(Ok(_))) {
-            self.cursor = None;
+        if let Err(error) = self.advance() {
+            return Some(Err(error));
         }
-        next
+        let cursor = self.cursor.as_ref()?;
+        let entry = cursor.value().to_value().visible(self.clock_ms)?;
+        Some(Ok((Bytes::copy_from_slice(cursor.key()), entry)))
     }
 }

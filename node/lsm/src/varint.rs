@@ -29,6 +29,20 @@ pub(crate) fn take(input: &mut &[u8]) -> Option<u64> {
     None
 }
 
+/// [`take`] at a place, which moves behind it.
+#[inline]
+pub(crate) fn take_at(input: &[u8], at: &mut usize) -> Option<u64> {
+    let first = *input.get(*at)?;
+    if first < 0x80 {
+        *at += 1;
+        return Some(u64::from(first));
+    }
+    let mut rest = &input[*at..];
+    let value = take(&mut rest)?;
+    *at = input.len() - rest.len();
+    Some(value)
+}
+
 /// Takes a length and that many bytes.
 pub(crate) fn take_bytes<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
     let length = usize::try_from(take(input)?).ok()?;

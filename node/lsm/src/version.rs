@@ -19,10 +19,13 @@ use crate::value::Value;
 
 pub(crate) const LEVELS: usize = 7;
 
+/// Tables that cursors share.
+pub(crate) type Run = Arc<[Arc<Table>]>;
+
 #[derive(Clone, Default)]
 pub(crate) struct Version {
     /// L0 newest first; deeper levels in key order, without overlaps.
-    levels: [Vec<Arc<Table>>; LEVELS],
+    levels: [Run; LEVELS],
     /// By table number: keys that no longer count.
     hidden: BTreeMap<u64, Arc<Spans>>,
 }
@@ -37,31 +40,38 @@ impl Version {
         hidden: &[(u64, Spans)],
     ) -> Version {
         let mut next = self.clone();
-        for tables in &mut next.levels {
-            tables.retain(|table| !removed.contains(&table.number));
-        }
-        for (level, table) in added {
-            next.levels[*level].push(Arc::clone(table));
-        }
-        next.levels[0].sort_by_key(|table| std::cmp::Reverse(table.properties.last_lsn));
-        for tables in &mut next.levels[1..] {
-            tables.sort_by(|a, b| a.properties.smallest.cmp(&b.properties.smallest));
+        for (level, tables) in next.levels.iter_mut().enumerate() {
+            let old = tables.iter();
+            let kept = old.filter(|table| !removed.contains(&table.number));
+            let mut changed: Vec<_> = kept.cloned().collect();
+            let new = added.iter().filter(|(at, _)| *at == level);
+            changed.extend(new.map(|(_, table)| Arc::clone(table)));
+            if level == 0 {
+                changed.sort_by_key(|table| std::cmp::Reverse(table.properties.last_lsn));
+            } else {
+                changed.sort_by(|a, b| a.properties.smallest.cmp(&b.properties.smallest));
+            }
+            *tables = changed.into();
         }
         for (number, spans) in hidden {
             next.hidden.insert(*number, Arc::new(spans.clone()));
         }
         let levels = &next.levels;
-        next.hidden
-            .retain(|number, _| levels.iter().flatten().any(|table| table.number == *number));
+        next.hidden.retain(|number, _| {
+            levels
+                .iter()
+                .flat_map(|run| run.iter())
+                .any(|table| table.number == *number)
+        });
         next
     }
 
-    pub(crate) fn levels(&self) -> &[Vec<Arc<Table>>] {
+    pub(crate) fn levels(&self) -> &[Run] {
         &self.levels
     }
 
     pub(crate) fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
-        self.levels.iter().flatten()
+        self.levels.iter().flat_map(|run| run.iter())
     }
 
     /// What is hidden of a table.
@@ -87,7 +97,7 @@ impl Version {
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Value>> {
         let hash = filter::hash(key);
-        for table in &self.levels[0] {
+        for table in self.levels[0].iter() {
             if table.covers(key)
                 && self.shows(table, key)
                 && let Some(value) = table.get(key, hash)?
@@ -128,28 +138,33 @@ impl Version {
         also_hidden: &Spans,
     ) -> Vec<Box<dyn Cursor>> {
         let mut cursors: Vec<Box<dyn Cursor>> = Vec::new();
-        let mut add = |tables: Vec<Arc<Table>>| {
-            if !tables.is_empty() {
-                cursors.push(self.run_cursor(tables, direction, from, true, also_hidden));
+        let mut add = |run: &Run, low: usize, high: usize| {
+            if low < high {
+                let part = (Arc::clone(run), (low, high));
+                cursors.push(self.run_cursor(part, direction, from, true, also_hidden));
             }
         };
-        let within = |table: &&Arc<Table>| {
-            !range.is_past(Direction::Forward, &table.properties.smallest)
-                && !range.is_past(Direction::Reverse, &table.properties.largest)
-        };
-        for table in self.levels[0].iter().filter(within) {
-            add(vec![Arc::clone(table)]);
+        let begins =
+            |table: &Arc<Table>| !range.is_past(Direction::Forward, &table.properties.smallest);
+        let ends_before =
+            |table: &Arc<Table>| range.is_past(Direction::Reverse, &table.properties.largest);
+        let newest = &self.levels[0];
+        for (index, table) in newest.iter().enumerate() {
+            if begins(table) && !ends_before(table) {
+                add(newest, index, index + 1);
+            }
         }
-        for tables in &self.levels[1..] {
-            add(tables.iter().filter(within).cloned().collect());
+        for run in &self.levels[1..] {
+            let low = run.partition_point(ends_before);
+            add(run, low, run.partition_point(begins));
         }
         cursors
     }
 
-    /// Over tables that do not overlap, in key order, without what is hidden of them.
+    /// Over a part of tables that do not overlap, in key order, without what is hidden of them.
     pub(crate) fn run_cursor(
         &self,
-        tables: Vec<Arc<Table>>,
+        (run, (low, high)): (Run, (usize, usize)),
         direction: Direction,
         from: Bound<&[u8]>,
         fill_cache: bool,
@@ -157,7 +172,7 @@ impl Version {
     ) -> Box<dyn Cursor> {
         let mut hidden = Spans::default();
         if !self.hidden.is_empty() {
-            for table in &tables {
+            for table in &run[low..high] {
                 if let Some(spans) = self.hidden(table.number) {
                     // What is hidden of one table says nothing of its neighbours.
                     let properties = &table.properties;
@@ -165,18 +180,14 @@ impl Version {
                 }
             }
         }
+        let open = move |from: Bound<&[u8]>| -> LevelCursor {
+            LevelCursor::new(Arc::clone(&run), (low, high), direction, from, fill_cache)
+        };
         if hidden.is_empty() && also_hidden.is_empty() {
-            return Box::new(LevelCursor::new(tables, direction, from, fill_cache));
+            return Box::new(open(from));
         }
         hidden.extend(also_hidden);
-        skipping(&hidden, direction, from, move |from| {
-            Box::new(LevelCursor::new(
-                tables.clone(),
-                direction,
-                from,
-                fill_cache,
-            ))
-        })
+        skipping(&hidden, direction, from, move |from| Box::new(open(from)))
     }
 
     /// What becomes of the tables when `spans` are hidden: those that go, and those that straddle

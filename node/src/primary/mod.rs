@@ -19,15 +19,15 @@ mod token;
 mod write;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use aidb_client::error::refuse;
 use aidb_client::pb::replication_server::ReplicationServer;
 use aidb_client::pb::storage_server::StorageServer;
 use aidb_client::pb::{self, ErrorCode};
 use aidb_lsm::{Options, Store, Subscription, SyncMode};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tonic::Status;
 use tonic::service::RoutesBuilder;
 
@@ -64,7 +64,6 @@ pub struct Primary {
     subscribers: AtomicU32,
     /// Once a commit was answered so: later ones are refused before they are queued, as certainly not done.
     poisoned: AtomicBool,
-    scans: OnceLock<Arc<Semaphore>>,
     /// Changes when more records are synced.
     synced: watch::Sender<()>,
     /// Keeps `synced` fed.
@@ -105,7 +104,6 @@ impl Primary {
             node,
             subscribers: AtomicU32::new(0),
             poisoned: AtomicBool::new(false),
-            scans: OnceLock::new(),
             synced,
             _on_synced: on_synced,
         })
@@ -120,13 +118,9 @@ pub fn store_path(directory: &Path) -> PathBuf {
 impl Role for Primary {
     fn routes(self: Arc<Self>, node: &Arc<Node>, routes: &mut RoutesBuilder) {
         let node = self.node.get_or_init(|| Arc::clone(node));
-        let scans = self
-            .scans
-            .get_or_init(|| Arc::new(Semaphore::new(node.limits.scans)));
         let storage = StorageService {
             node: Arc::clone(node),
             primary: Arc::clone(&self),
-            scans: Arc::clone(scans),
             together: Arc::new(Together::default()),
         };
         let message = node.limits.message_bytes();

@@ -25,12 +25,14 @@ use tonic::{Request, Response, Status, Streaming};
 use super::Primary;
 use super::engine::status_of;
 use super::storage::ResponseStream;
-use crate::serve::{Node, Phase};
+use crate::serve::{Node, Phase, Place, busy, peer_of};
 
 /// Messages on their way to a replica, and bytes of log records in one of them.
 const MESSAGES_AHEAD: usize = 4;
 const MESSAGE_BYTES: usize = 256 << 10;
 const MOST_PINGS: usize = 64;
+/// Larger values are invalidated, whatever a subscriber asks for: they are copied for each.
+const MOST_UPDATE_BYTES: u32 = 1 << 20;
 
 pub struct ReplicationService {
     pub node: Arc<Node>,
@@ -61,8 +63,17 @@ impl Replication for ReplicationService {
             }
         }
         self.node.evidence()?;
+        let place = self.node.places.subscribers.take(peer_of(&request));
+        let place = place.ok_or_else(|| busy("all subscriptions are taken"))?;
         let mut asks = request.into_inner();
-        let first = asks.message().await?.and_then(|first| first.kind);
+        let hello = tokio::time::timeout(self.node.limits.patience, asks.message());
+        let first = hello
+            .await
+            .map_err(|_| {
+                let message = "a subscription begins with Hello, and none came in time";
+                refuse(ErrorCode::DeadlineExceeded, message)
+            })??
+            .and_then(|first| first.kind);
         let Some(Ask::Hello(hello)) = first else {
             return Err(refuse(
                 ErrorCode::InvalidArgument,
@@ -74,9 +85,9 @@ impl Replication for ReplicationService {
             node: Arc::clone(&self.node),
             epoch: self.node.lease.epoch(),
             cursor: 0,
-            update_bytes: hello.update_bytes,
+            update_bytes: hello.update_bytes.min(MOST_UPDATE_BYTES),
             sender,
-            counted: Counted::new(Arc::clone(&self.primary)),
+            counted: Counted::new(Arc::clone(&self.primary), place),
             pings: VecDeque::new(),
         };
         let node = Arc::clone(&self.node);
@@ -97,12 +108,12 @@ impl Replication for ReplicationService {
 }
 
 /// A subscriber as the statistics see it.
-struct Counted(Arc<Primary>);
+struct Counted(Arc<Primary>, #[allow(dead_code)] Place);
 
 impl Counted {
-    fn new(primary: Arc<Primary>) -> Self {
+    fn new(primary: Arc<Primary>, place: Place) -> Self {
         primary.subscribers.fetch_add(1, Ordering::Relaxed);
-        Self(primary)
+        Self(primary, place)
     }
 }
 

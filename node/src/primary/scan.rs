@@ -4,6 +4,7 @@
 //! slow client. Evidence of ownership is checked before each chunk (D1). A scan may be resumed anywhere, so the end of the
 //! node does not wait for it: it ends with SHUTTING_DOWN instead.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aidb_client::error::{refuse, status};
@@ -12,8 +13,7 @@ use aidb_client::pb::{self, ErrorCode};
 use aidb_lsm::{Direction, Entry, Range, Snapshot};
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::bounds::Bounds;
@@ -23,7 +23,7 @@ use super::slots::{Coverage, Span, from_slot, owned_of, with_prefix};
 use super::storage::{ResponseStream, StorageService};
 use super::token::header;
 use super::write::moved;
-use crate::serve::{Deadline, Node, Phase, View, busy};
+use crate::serve::{Admitted, Deadline, Inside, Node, Phase, Place, View, busy, carried};
 
 const CHUNKS_AHEAD: usize = 2;
 const CHUNK_BYTES: usize = 256 << 10;
@@ -36,7 +36,7 @@ impl StorageService {
     pub fn start_scan(
         &self,
         request: pb::ScanRequest,
-        deadline: Deadline,
+        admitted: &Admitted,
         view: &View,
     ) -> Result<ResponseStream<pb::ScanResponse>, Status> {
         let shard = self.node.identity.shard;
@@ -62,9 +62,8 @@ impl StorageService {
                 request.reverse,
             );
         }
-        let permit = Arc::clone(&self.scans)
-            .try_acquire_owned()
-            .map_err(|_| busy("all scans are taken"))?;
+        let place = self.node.places.scans.take(admitted.peer());
+        let place = place.ok_or_else(|| busy("all scans are taken"))?;
         self.node.evidence()?;
         let snapshot = self.primary.store.snapshot();
         let read: Vec<Span> = with_prefix(&asked, &request.prefix);
@@ -80,13 +79,14 @@ impl StorageService {
             node: Arc::clone(&self.node),
             request,
             snapshot,
-            deadline,
+            deadline: admitted.deadline,
+            peer: admitted.peer(),
             runtime: Handle::current(),
             sender,
-            _permit: permit,
+            _place: place,
         };
         tokio::task::spawn_blocking(move || scan.run());
-        Ok(Box::pin(ReceiverStream::new(receiver)))
+        Ok(Box::pin(carried(receiver)))
     }
 }
 
@@ -99,9 +99,10 @@ struct Scan {
     header: pb::ResponseHeader,
     chunk_bytes: usize,
     deadline: Deadline,
+    peer: Option<SocketAddr>,
     runtime: Handle,
-    sender: mpsc::Sender<Result<pb::ScanResponse, Status>>,
-    _permit: OwnedSemaphorePermit,
+    sender: mpsc::Sender<Result<(pb::ScanResponse, Inside), Status>>,
+    _place: Place,
 }
 
 /// Why a scan ends early.
@@ -152,7 +153,7 @@ impl Scan {
                 let last = count == self.request.limit;
                 if bytes >= self.chunk_bytes || last {
                     let covered = self.coverage.reached(slot);
-                    self.send(std::mem::take(&mut chunk), covered, false)?;
+                    self.send(std::mem::take(&mut chunk), bytes, covered, false)?;
                     bytes = 0;
                 }
                 if last {
@@ -161,7 +162,7 @@ impl Scan {
             }
         }
         let covered = self.coverage.rest();
-        self.send(chunk, covered, true)
+        self.send(chunk, bytes, covered, true)
     }
 
     fn entry(&self, key: &[u8], entry: Entry) -> pb::Entry {
@@ -180,6 +181,7 @@ impl Scan {
     fn send(
         &self,
         entries: Vec<pb::Entry>,
+        bytes: usize,
         covered: Vec<pb::SlotRange>,
         done: bool,
     ) -> Result<(), End> {
@@ -194,6 +196,7 @@ impl Scan {
             .in_time()
             .and_then(|()| self.node.evidence())
             .map_err(End::Failed)?;
+        let inside = self.node.carry(self.peer, bytes).map_err(End::Failed)?;
         let message = pb::ScanResponse {
             header: Some(self.header.clone()),
             entries,
@@ -202,7 +205,7 @@ impl Scan {
         };
         self.runtime.block_on(async {
             tokio::select! {
-                sent = self.sender.send(Ok(message)) => sent.map_err(|_| End::Abandoned),
+                sent = self.sender.send(Ok((message, inside))) => sent.map_err(|_| End::Abandoned),
                 () = self.node.stopping() => Err(leaving()),
             }
         })

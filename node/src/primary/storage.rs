@@ -10,7 +10,6 @@ use aidb_client::pb::{self, ErrorCode};
 use aidb_client::slots::slot_of;
 use aidb_lsm::{Entry, Outcome};
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
@@ -30,7 +29,6 @@ pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send
 pub struct StorageService {
     pub node: Arc<Node>,
     pub primary: Arc<Primary>,
-    pub scans: Arc<Semaphore>,
     /// Of this serving thread.
     pub together: Arc<Together>,
 }
@@ -72,7 +70,7 @@ impl Storage for StorageService {
         &self,
         request: Request<pb::GetRequest>,
     ) -> Result<Response<pb::GetResponse>, Status> {
-        let admitted = self
+        let mut admitted = self
             .node
             .admit(&request, request.get_ref().header.as_ref(), 0)?;
         let request = request.into_inner();
@@ -89,6 +87,7 @@ impl Storage for StorageService {
             .map_err(status_of)?;
         self.node.evidence()?;
         let found = result_of(read.entry);
+        admitted.answers(found.value.len())?;
         Ok(Response::new(pb::GetResponse {
             header: Some(header(&self.node, &view, read.lsn)),
             found: found.found,
@@ -152,7 +151,7 @@ impl Storage for StorageService {
         request: Request<pb::BatchGetRequest>,
     ) -> Result<Response<pb::BatchGetResponse>, Status> {
         let bytes = request.get_ref().keys.iter().map(Bytes::len).sum();
-        let admitted = self
+        let mut admitted = self
             .node
             .admit(&request, request.get_ref().header.as_ref(), bytes)?;
         let request = request.into_inner();
@@ -177,7 +176,8 @@ impl Storage for StorageService {
         let (lsn, entries) = self.primary.store.get_many(&asked).map_err(status_of)?;
         self.node.evidence()?;
         // An answer that would not fit a message is cut: the client asks again for the rest.
-        let mut room = self.node.limits.message_bytes();
+        let most = self.node.limits.message_bytes();
+        let mut room = most;
         for (index, entry) in positions.into_iter().zip(entries) {
             let size = entry.as_ref().map_or(0, |entry| entry.value.len()) + ITEM_OVERHEAD;
             if size > room {
@@ -190,6 +190,7 @@ impl Storage for StorageService {
             room -= size;
             results[index] = result_of(entry);
         }
+        admitted.answers(most - room)?;
         Ok(Response::new(pb::BatchGetResponse {
             header: Some(header(&self.node, &view, lsn)),
             results,
@@ -276,7 +277,7 @@ impl Storage for StorageService {
             .node
             .view_for(request.header.as_ref(), &admitted)
             .await?;
-        self.start_scan(request, admitted.deadline, &view)
+        self.start_scan(request, &admitted, &view)
             .map(Response::new)
     }
 
@@ -310,8 +311,7 @@ impl Storage for StorageService {
         &self,
         request: Request<tonic::Streaming<pb::PipelineRequest>>,
     ) -> Result<Response<Self::PipelineStream>, Status> {
-        let answers = pipeline(self.clone(), &self.node, request);
-        Ok(Response::new(answers))
+        pipeline(self.clone(), &self.node, request).map(Response::new)
     }
 
     type WatchStream = ResponseStream<pb::WatchResponse>;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aidb_client::pb;
+use aidb_client::tls::Pem;
 use prost::Message;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::failure::{of_engine, of_start, of_status};
@@ -13,13 +15,18 @@ use super::store::sync_mode;
 use crate::primary::{Primary, PrimaryOptions};
 use crate::replica::{Replica, ReplicaOptions, Warm};
 use crate::router::Router;
-use crate::serve::{self, Host, Identity, Limits, Registration, Role, ServeOptions};
+use crate::serve::{
+    self, Host, Identity, Limits, Registration, Role, Security, ServeOptions, StartError, Token,
+};
+
+const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// A primary, replica or router. It answers from its construction on: STARTING until `begin`.
 #[pyclass(frozen, module = "aidb_node._native")]
 pub struct Server {
     host: Host,
     primary: Option<Arc<Primary>>,
+    security: Option<Arc<Security>>,
 }
 
 /// What every program is told.
@@ -32,14 +39,58 @@ struct Common {
     metrics: String,
     coordinator: String,
     threads: usize,
+    connections: usize,
+    patience: f64,
     zone: String,
     node: String,
     process_id: String,
+    health: String,
+    keys: Option<Keys>,
+}
+
+/// What a secured program is told more: the files of its TLS directory, and who may call it.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Keys {
+    ca: Vec<u8>,
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+    domain: String,
+    tokens: Vec<TokenRow>,
+}
+
+/// SHA-256, level by its number in the contracts, expiry in ms since 1970 or 0.
+type TokenRow = ([u8; 32], i32, u64);
+
+impl Keys {
+    fn security(self) -> PyResult<Arc<Security>> {
+        let pem = Pem {
+            ca: &self.ca,
+            certificate: &self.certificate,
+            key: &self.key,
+        };
+        Security::new(&pem, &self.domain, tokens(self.tokens))
+            .map(Arc::new)
+            .map_err(|bad| of_start(&StartError::Credentials(bad)))
+    }
+}
+
+fn tokens(rows: Vec<TokenRow>) -> Vec<Token> {
+    let known = |(sha256, access, expires_ms)| {
+        let access = pb::Access::try_from(access).ok()?;
+        // No token makes a program of its bearer.
+        (access < pb::Access::Program).then_some(Token {
+            sha256,
+            access,
+            expires_ms,
+        })
+    };
+    rows.into_iter().filter_map(known).collect()
 }
 
 impl Common {
-    fn options(self, role: pb::Role, shard: u32, disk_id: String) -> ServeOptions {
-        ServeOptions {
+    fn options(self, role: pb::Role, shard: u32, disk_id: String) -> PyResult<ServeOptions> {
+        Ok(ServeOptions {
             identity: Identity {
                 name: self.name,
                 role,
@@ -54,8 +105,15 @@ impl Common {
             metrics: self.metrics,
             coordinator: self.coordinator,
             threads: self.threads.clamp(1, 256),
-            limits: Limits::default(),
-        }
+            health: self.health,
+            security: self.keys.map(Keys::security).transpose()?,
+            limits: Limits {
+                connections: self.connections,
+                patience: Duration::try_from_secs_f64(self.patience)
+                    .map_or(LONGEST_PATIENCE, |patience| patience.min(LONGEST_PATIENCE)),
+                ..Limits::default()
+            },
+        })
     }
 }
 
@@ -85,12 +143,13 @@ impl Server {
         };
         py.detach(|| {
             let primary = Arc::new(Primary::open(&options).map_err(of_engine)?);
-            let options = common.options(pb::Role::Primary, shard, disk_id);
+            let options = common.options(pb::Role::Primary, shard, disk_id)?;
             let role: Arc<dyn Role> = Arc::<Primary>::clone(&primary);
             let host = Host::start(&options, role).map_err(|error| of_start(&error))?;
             Ok(Self {
                 host,
                 primary: Some(primary),
+                security: options.security,
             })
         })
     }
@@ -116,11 +175,12 @@ impl Server {
         };
         py.detach(|| {
             let role: Arc<dyn Role> = Arc::new(Replica::new(options));
-            let options = common.options(pb::Role::Replica, shard, String::new());
+            let options = common.options(pb::Role::Replica, shard, String::new())?;
             let host = Host::start(&options, role).map_err(|error| of_start(&error))?;
             Ok(Self {
                 host,
                 primary: None,
+                security: options.security,
             })
         })
     }
@@ -130,12 +190,13 @@ impl Server {
     #[pyo3(signature = (common, *, hedge_extra))]
     fn router(py: Python<'_>, common: Common, hedge_extra: f64) -> PyResult<Self> {
         py.detach(|| {
-            let options = common.options(pb::Role::Router, 0, String::new());
+            let options = common.options(pb::Role::Router, 0, String::new())?;
             let role: Arc<dyn Role> = Arc::new(Router::new(hedge_extra));
             let host = Host::start(&options, role).map_err(|error| of_start(&error))?;
             Ok(Self {
                 host,
                 primary: None,
+                security: options.security,
             })
         })
     }
@@ -191,6 +252,29 @@ impl Server {
     /// An encoded `GetStatsResponse`.
     fn stats(&self, py: Python<'_>) -> Vec<u8> {
         py.detach(|| self.host.stats().encode_to_vec())
+    }
+
+    /// Connections from now on use these files of the TLS directory. Raises ValueError, and keeps what there was, when
+    /// they cannot be used.
+    #[pyo3(signature = (*, ca, certificate, key))]
+    fn renew(&self, ca: Vec<u8>, certificate: Vec<u8>, key: Vec<u8>) -> PyResult<()> {
+        let Some(security) = &self.security else {
+            return Ok(());
+        };
+        let pem = Pem {
+            ca: &ca,
+            certificate: &certificate,
+            key: &key,
+        };
+        let renewed = security.credentials.renew(&pem);
+        renewed.map_err(|bad| PyValueError::new_err(bad.to_string()))
+    }
+
+    /// Calls from now on are judged by these tokens.
+    fn set_tokens(&self, rows: Vec<TokenRow>) {
+        if let Some(security) = &self.security {
+            security.set_tokens(tokens(rows));
+        }
     }
 
     /// Ends the program; true when every request inside was answered within `grace` seconds. Idempotent.

@@ -63,9 +63,9 @@ impl Forwarder {
     /// To be made on the runtime that will use it.
     pub fn new(node: Arc<Node>, counters: &Arc<Forwards>) -> Self {
         Self {
+            pool: Pool::new(CONNECTIONS, node.dialer.clone()),
             node,
             counters: Arc::clone(counters),
-            pool: Pool::new(CONNECTIONS),
             gather: Arc::default(),
         }
     }

@@ -6,6 +6,9 @@
 
 mod cache;
 mod coherence;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod decoders;
 mod demand;
 mod faults;
 mod flights;

@@ -20,7 +20,7 @@ use super::forward::Forwarder;
 use super::gather::{Ask, Outcome};
 use crate::primary::limits::{check_batch, check_key};
 use crate::primary::{ResponseStream, moved};
-use crate::serve::{Admitted, Node, View, boottime_ns, pipeline, wall_ms};
+use crate::serve::{Admitted, Node, View, boottime_ns, busy, hold, pipeline, wall_ms};
 
 #[derive(Clone)]
 pub struct StorageService {
@@ -240,6 +240,10 @@ fn result_of(hit: &Hit) -> pb::GetResult {
     }
 }
 
+fn bytes_of(results: &[pb::GetResult]) -> usize {
+    results.iter().map(|result| result.value.len()).sum()
+}
+
 #[tonic::async_trait]
 impl Storage for StorageService {
     async fn get(
@@ -247,17 +251,23 @@ impl Storage for StorageService {
         request: Request<pb::GetRequest>,
     ) -> Result<Response<pb::GetResponse>, Status> {
         let header = request.get_ref().header.as_ref();
-        let admitted = self.node.admit(&request, header, 0)?;
+        let mut admitted = self.node.admit(&request, header, 0)?;
         let request = request.into_inner();
         let header = request.header.as_ref();
         let view = self.node.topology.view();
         self.readable(&view, &request.key).map_err(status)?;
         let Some(demand) = demand(header, &view, self.shard(), self.replica.lease())? else {
-            return self.ask_alone(request, &admitted).await.map(Response::new);
+            let expected = &self.node.expected.get;
+            admitted.answers(expected.bytes())?;
+            let answer = self.ask_alone(request, &admitted).await?;
+            expected.learn(answer.value.len());
+            admitted.answers(answer.value.len())?;
+            return Ok(Response::new(answer));
         };
         let key = Key::new(header.map_or(0, |header| header.keyspace), &request.key);
         if let Some(hit) = self.lookup(&key, &demand) {
             let result = result_of(&hit);
+            admitted.answers(result.value.len())?;
             return Ok(Response::new(pb::GetResponse {
                 header: Some(self.header(&view, hit.position)),
                 found: result.found,
@@ -266,7 +276,11 @@ impl Storage for StorageService {
                 expires_at_unix_ms: result.expires_at_unix_ms,
             }));
         }
+        let expected = &self.node.expected.get;
+        admitted.answers(expected.bytes())?;
         let filled = self.fill(request, &key, &demand, &admitted).await?;
+        expected.learn(filled.value.len());
+        admitted.answers(filled.value.len())?;
         Ok(Response::new(filled))
     }
 
@@ -313,7 +327,7 @@ impl Storage for StorageService {
     ) -> Result<Response<pb::BatchGetResponse>, Status> {
         let message = request.get_ref();
         let bytes = message.keys.iter().map(Bytes::len).sum();
-        let admitted = self.node.admit(&request, message.header.as_ref(), bytes)?;
+        let mut admitted = self.node.admit(&request, message.header.as_ref(), bytes)?;
         let request = request.into_inner();
         check_batch(&self.node.limits, request.keys.len(), bytes).map_err(status)?;
         let view = self.node.topology.view();
@@ -342,12 +356,15 @@ impl Storage for StorageService {
             }
         }
         if missed.is_empty() {
+            admitted.answers(bytes_of(&results))?;
             return Ok(Response::new(pb::BatchGetResponse {
                 header: Some(self.header(&view, position)),
                 results,
             }));
         }
         self.count_forward();
+        let expected = &self.node.expected.batch;
+        admitted.answers(bytes_of(&results) + expected.bytes())?;
         let fill = self.replica.coherence.begin_fill();
         let forward = pb::BatchGetRequest {
             keys: missed
@@ -361,6 +378,7 @@ impl Storage for StorageService {
             .forwarder
             .batch_get(forward, Kind::Read, remaining)
             .await?;
+        expected.learn(bytes_of(&response.results));
         let read = shown(response.header.as_ref(), self.shard());
         for ((index, key), result) in missed.into_iter().zip(response.results) {
             if let (Some(position), Some(_), None) = (read, &demand, &result.error) {
@@ -382,6 +400,7 @@ impl Storage for StorageService {
             results[index] = result;
         }
         position = position.max(read.unwrap_or_default());
+        admitted.answers(bytes_of(&results))?;
         let header = pb::ResponseHeader {
             served_by: ServedBy::Forward.into(),
             ..self.header(&view, position)
@@ -423,13 +442,21 @@ impl Storage for StorageService {
             .node
             .admit(&request, request.get_ref().header.as_ref(), 0)?;
         self.count_forward();
+        let place = self.node.places.scans.take(admitted.peer());
+        let place = place.ok_or_else(|| busy("all scans are taken"))?;
         let remaining = admitted.deadline.remaining();
         let chunks = self.forwarder.scan(request.into_inner(), remaining).await?;
-        let marked = chunks.map(|chunk| {
-            chunk.map(|mut chunk| {
-                mark(&mut chunk.header);
-                chunk
-            })
+        let (node, peer) = (Arc::clone(&self.node), admitted.peer());
+        let marked = chunks.map(move |chunk| {
+            let _until_the_end = &place;
+            let mut chunk = chunk?;
+            let bytes = chunk
+                .entries
+                .iter()
+                .map(|entry| entry.key.len() + entry.value.len());
+            hold(node.carry(peer, bytes.sum())?);
+            mark(&mut chunk.header);
+            Ok(chunk)
         });
         Ok(Response::new(Box::pin(marked)))
     }
@@ -460,8 +487,7 @@ impl Storage for StorageService {
         &self,
         request: Request<tonic::Streaming<pb::PipelineRequest>>,
     ) -> Result<Response<Self::PipelineStream>, Status> {
-        let answers = pipeline(self.clone(), &self.node, request);
-        Ok(Response::new(answers))
+        pipeline(self.clone(), &self.node, request).map(Response::new)
     }
 
     type WatchStream = ResponseStream<pb::WatchResponse>;

@@ -12,6 +12,7 @@ use aidb_client::pb::subscribe_request::{Hello, Kind as Tell};
 use aidb_client::pb::subscribe_response::Kind as Told;
 use aidb_client::pool::endpoint;
 use aidb_client::retry::Backoff;
+use aidb_client::tls::Program;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -67,11 +68,12 @@ async fn run(
     address: &str,
     update_bytes: u32,
 ) -> Result<(), String> {
-    let connecting = endpoint(address).map_err(said)?;
-    let channel = timeout(CONNECT_WITHIN, connecting.connect())
+    let endpoint = endpoint(address).map_err(said)?;
+    let connecting = node.dialer.connect(endpoint, Program::Node);
+    let channel = timeout(CONNECT_WITHIN, connecting)
         .await
         .map_err(|_| "no connection in time".to_owned())?
-        .map_err(said)?;
+        .map_err(|failed| failed.message().to_owned())?;
     let mut client =
         ReplicationClient::new(channel).max_decoding_message_size(node.limits.message_bytes());
     let (sender, receiver) = mpsc::channel(MOST_PINGS);
@@ -116,7 +118,7 @@ async fn run(
     }
 }
 
-fn take(
+pub(super) fn take(
     coherence: &Coherence,
     message: pb::SubscribeResponse,
     pings: &mut VecDeque<(u64, u64)>,

@@ -10,6 +10,7 @@ use aidb_client::key::parts;
 use aidb_client::pb::node_client::NodeClient;
 use aidb_client::policy::Kind;
 use aidb_client::pool::endpoint;
+use aidb_client::tls::Program;
 use aidb_client::{Position, Token, key_hash, pb, physical_key, slot_of};
 use bytes::Bytes;
 use tokio::time::timeout;
@@ -132,7 +133,7 @@ impl Warming<'_> {
             .filter(|sibling| sibling.name != own.name);
         let mut failed = None;
         for sibling in siblings {
-            match timeout(SIBLING_WITHIN, hottest(&sibling.address)).await {
+            match timeout(SIBLING_WITHIN, hottest(&self.node, &sibling.address)).await {
                 Ok(Ok(keys)) if !keys.is_empty() => return Ok(keys),
                 Ok(Ok(_)) => {}
                 Ok(Err(why)) => failed = Some(why),
@@ -191,11 +192,9 @@ impl Warming<'_> {
     }
 }
 
-async fn hottest(address: &str) -> Result<Vec<Bytes>, Status> {
-    let channel = endpoint(address)?
-        .connect()
-        .await
-        .map_err(|why| Status::unavailable(why.to_string()))?;
+async fn hottest(node: &Node, address: &str) -> Result<Vec<Bytes>, Status> {
+    let connecting = node.dialer.connect(endpoint(address)?, Program::Node);
+    let channel = connecting.await?;
     let request = pb::HotKeysRequest { count: MOST_KEYS };
     let answer = NodeClient::new(channel).hot_keys(request).await?;
     Ok(answer.into_inner().keys)

@@ -18,11 +18,10 @@ mod scan;
 mod storage;
 mod upstream;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use aidb_client::pb;
 use aidb_client::pb::storage_server::StorageServer;
-use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::service::RoutesBuilder;
 
@@ -31,8 +30,6 @@ use members::{Counters, Members};
 use storage::StorageService;
 
 pub struct Router {
-    /// Of all serving threads together.
-    scans: OnceLock<Arc<Semaphore>>,
     counters: Arc<Counters>,
     /// Second reads for each read at most; 0 = reads are not hedged.
     hedge_extra: f64,
@@ -41,7 +38,6 @@ pub struct Router {
 impl Router {
     pub fn new(hedge_extra: f64) -> Self {
         Self {
-            scans: OnceLock::new(),
             counters: Arc::default(),
             hedge_extra,
         }
@@ -51,12 +47,10 @@ impl Router {
 #[tonic::async_trait]
 impl Role for Router {
     fn routes(self: Arc<Self>, node: &Arc<Node>, routes: &mut RoutesBuilder) {
-        let most = node.limits.scans;
-        let scans = self.scans.get_or_init(|| Arc::new(Semaphore::new(most)));
         let members = Members::new(self.hedge_extra, &self.counters);
         let message = node.limits.message_bytes();
         routes.add_service(
-            StorageServer::new(StorageService::new(node, scans, members))
+            StorageServer::new(StorageService::new(node, members))
                 .max_decoding_message_size(message)
                 .max_encoding_message_size(message),
         );

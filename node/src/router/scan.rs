@@ -6,6 +6,7 @@
 //! after the last entry given out; `RETRIES` failures without progress end the scan with the last of them.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,15 +16,14 @@ use aidb_client::pb::{self, ErrorCode};
 use aidb_client::policy::{Action, Kind, decide};
 use aidb_client::retry::Backoff;
 use aidb_client::slot_of;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::merge::{Step, Walk, extend};
 use super::route::{Caller, Target, merged, moved_to, primary};
 use super::upstream::Upstream;
 use crate::primary::ResponseStream;
-use crate::serve::{Deadline, Node};
+use crate::serve::{Deadline, Inside, Node, Place, carried};
 
 const MESSAGES_AHEAD: usize = 2;
 const RETRIES: u32 = 5;
@@ -35,6 +35,7 @@ pub struct Scan {
     /// Without its header.
     pub request: pb::ScanRequest,
     pub deadline: Deadline,
+    pub peer: Option<SocketAddr>,
 }
 
 /// One shard's stream.
@@ -59,11 +60,11 @@ impl From<Status> for End {
 }
 
 impl Scan {
-    /// `permit` is held until the end.
-    pub fn start(self, permit: OwnedSemaphorePermit) -> ResponseStream<pb::ScanResponse> {
+    /// `place` is held until the end.
+    pub fn start(self, place: Place) -> ResponseStream<pb::ScanResponse> {
         let (sender, receiver) = mpsc::channel(MESSAGES_AHEAD);
         tokio::spawn(async move {
-            let _permit = permit;
+            let _place = place;
             let node = Arc::clone(&self.node);
             let closed = sender.clone();
             let mut merge = Merge {
@@ -90,7 +91,7 @@ impl Scan {
                 let _ = closed.send(Err(status)).await;
             }
         });
-        Box::pin(ReceiverStream::new(receiver))
+        Box::pin(carried(receiver))
     }
 }
 
@@ -107,7 +108,7 @@ struct Merge {
     backoff: Backoff,
     /// Where the last refusal said that a slot is, until the view shows it.
     moved: Option<(u16, Target)>,
-    sender: mpsc::Sender<Result<pb::ScanResponse, Status>>,
+    sender: mpsc::Sender<Result<(pb::ScanResponse, Inside), Status>>,
 }
 
 impl Merge {
@@ -301,8 +302,13 @@ impl Merge {
             let view = self.scan.node.topology.view();
             message.header = Some(merged(&self.scan.node, &view, []));
         }
+        let bytes = message
+            .entries
+            .iter()
+            .map(|entry| entry.key.len() + entry.value.len());
+        let inside = self.scan.node.carry(self.scan.peer, bytes.sum())?;
         self.sender
-            .send(Ok(message))
+            .send(Ok((message, inside)))
             .await
             .map_err(|_| End::Abandoned)
     }

@@ -8,7 +8,6 @@ use aidb_client::pb::{self, ErrorCode};
 use aidb_client::policy::Kind;
 use aidb_client::{View, slot_of};
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use super::batch::{Part, answered, scatter};
@@ -25,7 +24,6 @@ use crate::serve::{Admitted, Node, busy, pipeline};
 pub struct StorageService {
     node: Arc<Node>,
     upstream: Arc<Upstream>,
-    scans: Arc<Semaphore>,
 }
 
 /// What every handler begins with.
@@ -36,11 +34,10 @@ struct Begun {
 
 impl StorageService {
     /// To be made on the runtime that will use it.
-    pub fn new(node: &Arc<Node>, scans: &Arc<Semaphore>, members: Members) -> Self {
+    pub fn new(node: &Arc<Node>, members: Members) -> Self {
         Self {
             node: Arc::clone(node),
             upstream: Arc::new(Upstream::new(node, members)),
-            scans: Arc::clone(scans),
         }
     }
 
@@ -95,7 +92,7 @@ impl Storage for StorageService {
         request: Request<pb::GetRequest>,
     ) -> Result<Response<pb::GetResponse>, Status> {
         let header = request.get_ref().header.as_ref();
-        let admitted = self.node.admit(&request, header, 0)?;
+        let mut admitted = self.node.admit(&request, header, 0)?;
         let pb::GetRequest { header, key } = request.into_inner();
         check_key(&self.node.limits, &key).map_err(status)?;
         let begun = self.begin(header, &admitted).await?;
@@ -106,7 +103,10 @@ impl Storage for StorageService {
             key: key.clone(),
         };
         let send = |mut client: Client, request| async move { client.get(request).await };
-        self.upstream
+        let expected = &self.node.expected.get;
+        admitted.answers(expected.bytes())?;
+        let answer: pb::GetResponse = self
+            .upstream
             .ask(
                 targets,
                 Kind::Read,
@@ -115,8 +115,10 @@ impl Storage for StorageService {
                 make,
                 send,
             )
-            .await
-            .map(Response::new)
+            .await?;
+        expected.learn(answer.value.len());
+        admitted.answers(answer.value.len())?;
+        Ok(Response::new(answer))
     }
 
     async fn put(
@@ -172,7 +174,7 @@ impl Storage for StorageService {
     ) -> Result<Response<pb::BatchGetResponse>, Status> {
         let message = request.get_ref();
         let bytes = message.keys.iter().map(Bytes::len).sum();
-        let admitted = self.node.admit(&request, message.header.as_ref(), bytes)?;
+        let mut admitted = self.node.admit(&request, message.header.as_ref(), bytes)?;
         let pb::BatchGetRequest { header, keys } = request.into_inner();
         check_batch(&self.node.limits, keys.len(), bytes).map_err(status)?;
         let begun = self.begin(header, &admitted).await?;
@@ -193,6 +195,8 @@ impl Storage for StorageService {
                 Err(refused) => results[index].error = Some(refused),
             }
         }
+        let expected = &self.node.expected.batch;
+        admitted.answers(expected.bytes())?;
         let headers = scatter(items, &mut results, |part: &Part| {
             let message = pb::BatchGetRequest {
                 header: Some(begun.caller.header_for(part.target.shard)),
@@ -210,6 +214,9 @@ impl Storage for StorageService {
             }
         })
         .await;
+        let bytes = results.iter().map(|result| result.value.len()).sum();
+        expected.learn(bytes);
+        admitted.answers(bytes)?;
         Ok(Response::new(pb::BatchGetResponse {
             header: Some(merged(&self.node, &begun.view, headers)),
             results,
@@ -273,17 +280,17 @@ impl Storage for StorageService {
         let admitted = self.node.admit(&request, header, 0)?;
         let mut request = request.into_inner();
         let begun = self.begin(request.header.take(), &admitted).await?;
-        let permit = Arc::clone(&self.scans)
-            .try_acquire_owned()
-            .map_err(|_| busy("all scans are taken"))?;
+        let place = self.node.places.scans.take(admitted.peer());
+        let place = place.ok_or_else(|| busy("all scans are taken"))?;
         let scan = scan::Scan {
             node: Arc::clone(&self.node),
             upstream: Arc::clone(&self.upstream),
             caller: begun.caller,
             request,
             deadline: admitted.deadline,
+            peer: admitted.peer(),
         };
-        Ok(Response::new(scan.start(permit)))
+        Ok(Response::new(scan.start(place)))
     }
 
     async fn health_check(
@@ -314,8 +321,7 @@ impl Storage for StorageService {
         &self,
         request: Request<tonic::Streaming<pb::PipelineRequest>>,
     ) -> Result<Response<Self::PipelineStream>, Status> {
-        let answers = pipeline(self.clone(), &self.node, request);
-        Ok(Response::new(answers))
+        pipeline(self.clone(), &self.node, request).map(Response::new)
     }
 
     type WatchStream = ResponseStream<pb::WatchResponse>;

@@ -38,7 +38,7 @@ impl Upstream {
     pub fn new(node: &Arc<Node>, members: Members) -> Self {
         Self {
             node: Arc::clone(node),
-            pool: Pool::new(CONNECTIONS),
+            pool: Pool::new(CONNECTIONS, node.dialer.clone()),
             members,
         }
     }

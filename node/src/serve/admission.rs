@@ -2,6 +2,10 @@
 //!
 //! A request is counted before the phase is read, and a drain changes the phase before it reads the count: so once the
 //! count is zero in phase `Stopping`, no request is inside.
+//!
+//! A request counts until its answer has gone to the kernel (see `answers`), and with the answer's bytes once they are
+//! known: so what clients ask for and do not read is bounded by the same two limits as what is worked on. Bytes of
+//! requests that are still arriving count as well (see `uploads`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,6 +18,7 @@ use tokio::sync::Notify;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
+use super::answers;
 use super::clock::wall_ms;
 use super::shares::Shares;
 
@@ -71,26 +76,17 @@ impl Admission {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Lets a request of about `bytes` in, or says why not. It counts until the guard is dropped. `peer` says whose
-    /// connection it came by, and is asked only while the server is crowded.
+    /// Lets a request of about `bytes` in, or says why not. It counts until its answer has left. `peer`: by whose
+    /// connection it came.
     pub fn admit(
         self: &Arc<Self>,
         header: Option<&pb::RequestHeader>,
         metadata: &MetadataMap,
         bytes: usize,
-        peer: impl FnOnce() -> Option<SocketAddr>,
+        peer: Option<SocketAddr>,
     ) -> Result<Admitted, Status> {
         let in_flight = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
-        let held = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let deadline = Deadline {
-            at_ms: deadline(header, metadata, wall_ms()),
-        };
-        let mut admitted = Admitted {
-            admission: Arc::clone(self),
-            bytes,
-            deadline,
-            booked: None,
-        };
+        let mut inside = Inside::new(self, peer, 1);
         match self.phase() {
             Phase::Starting => {
                 return Err(refuse(
@@ -106,23 +102,24 @@ impl Admission {
             }
             Phase::Serving => {}
         }
-        if in_flight > self.max_in_flight || (held > self.max_bytes && held > bytes) {
-            return Err(busy(format!(
-                "{in_flight} requests with {held} bytes are in flight here"
-            )));
+        if in_flight > self.max_in_flight {
+            return Err(busy(format!("{in_flight} requests are in flight here")));
         }
+        let deadline = Deadline {
+            at_ms: deadline(header, metadata, wall_ms()),
+        };
         deadline.in_time()?;
-        if self.shares.crowded(in_flight, held) {
-            let peer = peer();
-            if !self.shares.enter(peer, bytes) {
-                return Err(busy(
-                    "this server is crowded, and this connection has its share of requests in flight",
-                ));
-            }
-            admitted.booked = Some(peer);
-        }
+        inside.enter(in_flight, bytes)?;
         self.requests.fetch_add(1, Ordering::Relaxed);
-        Ok(admitted)
+        Ok(Admitted {
+            inside: Some(inside),
+            deadline,
+        })
+    }
+
+    /// Bytes that are held for `peer` beside its requests: none as yet.
+    pub fn held(self: &Arc<Self>, peer: Option<SocketAddr>) -> Inside {
+        Inside::new(self, peer, 0)
     }
 
     /// Waits until no request is inside; false when `grace` passed first.
@@ -151,14 +148,112 @@ pub fn busy(why: impl AsRef<str>) -> Status {
     })
 }
 
-/// A request inside, with its deadline.
+/// A request inside, with its deadline. When its handler is done with it, it goes on counting with the answer.
 pub struct Admitted {
-    admission: Arc<Admission>,
-    bytes: usize,
+    inside: Option<Inside>,
     pub deadline: Deadline,
-    /// On the share of this connection.
-    booked: Option<Option<SocketAddr>>,
 }
+
+impl Admitted {
+    /// By whose connection it came.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.inside.as_ref().and_then(|inside| inside.peer)
+    }
+
+    /// Counts the answer's bytes, for reads: BUSY when there is no room for them.
+    pub fn answers(&mut self, bytes: usize) -> Result<(), Status> {
+        self.inside
+            .as_mut()
+            .map_or(Ok(()), |inside| inside.grow(bytes))
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if let Some(inside) = self.inside.take() {
+            answers::hold(inside);
+        }
+    }
+}
+
+/// What one request or answer holds of the limits, until it is dropped.
+pub struct Inside {
+    admission: Arc<Admission>,
+    /// 1, or 0 for bytes alone.
+    requests: usize,
+    bytes: usize,
+    peer: Option<SocketAddr>,
+    /// On the share of `peer`.
+    booked: bool,
+}
+
+impl Inside {
+    fn new(admission: &Arc<Admission>, peer: Option<SocketAddr>, requests: usize) -> Self {
+        Self {
+            admission: Arc::clone(admission),
+            requests,
+            bytes: 0,
+            peer,
+            booked: false,
+        }
+    }
+
+    /// Makes it hold `bytes`, if that is more than it does; BUSY when they do not fit. One alone may be larger than all.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Status> {
+        if bytes <= self.bytes {
+            return Ok(());
+        }
+        let in_flight = self.admission.in_flight.load(Ordering::Relaxed);
+        self.enter(in_flight, bytes)
+    }
+
+    fn enter(&mut self, in_flight: usize, bytes: usize) -> Result<(), Status> {
+        let admission = &self.admission;
+        let more = bytes - self.bytes;
+        let held = admission.bytes.fetch_add(more, Ordering::Relaxed) + more;
+        let refused = if held > admission.max_bytes && held > bytes {
+            Some(busy(format!("{held} bytes are in flight here")))
+        } else if !self.booked && !admission.shares.crowded(in_flight, held) {
+            None
+        } else {
+            let fits = if self.booked {
+                admission.shares.grow(self.peer, more)
+            } else {
+                self.booked = admission.shares.enter(self.peer, bytes);
+                self.booked
+            };
+            (!fits).then(|| {
+                busy("this server is crowded, and this connection has its share of what is in flight")
+            })
+        };
+        match refused {
+            None => {
+                self.bytes = bytes;
+                Ok(())
+            }
+            Some(refused) => {
+                admission.bytes.fetch_sub(more, Ordering::Relaxed);
+                Err(refused)
+            }
+        }
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let admission = &self.admission;
+        if self.booked {
+            admission.shares.leave(self.peer, self.bytes);
+        }
+        admission.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        if self.requests > 0 && admission.in_flight.fetch_sub(1, Ordering::SeqCst) == 1 {
+            admission.left.notify_waiters();
+        }
+    }
+}
+
+/// Deadlines beyond it are as good as this: not every timer and header can express them.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// By the wall clock; 0 = none.
 #[derive(Clone, Copy, Debug)]
@@ -180,21 +275,8 @@ impl Deadline {
 
     /// What is left, None = no deadline.
     pub fn remaining(self) -> Option<Duration> {
-        (self.at_ms != 0).then(|| Duration::from_millis(self.at_ms.saturating_sub(wall_ms())))
-    }
-}
-
-impl Drop for Admitted {
-    fn drop(&mut self) {
-        if let Some(peer) = self.booked {
-            self.admission.shares.leave(peer, self.bytes);
-        }
-        self.admission
-            .bytes
-            .fetch_sub(self.bytes, Ordering::Relaxed);
-        if self.admission.in_flight.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.admission.left.notify_waiters();
-        }
+        let left = || Duration::from_millis(self.at_ms.saturating_sub(wall_ms()));
+        (self.at_ms != 0).then(|| left().min(LONGEST))
     }
 }
 
@@ -239,10 +321,6 @@ mod tests {
         admission
     }
 
-    fn nobody() -> Option<SocketAddr> {
-        None
-    }
-
     fn code(refused: Result<Admitted, Status>) -> Option<ErrorCode> {
         refused
             .err()
@@ -272,15 +350,15 @@ mod tests {
         let admission = Arc::new(Admission::new(10, 1000));
         let metadata = MetadataMap::new();
         assert_eq!(
-            code(admission.admit(None, &metadata, 0, nobody)),
+            code(admission.admit(None, &metadata, 0, None)),
             Some(ErrorCode::Starting)
         );
         admission.enter(Phase::Serving);
-        assert_eq!(code(admission.admit(None, &metadata, 0, nobody)), None);
+        assert_eq!(code(admission.admit(None, &metadata, 0, None)), None);
         admission.enter(Phase::Stopping);
         admission.enter(Phase::Serving);
         assert_eq!(
-            code(admission.admit(None, &metadata, 0, nobody)),
+            code(admission.admit(None, &metadata, 0, None)),
             Some(ErrorCode::ShuttingDown)
         );
     }
@@ -289,22 +367,22 @@ mod tests {
     fn load_beyond_the_limits_is_shed() {
         let admission = open(2);
         let metadata = MetadataMap::new();
-        let first = admission.admit(None, &metadata, 5000, nobody).ok();
+        let first = admission.admit(None, &metadata, 5000, None).ok();
         assert!(
             first.is_some(),
             "one request alone may be larger than the limit"
         );
         assert_eq!(
-            code(admission.admit(None, &metadata, 10, nobody)),
+            code(admission.admit(None, &metadata, 10, None)),
             Some(ErrorCode::Busy)
         );
         drop(first);
         let _held = (
-            admission.admit(None, &metadata, 0, nobody).ok(),
-            admission.admit(None, &metadata, 0, nobody).ok(),
+            admission.admit(None, &metadata, 0, None).ok(),
+            admission.admit(None, &metadata, 0, None).ok(),
         );
         assert_eq!(
-            code(admission.admit(None, &metadata, 0, nobody)),
+            code(admission.admit(None, &metadata, 0, None)),
             Some(ErrorCode::Busy)
         );
     }
@@ -315,14 +393,14 @@ mod tests {
             deadline_unix_ms: 1,
             ..Default::default()
         };
-        let refused = open(1).admit(Some(&header), &MetadataMap::new(), 0, nobody);
+        let refused = open(1).admit(Some(&header), &MetadataMap::new(), 0, None);
         assert_eq!(code(refused), Some(ErrorCode::DeadlineExceeded));
     }
 
     #[tokio::test]
     async fn a_drain_waits_for_the_last_request() {
         let admission = open(4);
-        let held = admission.admit(None, &MetadataMap::new(), 0, nobody).ok();
+        let held = admission.admit(None, &MetadataMap::new(), 0, None).ok();
         admission.enter(Phase::Stopping);
         assert!(!admission.drained(Duration::ZERO).await);
         let waiting = tokio::spawn({
@@ -338,10 +416,8 @@ mod tests {
         let admission = Arc::new(Admission::new(8192, 1 << 20));
         admission.enter(Phase::Serving);
         let metadata = MetadataMap::new();
-        let admit = |port: u16| {
-            let peer = move || Some(([127, 0, 0, 1], port).into());
-            admission.admit(None, &metadata, 0, peer)
-        };
+        let admit =
+            |port: u16| admission.admit(None, &metadata, 0, Some(([127, 0, 0, 1], port).into()));
         let mut held: Vec<Admitted> = Vec::new();
         for greedy in 1..=8 {
             held.extend((0..4096).map_while(|_| admit(greedy).ok()));
@@ -359,6 +435,35 @@ mod tests {
         assert_eq!(served, 4000);
         assert!(full > 8000 && held.len() > 6000, "{full}, {}", held.len());
         drop(held);
-        assert!(admit(1).is_ok_and(|admitted| admitted.booked.is_none()));
+        let alone = admit(1).unwrap();
+        assert!(alone.inside.as_ref().is_some_and(|inside| !inside.booked));
+    }
+
+    #[test]
+    fn answers_count_and_a_connection_leaves_room_for_those_of_others() {
+        let admission = open(1000);
+        let answer = |port: u16, bytes: usize| {
+            let peer = Some(([127, 0, 0, 1], port).into());
+            let mut admitted = admission.admit(None, &MetadataMap::new(), 0, peer).unwrap();
+            admitted.answers(bytes).map(|()| admitted)
+        };
+        let held: Vec<Admitted> = (0..100).map_while(|_| answer(1, 50).ok()).collect();
+        assert_eq!(held.len(), 15, "half unseen, then half of the rest");
+        let other: Vec<Admitted> = (0..100).map_while(|_| answer(2, 50).ok()).collect();
+        assert!(other.len() > 1 && admission.bytes.load(Ordering::Relaxed) <= 1000);
+        assert_eq!(code(answer(3, 5000)), Some(ErrorCode::Busy));
+        drop((held, other));
+        assert_eq!(admission.bytes.load(Ordering::Relaxed), 0);
+        assert!(
+            answer(3, 5000).is_ok(),
+            "one alone may be larger than the limit"
+        );
+    }
+
+    #[test]
+    fn absurd_deadlines_are_long_ones() {
+        let deadline = Deadline { at_ms: u64::MAX };
+        assert_eq!(deadline.remaining(), Some(LONGEST));
+        assert!(deadline.in_time().is_ok());
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use aidb_client::error::refuse;
 use aidb_client::pb::coordination_client::CoordinationClient;
 use aidb_client::pb::{self, ErrorCode};
+use aidb_client::tls::{Dialer, Program};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
@@ -28,7 +29,7 @@ pub struct Coordinator {
 
 impl Coordinator {
     /// Connects at the first call, and again whenever the connection is lost. Call it on a runtime.
-    pub fn connect(address: &str) -> Result<Self, Status> {
+    pub fn connect(address: &str, dialer: &Dialer) -> Result<Self, Status> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|error| {
                 refuse(
@@ -41,7 +42,7 @@ impl Coordinator {
             .keep_alive_timeout(Duration::from_secs(5))
             .tcp_nodelay(true);
         Ok(Self {
-            channel: endpoint.connect_lazy(),
+            channel: dialer.lazy(endpoint, Program::Coordinator),
         })
     }
 

@@ -11,7 +11,8 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::node::Node;
+use super::admission::busy;
+use super::node::{Node, peer_of};
 use super::topology::View;
 
 pub struct DiscoveryService {
@@ -51,11 +52,14 @@ impl Discovery for DiscoveryService {
         &self,
         request: Request<pb::GetTopologyRequest>,
     ) -> Result<Response<Self::WatchTopologyStream>, Status> {
+        let place = self.node.places.watchers.take(peer_of(&request));
         let asked = request.into_inner();
         known(&self.node.topology.view(), &asked)?;
+        let place = place.ok_or_else(|| busy("all watches of the topology are taken"))?;
         let node = Arc::clone(&self.node);
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(async move {
+            let _place = place;
             let mut views = node.topology.watch();
             loop {
                 tokio::select! {

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use aidb_client::tls::BadCredentials;
+
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(
@@ -14,6 +16,8 @@ pub enum StartError {
     PortBusy { listen: String },
     #[error("{listen} is no address: give HOST:PORT")]
     BadAddress { listen: String },
+    #[error("cannot use the certificates: {0}; see docs/security.md")]
+    Credentials(#[source] BadCredentials),
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
 }

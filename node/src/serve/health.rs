@@ -6,13 +6,22 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 const STORAGE_SERVICE: &str = "aidb.v1.Storage";
 
-/// One status for the server as a whole and for Storage, shared by all serving threads.
+/// True as long as the process answers at all: what restarts a container must not ask for more.
+const LIVENESS: &str = "liveness";
+
+/// One status for the server as a whole and for Storage, shared by all serving threads; and `liveness`.
 #[derive(Clone, Default)]
 pub struct Health {
     reporter: HealthReporter,
 }
 
 impl Health {
+    pub async fn alive(&self) {
+        self.reporter
+            .set_service_status(LIVENESS, ServingStatus::Serving)
+            .await;
+    }
+
     pub async fn set(&self, serving: bool) {
         let status = if serving {
             ServingStatus::Serving

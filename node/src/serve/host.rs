@@ -23,18 +23,25 @@ use tonic::service::RoutesBuilder;
 
 use super::admin::NodeService;
 use super::admission::Phase;
+use super::answers::Limited;
+use super::connection::Connections;
 use super::coordinator::{Coordinator, Registration};
 use super::discovery::DiscoveryService;
 use super::errors::StartError;
 use super::event::Event;
 use super::health::Health;
 use super::heartbeat;
+use super::incoming::Incoming;
 use super::lease::Renewal;
 use super::listen::listen;
 use super::node::{Node, call_timeout};
 use super::options::ServeOptions;
 use super::role::{Grant, Role};
+use super::security::{GuardLayer, Refusals, Security, secured};
 use super::stack;
+
+/// Connections to the port for probes.
+const PROBES: usize = 128;
 
 pub struct Host {
     node: Arc<Node>,
@@ -61,6 +68,10 @@ impl Host {
     pub fn start(options: &ServeOptions, role: Arc<dyn Role>) -> Result<Self, StartError> {
         let listeners = listen(&options.listen, options.threads)?;
         let address = listeners[0].local_addr().map_err(StartError::Thread)?;
+        let health_listener = match options.health.as_str() {
+            "" => None,
+            health => listen(health, 1)?.pop(),
+        };
         let (sender, events) = mpsc::channel();
         let reached_at = match options.advertise.as_str() {
             "" => address.to_string(),
@@ -73,8 +84,10 @@ impl Host {
         let handle = control.handle().clone();
         let coordinator = {
             let _on_runtime = handle.enter();
-            Coordinator::connect(&options.coordinator).map_err(|_| StartError::BadAddress {
-                listen: options.coordinator.clone(),
+            Coordinator::connect(&options.coordinator, &node.dialer).map_err(|_| {
+                StartError::BadAddress {
+                    listen: options.coordinator.clone(),
+                }
             })?
         };
         node.attach(&role);
@@ -85,6 +98,7 @@ impl Host {
                 node: Arc::clone(&node),
                 role: Arc::clone(&role),
                 health: health.clone(),
+                security: options.security.clone(),
                 abort: abort.subscribe(),
             };
             running
@@ -93,11 +107,16 @@ impl Host {
                     thread.run(runtime, listener)
                 })?);
         }
+        let patience = options.limits.patience;
         let background = {
             let (node, role, health) = (Arc::clone(&node), Arc::clone(&role), health.clone());
             async move {
                 health.set(false).await;
-                role.run(node).await;
+                health.alive().await;
+                tokio::join!(
+                    role.run(node),
+                    serve_health(health, health_listener, patience)
+                );
             }
         };
         let ended = node_end(Arc::clone(&node), abort.subscribe());
@@ -255,6 +274,7 @@ struct Serving {
     node: Arc<Node>,
     role: Arc<dyn Role>,
     health: Health,
+    security: Option<Arc<Security>>,
     abort: watch::Receiver<bool>,
 }
 
@@ -268,15 +288,42 @@ impl Serving {
     }
 
     async fn serve(mut self, listener: TcpListener) -> Result<(), String> {
-        let incoming = stack::incoming(listener).map_err(|error| error.to_string())?;
+        let listener =
+            tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
+        let incoming = Incoming::new(listener, Arc::clone(&self.node.connections));
+        let limited = Limited {
+            admission: Arc::clone(&self.node.admission),
+            calls: Arc::clone(&self.node.places.calls),
+        };
         let routes = self.routes()?;
         let stopping = {
             let node = Arc::clone(&self.node);
             async move { node.stopping().await }
         };
-        let serving = stack::server()
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(incoming, stopping);
+        let security = self.security.take();
+        let node = Arc::clone(&self.node);
+        let serving = async move {
+            let mut limits = stack::server().layer(limited);
+            match security {
+                None => {
+                    limits
+                        .add_routes(routes)
+                        .serve_with_incoming_shutdown(incoming.plain(), stopping)
+                        .await
+                }
+                Some(security) => {
+                    let credentials = Arc::clone(&security.credentials);
+                    let tell = move |message| node.tell(Event::Notice { message });
+                    let refusals = Arc::new(Refusals::new(tell));
+                    let secured = secured(incoming, credentials, refusals);
+                    limits
+                        .layer(GuardLayer { security })
+                        .add_routes(routes)
+                        .serve_with_incoming_shutdown(secured, stopping)
+                        .await
+                }
+            }
+        };
         tokio::select! {
             served = serving => served.map_err(|error| format!("the server ended: {error}")),
             _ = self.abort.wait_for(|aborted| *aborted) => Ok(()),
@@ -308,6 +355,20 @@ impl Serving {
         Arc::clone(&self.role).routes(&self.node, &mut routes);
         Ok(routes.routes())
     }
+}
+
+/// The plain port for probes: it answers health checks and nothing else.
+async fn serve_health(health: Health, listener: Option<TcpListener>, patience: Duration) {
+    let Some(Ok(listener)) = listener.map(tokio::net::TcpListener::from_std) else {
+        return;
+    };
+    let connections = Arc::new(Connections::new(PROBES, patience));
+    // It ends with the control thread; an error of it is what probes see.
+    let _ = stack::server()
+        .max_concurrent_streams(Some(64))
+        .add_service(health.service())
+        .serve_with_incoming(Incoming::new(listener, connections).plain())
+        .await;
 }
 
 async fn node_end(node: Arc<Node>, mut abort: watch::Receiver<bool>) {

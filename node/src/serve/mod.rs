@@ -1,30 +1,38 @@
 //! What primary, replica and router share: listeners, admission, the copy of the topology, the lease, heartbeats,
-//! discovery, health and stopping.
+//! discovery, health, security and stopping.
 //!
 //! `Host` owns the threads; `Node` is the state that every request sees; a `Role` adds what makes the difference.
 
 mod admin;
 mod admission;
+mod answers;
 mod clock;
+mod connection;
 mod coordinator;
 mod discovery;
 mod errors;
 mod event;
+mod expected;
 mod health;
 mod heartbeat;
 mod host;
+mod incoming;
 mod lease;
 mod listen;
 mod node;
 mod options;
 mod pipeline;
+mod places;
 mod process;
 mod role;
+mod security;
 mod shares;
 pub mod stack;
 mod topology;
+mod uploads;
 
-pub use admission::{Admitted, Deadline, Phase, busy};
+pub use admission::{Admitted, Deadline, Inside, Phase, busy};
+pub use answers::{carried, hold};
 pub use clock::{boottime_ns, wall_ms};
 pub use coordinator::Registration;
 pub use errors::StartError;
@@ -32,9 +40,11 @@ pub use event::Event;
 pub use host::Host;
 pub use lease::Lease;
 pub use listen::listen;
-pub use node::Node;
+pub use node::{Node, peer_of};
 pub use options::{DEFAULT_THREADS, Identity, Limits, ServeOptions};
 pub use pipeline::pipeline;
+pub use places::{Place, Places};
 pub use process::{cpu_us, resident_bytes};
 pub use role::{Grant, Report, Role};
+pub use security::{Caller, Security, Token};
 pub use topology::{TopologyCell, View};

@@ -1,5 +1,6 @@
 //! The state of one node that every request sees.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock, Weak};
@@ -8,14 +9,18 @@ use std::time::{Duration, Instant};
 use aidb_client::Token;
 use aidb_client::error::refuse;
 use aidb_client::pb::{self, ErrorCode};
+use aidb_client::tls::Dialer;
 use tokio::sync::{Notify, watch};
 use tonic::{Request, Status};
 
-use super::admission::{Admission, Admitted, Phase};
+use super::admission::{Admission, Admitted, Inside, Phase};
 use super::clock::{boottime_ns, wall_ms};
+use super::connection::{Connection, Connections};
 use super::event::Event;
+use super::expected::ExpectedAnswers;
 use super::lease::Lease;
 use super::options::{Identity, Limits, ServeOptions};
+use super::places::Places;
 use super::process;
 use super::role::{Grant, Report, Role};
 use super::shares;
@@ -31,6 +36,11 @@ pub struct Node {
     pub topology: TopologyCell,
     pub lease: Lease,
     pub admission: Arc<Admission>,
+    /// How this node reaches other members.
+    pub dialer: Dialer,
+    pub connections: Arc<Connections>,
+    pub places: StreamPlaces,
+    pub expected: ExpectedAnswers,
     /// Weak: the role holds the node.
     role: OnceLock<Weak<dyn Role>>,
     /// A heartbeat is wanted now (M10).
@@ -53,7 +63,19 @@ impl Node {
             topology: TopologyCell::default(),
             lease: Lease::default(),
             admission: Arc::new(Admission::new(limits.in_flight, limits.in_flight_bytes)),
+            connections: Arc::new(Connections::new(
+                process::room_for(limits.connections),
+                limits.patience,
+            )),
+            places: StreamPlaces::new(&limits),
+            expected: ExpectedAnswers::default(),
             limits,
+            dialer: Dialer::new(
+                options
+                    .security
+                    .as_ref()
+                    .map(|security| Arc::clone(&security.credentials)),
+            ),
             role: OnceLock::new(),
             beat: Notify::new(),
             clock_bound_ms: AtomicU64::new(500),
@@ -93,9 +115,15 @@ impl Node {
         header: Option<&pb::RequestHeader>,
         bytes: usize,
     ) -> Result<Admitted, Status> {
-        let peer = || request.remote_addr().or_else(shares::peer);
         self.admission
-            .admit(header, request.metadata(), bytes, peer)
+            .admit(header, request.metadata(), bytes, peer_of(request))
+    }
+
+    /// Counts `bytes` of a stream's message for `peer`, until they have left: BUSY when there is no room for them.
+    pub fn carry(&self, peer: Option<SocketAddr>, bytes: usize) -> Result<Inside, Status> {
+        let mut inside = self.admission.held(peer);
+        inside.grow(bytes)?;
+        Ok(inside)
     }
 
     /// The view to answer by: at least as new as what the client routed by and what its session has seen (M10, C5).
@@ -203,6 +231,7 @@ impl Node {
             memory_bytes: process::resident_bytes(),
             cpu_us: process::cpu_us(),
             requests: self.admission.requests(),
+            connections: Some(self.connections.stats()),
             ..of_role
         }
     }
@@ -267,6 +296,35 @@ impl Node {
         self.skewed
             .store(skew > self.clock_bound_ms(), Ordering::Release);
     }
+}
+
+pub struct StreamPlaces {
+    /// Of all services.
+    pub calls: Arc<Places>,
+    pub scans: Arc<Places>,
+    pub pipelines: Arc<Places>,
+    pub watchers: Arc<Places>,
+    pub subscribers: Arc<Places>,
+}
+
+impl StreamPlaces {
+    fn new(limits: &Limits) -> Self {
+        let places = |most| Arc::new(Places::new(most));
+        Self {
+            calls: Arc::new(Places::many(limits.calls)),
+            scans: places(limits.scans),
+            pipelines: places(limits.pipelines),
+            watchers: places(limits.watchers),
+            subscribers: places(limits.subscribers),
+        }
+    }
+}
+
+/// By whose connection a request came; those within a stream are the stream's.
+pub fn peer_of<T>(request: &Request<T>) -> Option<SocketAddr> {
+    Connection::of(request.extensions())
+        .map(|connection| connection.peer)
+        .or_else(shares::peer)
 }
 
 /// The topology that a session has seen.

@@ -1,8 +1,11 @@
 //! What a program is told when it starts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aidb_client::pb;
+
+use super::security::Security;
 
 /// Who this process is in the cluster.
 #[derive(Clone, Debug)]
@@ -20,7 +23,7 @@ pub struct Identity {
     pub process_id: String,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ServeOptions {
     pub identity: Identity,
     /// `host:port`; port 0 picks a free one.
@@ -31,6 +34,10 @@ pub struct ServeOptions {
     pub metrics: String,
     /// `host:port` of the coordinator.
     pub coordinator: String,
+    /// `host:port` of a plain port that answers health checks and nothing else; empty = there is none.
+    pub health: String,
+    /// None: anybody who can connect may do anything.
+    pub security: Option<Arc<Security>>,
     /// Serving threads, each with its own runtime and listener.
     pub threads: usize,
     pub limits: Limits,
@@ -51,7 +58,19 @@ pub struct Limits {
     pub in_flight: usize,
     /// Bytes of requests in flight before BUSY.
     pub in_flight_bytes: usize,
+    /// Calls of any service that are open, whether let in or still arriving, before BUSY.
+    pub calls: usize,
+    /// Connections; those beyond are closed when they are accepted.
+    pub connections: usize,
+    /// How long a client may owe what it has to do next (see `connection`).
+    pub patience: Duration,
     pub scans: usize,
+    /// Open `Pipeline` streams.
+    pub pipelines: usize,
+    /// Open `WatchTopology` streams.
+    pub watchers: usize,
+    /// Open `Subscribe` streams of a primary.
+    pub subscribers: usize,
     /// How long an answer waits for a topology as new as the client's (M10).
     pub refresh: Duration,
 }
@@ -65,7 +84,13 @@ impl Default for Limits {
             batch_items: 100_000,
             in_flight: 8192,
             in_flight_bytes: 256 << 20,
+            calls: 16_384,
+            connections: 4096,
+            patience: Duration::from_secs(30),
             scans: 64,
+            pipelines: 1024,
+            watchers: 1024,
+            subscribers: 256,
             refresh: Duration::from_secs(1),
         }
     }

@@ -18,29 +18,42 @@ use aidb_client::pb::storage_server::Storage;
 use aidb_client::pb::{self, ErrorCode};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::Stream;
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::node::Node;
+use super::admission::busy;
+use super::answers::{Collecting, Parcel};
+use super::node::{Node, peer_of};
+use super::security::Caller;
 use super::shares::PEER;
 
 const INSIDE: usize = 256;
 
 type Answers = Pin<Box<dyn Stream<Item = Result<pb::PipelineResponse, Status>> + Send>>;
+/// With what it was admitted with, which is held until it has left.
+type Answer = Result<(pb::PipelineResponse, Parcel), Status>;
 
 /// The answers to `requests` by `service`.
 pub fn pipeline<S: Storage>(
     service: S,
     node: &Arc<Node>,
     requests: Request<Streaming<pb::PipelineRequest>>,
-) -> Answers {
-    let peer = requests.remote_addr();
+) -> Result<Answers, Status> {
+    let peer = peer_of(&requests);
+    let caller = requests.extensions().get::<Caller>().cloned();
+    let place = node
+        .places
+        .pipelines
+        .take(peer)
+        .ok_or_else(|| busy("all pipelines are taken"))?;
     let requests = requests.into_inner();
     let (sender, receiver) = mpsc::channel(INSIDE);
     let node = Arc::clone(node);
     tokio::spawn(async move {
+        let _place = place;
         tokio::select! {
-            () = read(Arc::new(service), requests, peer, &sender) => {}
+            () = read(Arc::new(service), requests, (peer, caller), &sender) => {}
             () = sender.closed() => {}
             () = node.stopping() => {
                 let leaving = "this node leaves the cluster; ask again elsewhere";
@@ -48,14 +61,19 @@ pub fn pipeline<S: Storage>(
             }
         }
     });
-    Box::pin(ReceiverStream::new(receiver))
+    let answers = ReceiverStream::new(receiver).map(|answer: Answer| {
+        let (response, parcel) = answer?;
+        parcel.forward();
+        Ok(response)
+    });
+    Ok(Box::pin(answers))
 }
 
 async fn read<S: Storage>(
     service: Arc<S>,
     mut requests: Streaming<pb::PipelineRequest>,
-    peer: Option<SocketAddr>,
-    answers: &mpsc::Sender<Result<pb::PipelineResponse, Status>>,
+    (peer, caller): (Option<SocketAddr>, Option<Caller>),
+    answers: &mpsc::Sender<Answer>,
 ) {
     let inside = Arc::new(Semaphore::new(INSIDE));
     loop {
@@ -67,12 +85,15 @@ async fn read<S: Storage>(
         let Ok(Some(request)) = requests.message().await else {
             return;
         };
-        let service = Arc::clone(&service);
+        let (service, caller) = (Arc::clone(&service), caller.clone());
         let mut answering = Box::pin(PEER.scope(peer, async move {
-            pb::PipelineResponse {
+            let answering = Collecting::new(answer(&*service, caller.as_ref(), request.request));
+            let (response, parcel) = answering.await;
+            let response = pb::PipelineResponse {
                 id: request.id,
-                response: Some(answer(&*service, request.request).await),
-            }
+                response: Some(response),
+            };
+            (response, parcel)
         }));
         // Most reads wait for nothing: they need no task of their own.
         match poll_fn(|context| Poll::Ready(answering.as_mut().poll(context))).await {
@@ -92,7 +113,17 @@ async fn read<S: Storage>(
     }
 }
 
-async fn answer<S: Storage>(service: &S, asked: Option<Asked>) -> Answered {
+/// Each request is allowed or not as if it had come alone; without security there is no caller to judge.
+async fn answer<S: Storage>(
+    service: &S,
+    caller: Option<&Caller>,
+    asked: Option<Asked>,
+) -> Answered {
+    if let (Some(caller), Some(asked)) = (caller, &asked)
+        && let Err(refused) = caller.may(path(asked))
+    {
+        return Answered::Error(told(&refused));
+    }
     let answered = match asked {
         Some(Asked::Get(asked)) => inner(service.get(Request::new(asked)).await, Answered::Get),
         Some(Asked::Put(asked)) => inner(service.put(Request::new(asked)).await, Answered::Put),
@@ -113,6 +144,16 @@ async fn answer<S: Storage>(service: &S, asked: Option<Asked>) -> Answered {
         )),
     };
     answered.unwrap_or_else(|status| Answered::Error(told(&status)))
+}
+
+fn path(asked: &Asked) -> &'static str {
+    match asked {
+        Asked::Get(_) => "/aidb.v1.Storage/Get",
+        Asked::Put(_) => "/aidb.v1.Storage/Put",
+        Asked::Delete(_) => "/aidb.v1.Storage/Delete",
+        Asked::BatchGet(_) => "/aidb.v1.Storage/BatchGet",
+        Asked::BatchPut(_) => "/aidb.v1.Storage/BatchPut",
+    }
 }
 
 fn inner<A>(

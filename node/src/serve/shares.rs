@@ -75,6 +75,19 @@ impl Shares {
         true
     }
 
+    /// Books more bytes of a request that is booked; false when its connection holds its share already.
+    pub fn grow(&self, peer: Option<SocketAddr>, more: usize) -> bool {
+        let mut held = self.lock();
+        let free = self.most.bytes.saturating_sub(held.all.bytes);
+        let own = held.peers.entry(peer).or_default();
+        if own.requests > 1 && own.bytes + more > free {
+            return false;
+        }
+        own.bytes += more;
+        held.all.bytes += more;
+        true
+    }
+
     /// The end of a request that was booked.
     pub fn leave(&self, peer: Option<SocketAddr>, bytes: usize) {
         let mut held = self.lock();

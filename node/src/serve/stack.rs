@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 /// How long a connection may be silent before it is asked whether it lives, and how long the answer may take.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 /// More than a connection needs to be kept busy, and no more: what waits behind it here waits unfairly.
 const STREAMS_PER_CONNECTION: u32 = 1024;
+/// Of one request.
+const HEADER_BYTES: u32 = 16 << 10;
+/// Scans wait for their clients on such threads; flushes and checkpoints need some as well.
+const BLOCKING_THREADS: usize = 128;
 
 pub fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(64)
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()
 }
 
@@ -27,10 +30,5 @@ pub fn server() -> Server {
         .max_concurrent_streams(Some(STREAMS_PER_CONNECTION))
         .initial_stream_window_size(Some(1 << 20))
         .initial_connection_window_size(Some(8 << 20))
-}
-
-/// The connections of one of `listen`'s listeners. To be called on the runtime that will serve them.
-pub fn incoming(listener: std::net::TcpListener) -> io::Result<TcpIncoming> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    Ok(TcpIncoming::from(listener).with_nodelay(Some(true)))
+        .http2_max_header_list_size(Some(HEADER_BYTES))
 }

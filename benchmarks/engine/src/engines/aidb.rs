@@ -3,7 +3,7 @@ use std::path::Path;
 
 use aidb_lsm::{Batch, Compression, Direction, Op, Options, Range, Store, SyncMode};
 
-use super::{BLOCK_BYTES, BLOOM_BITS, Engine, FILE_BYTES, LEVEL_BASE_BYTES, Settings};
+use super::{BLOCK_BYTES, BLOOM_BITS, Engine, FILE_BYTES, LEVEL_BASE_BYTES, Settings, touch};
 
 pub struct Aidb(Store);
 
@@ -43,17 +43,14 @@ impl Engine for Aidb {
     }
 
     fn get(&self, key: &[u8]) -> bool {
-        self.0.get(key).expect("get").entry.is_some()
+        let found = self.0.get(key).expect("get").entry;
+        found.inspect(|entry| touch(&entry.value)).is_some()
     }
 
     fn get_many(&self, keys: &[Vec<u8>]) -> usize {
-        self.0
-            .get_many(keys)
-            .expect("get many")
-            .1
-            .iter()
-            .flatten()
-            .count()
+        let (_, found) = self.0.get_many(keys).expect("get many");
+        let touched = found.iter().flatten().map(|entry| touch(&entry.value));
+        touched.count()
     }
 
     fn scan(&self, start: Option<&[u8]>, limit: usize, reverse: bool) -> usize {
@@ -66,8 +63,16 @@ impl Engine for Aidb {
             range.start = from;
             Direction::Forward
         };
-        let scan = self.0.snapshot().scan(range, direction).expect("scan");
-        scan.take(limit).map(|entry| entry.expect("entry")).count()
+        let mut scan = self.0.snapshot().scan(range, direction).expect("scan");
+        let mut count = 0;
+        while count < limit
+            && let Some(entry) = scan.step().expect("entry")
+        {
+            touch(entry.key);
+            touch(entry.value);
+            count += 1;
+        }
+        count
     }
 
     fn settle(&self) {

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::{BACKGROUND_THREADS, Engine, Settings};
+use super::{BACKGROUND_THREADS, Engine, Settings, touch};
 
 /// Block size (4 KiB) and filters (10 bits) are its defaults; compression is switched off.
 pub struct Fjall {
@@ -55,7 +55,8 @@ impl Engine for Fjall {
     }
 
     fn get(&self, key: &[u8]) -> bool {
-        self.items.get(key).expect("get").is_some()
+        let found = self.items.get(key).expect("get");
+        found.inspect(|value| touch(value)).is_some()
     }
 
     /// It has none: one by one.
@@ -69,7 +70,11 @@ impl Engine for Fjall {
             (Some(key), false) => self.items.range(key..),
             (Some(key), true) => self.items.range(..=key),
         };
-        let visit = |entry: fjall::Guard| entry.into_inner().expect("entry");
+        let visit = |entry: fjall::Guard| {
+            let (key, value) = entry.into_inner().expect("entry");
+            touch(&key);
+            touch(&value);
+        };
         if reverse {
             entries.rev().take(limit).map(visit).count()
         } else {

@@ -41,6 +41,10 @@ impl<T> Completion<T> {
         Completion(Some(Receiver::Callback(done)))
     }
 
+    fn is_callback(&self) -> bool {
+        matches!(self.0, Some(Receiver::Callback(_)))
+    }
+
     pub(crate) fn run(mut self, result: Result<T>) {
         self.tell(result);
     }
@@ -74,6 +78,14 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
+    pub(crate) fn is_callback(&self) -> bool {
+        match self {
+            Answer::Batch(done, _) => done.is_callback(),
+            Answer::Epoch(done, _) => done.is_callback(),
+            Answer::Ingest(done, _) => done.is_callback(),
+        }
+    }
+
     pub(crate) fn run(self, outcome: Result<()>) {
         match self {
             Answer::Batch(done, committed) => done.run(outcome.map(|()| committed)),

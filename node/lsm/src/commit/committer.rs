@@ -28,6 +28,8 @@ pub(crate) struct Committer {
     pub(super) shared: Arc<Shared>,
     pub(super) log: LogWriter,
     gate: Option<Box<dyn Gate>>,
+    /// Whoever commits looks after the sync, too.
+    attended: bool,
 }
 
 /// A group while it is encoded.
@@ -44,7 +46,12 @@ struct Group {
 
 impl Committer {
     pub(crate) fn new(shared: Arc<Shared>, log: LogWriter, gate: Option<Box<dyn Gate>>) -> Self {
-        Committer { shared, log, gate }
+        Committer {
+            shared,
+            log,
+            gate,
+            attended: false,
+        }
     }
 
     /// Commits what waits in the queue, as one group.
@@ -53,9 +60,11 @@ impl Committer {
         self.poisoning(|committer| committer.group(works));
     }
 
-    /// Commits one batch that found nobody before it.
+    /// Commits one batch that found nobody before it, for a caller that then helps the syncer.
     pub(crate) fn alone(&mut self, batch: Batch, done: Completion<Committed>) {
+        self.attended = true;
         self.poisoning(|committer| committer.commit(vec![Work::Batch(batch, done)]));
+        self.attended = false;
     }
 
     /// After a failure the tail of the log is unknown: no LSN may be given again.
@@ -237,6 +246,7 @@ impl Committer {
                 last_lsn,
                 records,
                 bytes,
+                attended: self.attended && !waiting.is_empty(),
                 answers: waiting,
             });
         }

@@ -71,6 +71,7 @@ impl Committer {
         };
         let repeated = false;
         self.shared.sync_queue.push(Written {
+            attended: false,
             file: Some(file),
             last_lsn: lsn,
             records: vec![Arc::new(record)],

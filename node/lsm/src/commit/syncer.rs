@@ -1,12 +1,21 @@
 //! Makes written groups durable and then, in LSN order: publishes the records to the tail, raises
 //! `synced` (and `visible`), answers: whoever sees an LSN synced or visible finds its record in the
-//! tail. It is the only caller of fdatasync on the log, outside of any lock the committer needs.
+//! tail. The only place that calls fdatasync on the log, outside of any lock the committer needs.
+//!
+//! Rounds are run one at a time, under the lock `turn`: by the syncer's thread, or by a caller that
+//! waits for its own commit anyway ([`Syncer::help`]), which saves waking the thread and being woken
+//! by it. Nobody is forgotten: whoever leaves groups behind when it gives `turn` back wakes the
+//! thread, and who queues a group looks for `turn` afterwards. Callbacks run on the thread only.
+//!
+//! Writers that wait for each other's sync come back one after the other: a round that began with
+//! the first of them would sync for one, and the next for all others. So a round waits for as many
+//! as the last one answered, though not long ([`GATHER_PART`]).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::answer::Answer;
 use crate::error::{Error, Result};
@@ -20,6 +29,10 @@ use crate::progress::Progress;
 /// Written but unsynced bytes at which the committer waits.
 const MAX_UNSYNCED_BYTES: usize = 64 << 20;
 
+/// A round waits for more writers at most for this part of the time that the last sync took.
+const GATHER_PART: u32 = 4;
+const LONGEST_GATHER: Duration = Duration::from_millis(2);
+
 pub(crate) struct Written {
     /// What to sync; `None` when the group appended nothing.
     pub file: Option<Arc<dyn IoFile>>,
@@ -28,6 +41,8 @@ pub(crate) struct Written {
     pub bytes: usize,
     /// Those that wait for durability.
     pub answers: Vec<Answer>,
+    /// The caller will [`Syncer::help`]: the thread need not be woken.
+    pub attended: bool,
 }
 
 pub(crate) struct SyncQueue {
@@ -35,6 +50,8 @@ pub(crate) struct SyncQueue {
     interval: Option<Duration>,
     state: Mutex<State>,
     changed: Condvar,
+    /// As many answers are queued as a round wants.
+    gathered: Condvar,
     events: Arc<Events>,
 }
 
@@ -42,6 +59,10 @@ pub(crate) struct SyncQueue {
 struct State {
     groups: VecDeque<Written>,
     bytes: usize,
+    answers: usize,
+    callbacks: usize,
+    /// What a round waits for; 0 = none does.
+    wanted_answers: usize,
     /// When the oldest group must be synced; with `Group`, at once.
     due: Option<Instant>,
     synced_lsn: u64,
@@ -65,6 +86,7 @@ impl SyncQueue {
                 ..State::default()
             }),
             changed: Condvar::new(),
+            gathered: Condvar::new(),
             events,
         }
     }
@@ -92,11 +114,18 @@ impl SyncQueue {
         if sooner {
             state.due = Some(due);
         }
+        let attended = group.attended;
         state.bytes += group.bytes;
+        state.answers += group.answers.len();
+        state.callbacks += group.callbacks();
         state.groups.push_back(group);
+        let gathered = state.wanted_answers > 0 && state.answers >= state.wanted_answers;
         drop(state);
+        if gathered {
+            self.gathered.notify_all();
+        }
         // The syncer sleeps until what was due before: it need not be woken for what is due later.
-        if sooner {
+        if sooner && !attended {
             self.changed.notify_all();
         }
     }
@@ -132,18 +161,14 @@ impl SyncQueue {
         self.changed.notify_all();
     }
 
-    fn take(&self) -> Option<VecDeque<Written>> {
+    /// Waits until a round is due; false when there will be none any more.
+    fn wait(&self) -> bool {
         let mut state = self.state.lock();
         loop {
             let due = state.due.is_some_and(|due| due <= Instant::now());
-            if !state.groups.is_empty() && (due || state.closed.is_some()) {
-                state.bytes = 0;
-                state.due = None;
-                self.changed.notify_all();
-                return Some(std::mem::take(&mut state.groups));
-            }
             match state.due {
-                _ if state.closed.is_some() => return None,
+                _ if !state.groups.is_empty() && (due || state.closed.is_some()) => return true,
+                _ if state.closed.is_some() => return false,
                 Some(due) => {
                     self.changed.wait_until(&mut state, due);
                 }
@@ -152,12 +177,49 @@ impl SyncQueue {
         }
     }
 
+    /// Waits for `answers` to be queued, but no longer than `time`.
+    fn gather(&self, answers: usize, time: Duration) {
+        let deadline = Instant::now() + time;
+        let mut state = self.state.lock();
+        state.wanted_answers = answers;
+        while state.answers < answers && state.closed.is_none() {
+            if self.gathered.wait_until(&mut state, deadline).timed_out() {
+                break;
+            }
+        }
+        state.wanted_answers = 0;
+    }
+
+    fn take(&self) -> VecDeque<Written> {
+        let mut state = self.state.lock();
+        state.bytes = 0;
+        state.answers = 0;
+        state.callbacks = 0;
+        state.due = None;
+        self.changed.notify_all();
+        std::mem::take(&mut state.groups)
+    }
+
+    /// Whether a round is due now, and whether it would run callbacks.
+    fn is_due(&self) -> (bool, bool) {
+        let state = self.state.lock();
+        let due = state.due.is_some_and(|due| due <= Instant::now());
+        (due && !state.groups.is_empty(), state.callbacks > 0)
+    }
+
     /// Answers what nobody will sync any more.
     pub(crate) fn fail_all(&self, error: &Error) {
         self.close(error.clone());
         for group in std::mem::take(&mut self.state.lock().groups) {
             fail(group, error);
         }
+    }
+}
+
+impl Written {
+    fn callbacks(&self) -> usize {
+        let answers = self.answers.iter();
+        answers.filter(|answer| answer.is_callback()).count()
     }
 }
 
@@ -173,16 +235,52 @@ pub(crate) struct Syncer {
     pub tail: Arc<crate::log::tail::Tail>,
     pub poison: Arc<Poison>,
     pub mode: SyncMode,
+    pub turn: Mutex<Turn>,
+}
+
+/// What the last round was like.
+#[derive(Default)]
+pub(crate) struct Turn {
+    answers: usize,
+    sync_time: Duration,
 }
 
 impl Syncer {
+    /// The thread.
     pub(crate) fn run(&self) {
-        while let Some(groups) = self.queue.take() {
-            let outcome = self.poison.check().and_then(|()| self.sync(&groups));
-            match outcome {
-                Ok(()) => self.finish(groups),
-                Err(error) => groups.into_iter().for_each(|group| fail(group, &error)),
-            }
+        while self.queue.wait() {
+            self.round(self.turn.lock());
+        }
+    }
+
+    /// Makes durable what the caller waits for, unless somebody else is at it or callbacks would run.
+    pub(crate) fn help(&self) {
+        let (due, callbacks) = self.queue.is_due();
+        if due && callbacks {
+            self.queue.changed.notify_all();
+        } else if due && let Some(turn) = self.turn.try_lock() {
+            // Else whoever has it looks at what is left.
+            self.round(turn);
+        }
+    }
+
+    fn round(&self, mut turn: MutexGuard<'_, Turn>) {
+        if turn.answers > 1 {
+            let time = (turn.sync_time / GATHER_PART).min(LONGEST_GATHER);
+            self.queue.gather(turn.answers, time);
+        }
+        let groups = self.queue.take();
+        turn.answers = groups.iter().map(|group| group.answers.len()).sum();
+        let begin = Instant::now();
+        let outcome = self.poison.check().and_then(|()| self.sync(&groups));
+        turn.sync_time = begin.elapsed();
+        match outcome {
+            Ok(()) => self.finish(groups),
+            Err(error) => groups.into_iter().for_each(|group| fail(group, &error)),
+        }
+        drop(turn);
+        if self.queue.is_due().0 {
+            self.queue.changed.notify_all();
         }
     }
 

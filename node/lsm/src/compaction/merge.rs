@@ -15,8 +15,8 @@ use crate::range::Direction;
 use crate::shared::Shared;
 use crate::spans::Spans;
 use crate::table::{Table, TableWriter};
-use crate::value::Value;
-use crate::version::Version;
+use crate::value::{Value, ValueRef};
+use crate::version::{Run, Version};
 
 pub(crate) struct Output<'a> {
     shared: &'a Shared,
@@ -36,15 +36,16 @@ pub(crate) fn merge(shared: &Shared, version: &Version, task: &Task) -> Result<V
     let mut sources: Vec<Box<dyn Cursor>> = Vec::new();
     let mut last_lsn = 0;
     for run in &task.runs {
-        let tables: Vec<_> = version
-            .tables()
+        let all = version.tables();
+        let tables: Run = all
             .filter(|table| run.contains(&table.number))
             .cloned()
             .collect();
         let newest = tables.iter().map(|table| table.properties.last_lsn).max();
         last_lsn = last_lsn.max(newest.unwrap_or(0));
+        let part = (0, tables.len());
         sources.push(version.run_cursor(
-            tables,
+            (tables, part),
             Direction::Forward,
             Bound::Unbounded,
             false,
@@ -70,32 +71,34 @@ pub(crate) fn merge(shared: &Shared, version: &Version, task: &Task) -> Result<V
 impl Output<'_> {
     fn write(&mut self, merged: &mut MergeCursor) -> Result<()> {
         let mut count = 0;
-        while let Some((key, value)) = merged.next()? {
+        while merged.advance()? {
             count += 1;
             if count % LOOK_EVERY == 0 && self.shared.closing.load(Ordering::Acquire) {
                 return Err(Error::Closed);
             }
-            if let Some(value) = self.keep(&key, value) {
-                self.add(&key, &value)?;
+            let (key, value) = (merged.key(), merged.value());
+            if value.expired(
+                self.clock_ms
+                    .saturating_sub(self.shared.config.expiry_grace_ms),
+            ) {
+                let tombstone = Value {
+                    tombstone: true,
+                    data: bytes::Bytes::new(),
+                    version: value.version,
+                    expires_at_ms: 0,
+                };
+                self.add(key, ValueRef::of(&tombstone))?;
+            } else {
+                self.add(key, value)?;
             }
         }
         self.finish()
     }
 
-    fn keep(&self, key: &[u8], mut value: Value) -> Option<Value> {
-        let grace = self.shared.config.expiry_grace_ms;
-        if value.expired(self.clock_ms.saturating_sub(grace)) {
-            value = Value {
-                tombstone: true,
-                data: bytes::Bytes::new(),
-                version: value.version,
-                expires_at_ms: 0,
-            };
+    fn add(&mut self, key: &[u8], value: ValueRef<'_>) -> Result<()> {
+        if value.tombstone && !self.version.is_below(self.target, key) {
+            return Ok(());
         }
-        (!value.tombstone || self.version.is_below(self.target, key)).then_some(value)
-    }
-
-    fn add(&mut self, key: &[u8], value: &Value) -> Result<()> {
         let shared = self.shared;
         let writer = match &mut self.writer {
             Some((_, writer)) => writer,

@@ -1,28 +1,20 @@
-use std::collections::VecDeque;
 use std::ops::Bound;
 use std::sync::Arc;
-
-use bytes::Bytes;
 
 use super::Cursor;
 use crate::error::Result;
 use crate::memtable::Memtable;
 use crate::range::Direction;
-use crate::value::Value;
+use crate::skiplist::{Entry, Place};
+use crate::value::ValueRef;
 
-const FIRST_CHUNK: usize = 16;
-const LAST_CHUNK: usize = 256;
-
-/// Fetches chunks of growing size, each with one seek: an iterator held between calls would borrow
-/// from the memtable that the cursor itself keeps alive.
 pub(crate) struct MemtableCursor {
     memtable: Arc<Memtable>,
     lsn: u64,
     direction: Direction,
-    next: Bound<Vec<u8>>,
-    fetched: VecDeque<(Bytes, Value)>,
-    chunk: usize,
-    done: bool,
+    from: Option<Bound<Vec<u8>>>,
+    /// In `memtable`, from the first step on.
+    place: Option<Place>,
 }
 
 impl MemtableCursor {
@@ -37,33 +29,41 @@ impl MemtableCursor {
             memtable,
             lsn,
             direction,
-            next: from.map(<[u8]>::to_vec),
-            fetched: VecDeque::new(),
-            chunk: FIRST_CHUNK,
-            done: false,
+            from: Some(from.map(<[u8]>::to_vec)),
+            place: None,
         }
     }
 
-    fn fetch(&mut self) {
-        let from = self.next.as_ref().map(Vec::as_slice);
-        let fetched = &mut self.fetched;
-        match self.direction {
-            Direction::Forward => self.memtable.forward(from, self.lsn, self.chunk, fetched),
-            Direction::Reverse => self.memtable.backward(from, self.lsn, self.chunk, fetched),
-        }
-        self.done = self.fetched.len() < self.chunk;
-        self.chunk = (self.chunk * 2).min(LAST_CHUNK);
-        if let Some((last, _)) = self.fetched.back() {
-            self.next = Bound::Excluded(last.to_vec());
-        }
+    fn entry(&self) -> Option<Entry<'_>> {
+        let place = self.place?;
+        // SAFETY: the place was found in this memtable, which the cursor keeps alive.
+        Some(unsafe { self.memtable.at(place) })
     }
 }
 
 impl Cursor for MemtableCursor {
-    fn next(&mut self) -> Result<Option<(Bytes, Value)>> {
-        if self.fetched.is_empty() && !self.done {
-            self.fetch();
+    fn advance(&mut self) -> Result<bool> {
+        let next = match (self.from.take(), self.entry()) {
+            (Some(from), _) => {
+                let from = from.as_ref().map(Vec::as_slice);
+                self.memtable.first(self.direction, from, self.lsn)
+            }
+            (None, Some(entry)) => self.memtable.next(self.direction, &entry, self.lsn),
+            (None, None) => None,
+        };
+        let next = next.map(|entry| entry.place());
+        self.place = next;
+        Ok(next.is_some())
+    }
+
+    fn key(&self) -> &[u8] {
+        self.entry().map_or(&[], |entry| entry.key)
+    }
+
+    fn value(&self) -> ValueRef<'_> {
+        match self.entry() {
+            Some(entry) => ValueRef::of(entry.value),
+            None => unreachable!("a cursor is asked where it stands only where it does"),
         }
-        Ok(self.fetched.pop_front())
     }
 }

@@ -1,108 +1,95 @@
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
-
-use bytes::Bytes;
 
 use super::Cursor;
 use crate::error::Result;
 use crate::range::Direction;
-use crate::value::Value;
+use crate::value::ValueRef;
 
 /// Merges sources given newest first; of a key in several, the newest source's value wins.
 pub(crate) struct MergeCursor {
+    /// By rank: the newest first.
     sources: Vec<Box<dyn Cursor>>,
-    heap: BinaryHeap<Head>,
+    /// Ranks of those not at their end, that with the next key first; of one key the newest first.
+    /// Sources are few, and a source often has many keys in a row: no heap.
+    order: Vec<usize>,
     direction: Direction,
     started: bool,
 }
 
-/// A source's next key. The greatest head is the one to take next.
-struct Head {
-    key: Bytes,
-    value: Value,
-    rank: usize,
-    direction: Direction,
-}
-
-impl Ord for Head {
-    fn cmp(&self, other: &Head) -> Ordering {
-        let by_key = match self.direction {
-            Direction::Forward => other.key.cmp(&self.key),
-            Direction::Reverse => self.key.cmp(&other.key),
-        };
-        by_key.then(other.rank.cmp(&self.rank))
-    }
-}
-
-impl PartialOrd for Head {
-    fn partial_cmp(&self, other: &Head) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Head {
-    fn eq(&self, other: &Head) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Head {}
-
 impl MergeCursor {
     pub(crate) fn new(sources: Vec<Box<dyn Cursor>>, direction: Direction) -> MergeCursor {
         MergeCursor {
-            heap: BinaryHeap::with_capacity(sources.len()),
+            order: Vec::with_capacity(sources.len()),
             sources,
             direction,
             started: false,
         }
     }
 
-    fn fetch(&mut self, rank: usize) -> Result<Option<Head>> {
-        let next = self.sources[rank].next()?;
-        Ok(next.map(|(key, value)| Head {
-            key,
-            value,
-            rank,
-            direction: self.direction,
-        }))
+    fn start(&mut self) -> Result<()> {
+        self.started = true;
+        for rank in 0..self.sources.len() {
+            if self.sources[rank].advance()? {
+                self.order.push(rank);
+                let mut at = self.order.len() - 1;
+                while at > 0 && self.compare(self.order[at - 1], rank).is_gt() {
+                    self.order.swap(at - 1, at);
+                    at -= 1;
+                }
+            }
+        }
+        Ok(())
     }
 
-    /// Takes the top and puts its source's next key in its place.
-    fn take(&mut self) -> Result<Option<Head>> {
-        let Some(rank) = self.heap.peek().map(|head| head.rank) else {
-            return Ok(None);
+    fn compare(&self, a: usize, b: usize) -> Ordering {
+        let by_key = self.sources[a].key().cmp(self.sources[b].key());
+        match self.direction {
+            Direction::Forward => by_key,
+            Direction::Reverse => by_key.reverse(),
+        }
+        .then(a.cmp(&b))
+    }
+
+    /// Moves the source that is `at` in order, and puts it where it then belongs.
+    fn step(&mut self, mut at: usize) -> Result<()> {
+        let rank = self.order[at];
+        if !self.sources[rank].advance()? {
+            self.order.remove(at);
+            return Ok(());
+        }
+        while at + 1 < self.order.len() && self.compare(rank, self.order[at + 1]).is_gt() {
+            self.order.swap(at, at + 1);
+            at += 1;
+        }
+        Ok(())
+    }
+
+    fn hides_the_second(&self) -> bool {
+        let [first, second, ..] = self.order[..] else {
+            return false;
         };
-        let next = self.fetch(rank)?;
-        let Some(mut top) = self.heap.peek_mut() else {
-            return Ok(None);
-        };
-        Ok(Some(match next {
-            Some(next) => std::mem::replace(&mut *top, next),
-            None => std::collections::binary_heap::PeekMut::pop(top),
-        }))
+        self.sources[first].key() == self.sources[second].key()
     }
 }
 
 impl Cursor for MergeCursor {
-    fn next(&mut self) -> Result<Option<(Bytes, Value)>> {
+    fn advance(&mut self) -> Result<bool> {
         if !self.started {
-            self.started = true;
-            for rank in 0..self.sources.len() {
-                let head = self.fetch(rank)?;
-                self.heap.extend(head);
+            self.start()?;
+        } else if !self.order.is_empty() {
+            while self.hides_the_second() {
+                self.step(1)?;
             }
+            self.step(0)?;
         }
-        let Some(newest) = self.take()? else {
-            return Ok(None);
-        };
-        while self
-            .heap
-            .peek()
-            .is_some_and(|older| older.key == newest.key)
-        {
-            self.take()?;
-        }
-        Ok(Some((newest.key, newest.value)))
+        Ok(!self.order.is_empty())
+    }
+
+    fn key(&self) -> &[u8] {
+        self.sources[self.order[0]].key()
+    }
+
+    fn value(&self) -> ValueRef<'_> {
+        self.sources[self.order[0]].value()
     }
 }

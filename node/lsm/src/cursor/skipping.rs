@@ -1,12 +1,10 @@
 use std::ops::Bound;
 
-use bytes::Bytes;
-
 use super::Cursor;
 use crate::error::Result;
 use crate::range::Direction;
 use crate::spans::Spans;
-use crate::value::Value;
+use crate::value::ValueRef;
 
 /// Hidden keys that are stepped over before the cursor is opened again beyond them.
 const STEPS: usize = 8;
@@ -43,21 +41,29 @@ struct Skipping {
 }
 
 impl Cursor for Skipping {
-    fn next(&mut self) -> Result<Option<(Bytes, Value)>> {
-        while let Some((key, value)) = self.inner.next()? {
-            let Some(span) = self.hidden.find(&key) else {
+    fn advance(&mut self) -> Result<bool> {
+        while self.inner.advance()? {
+            let Some(span) = self.hidden.find(self.inner.key()) else {
                 self.skipped = 0;
-                return Ok(Some((key, value)));
+                return Ok(true);
             };
             self.skipped += 1;
             if self.skipped == STEPS {
                 self.skipped = 0;
                 match span.far_end(self.direction) {
                     Some(from) => self.inner = (self.open)(from),
-                    None => return Ok(None),
+                    None => return Ok(false),
                 }
             }
         }
-        Ok(None)
+        Ok(false)
+    }
+
+    fn key(&self) -> &[u8] {
+        self.inner.key()
+    }
+
+    fn value(&self) -> ValueRef<'_> {
+        self.inner.value()
     }
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::io::Io;
 use crate::options::Options;
 use crate::table::TableWriter;
-use crate::value::Value;
+use crate::value::{Value, ValueRef};
 
 /// Writes a table for [`crate::Store::ingest`].
 pub struct SstWriter {
@@ -94,7 +94,7 @@ impl SstWriter {
         if value.version == 0 {
             return Err(Error::Invalid("an imported value without version".into()));
         }
-        self.writer.add(key, value)?;
+        self.writer.add(key, ValueRef::of(value))?;
         self.last.clear();
         self.last.extend_from_slice(key);
         self.entries += 1;

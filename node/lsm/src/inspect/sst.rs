@@ -247,12 +247,13 @@ fn block(
 fn entries(payload: Bytes, after: Option<&Bytes>) -> Option<Vec<(Bytes, Value)>> {
     let mut cursor = BlockCursor::new(Block::new(payload)?, Direction::Forward, Bound::Unbounded)?;
     let mut entries: Vec<(Bytes, Value)> = Vec::new();
-    while let Some((key, value)) = cursor.next()? {
+    while cursor.advance()? {
+        let key = Bytes::copy_from_slice(cursor.key());
         let before = entries.last().map(|(key, _)| key).or(after);
         if before.is_some_and(|before| *before >= key) {
             return None;
         }
-        entries.push((key, value));
+        entries.push((key, cursor.value().to_value()));
     }
     (!entries.is_empty()).then_some(entries)
 }

@@ -50,12 +50,8 @@ impl Manifest {
     /// Writes the manifest of a new store, or replaces an old one.
     pub(crate) fn create(io: &Arc<dyn Io>, dir: &Path, inventory: Inventory) -> Result<Manifest> {
         let temporary = dir.join(TEMPORARY);
-        let mut data = MAGIC.to_vec();
         let format = inventory.format();
-        data.extend_from_slice(&format.to_le_bytes());
-        let crc = crc32c::crc32c(&data);
-        data.extend_from_slice(&crc.to_le_bytes());
-        put_record(&mut data, &inventory.as_edit());
+        let data = encode(format, &[inventory.as_edit()]);
         let file = io
             .open(&temporary, OpenMode::Create)
             .at(&temporary, "create")?;
@@ -174,6 +170,16 @@ impl Manifest {
         }
         Ok(())
     }
+}
+
+/// A whole file.
+pub(crate) fn encode(format: u32, edits: &[Edit]) -> Vec<u8> {
+    let mut data = MAGIC.to_vec();
+    data.extend_from_slice(&format.to_le_bytes());
+    let crc = crc32c::crc32c(&data);
+    data.extend_from_slice(&crc.to_le_bytes());
+    edits.iter().for_each(|edit| put_record(&mut data, edit));
+    data
 }
 
 fn put_record(buffer: &mut Vec<u8>, edit: &Edit) {

@@ -5,3 +5,5 @@ mod file;
 
 pub(crate) use edit::{Edit, Inventory, TableInfo};
 pub(crate) use file::{FILE_NAME, Manifest, Piece, is_own_name, parse, pieces};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use file::{FORMAT, encode};

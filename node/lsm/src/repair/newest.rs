@@ -63,7 +63,10 @@ impl Newest {
     }
 
     fn fetch(&mut self, source: usize) -> Result<()> {
-        if let Some((key, value)) = self.cursors[source].next()? {
+        let cursor = &mut self.cursors[source];
+        if cursor.advance()? {
+            let key = Bytes::copy_from_slice(cursor.key());
+            let value = cursor.value().to_value();
             self.heads.push(Head { key, value, source });
         }
         Ok(())

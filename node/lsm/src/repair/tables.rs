@@ -18,6 +18,7 @@ use crate::shared::TABLE_DIR;
 use crate::spans::Spans;
 use crate::table::reader::file_name;
 use crate::table::{Table, TableWriter};
+use crate::value::ValueRef;
 use crate::version::{LEVELS, Version};
 
 /// Writes the tables that replace others; returns what the new manifest says.
@@ -111,7 +112,7 @@ impl Rebuild<'_> {
         }
         let (number, mut writer) = self.create()?;
         crate::inspect::walk(&**self.io, &table.path, &mut |key, value| {
-            writer.add(&key, &value)
+            writer.add(&key, ValueRef::of(&value))
         })?;
         // 1: there is none before the first.
         let table = self.finish(number, writer, table.last_lsn().unwrap_or(1))?;
@@ -162,7 +163,7 @@ impl Rebuild<'_> {
         let level = (1..LEVELS).find(fits).unwrap_or(LEVELS - 1);
         let version = Version::default().with(&tables, &[], &hidden);
         let cursors = tables.iter().map(|(_, table)| {
-            let run = vec![Arc::clone(table)];
+            let run = ([Arc::clone(table)].into(), (0, 1));
             let none = Spans::default();
             version.run_cursor(run, Direction::Forward, Bound::Unbounded, false, &none)
         });
@@ -190,7 +191,7 @@ impl Rebuild<'_> {
                 Some(open) => open,
                 None => self.create()?,
             };
-            writer.add(&key, &value)?;
+            writer.add(&key, ValueRef::of(&value))?;
             if writer.bytes() < self.config.file_bytes {
                 open = Some((number, writer));
             } else {

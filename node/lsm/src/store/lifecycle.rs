@@ -12,6 +12,7 @@ use super::open::Opened;
 use crate::batch::{Batch, Committed};
 use crate::commit::answer::Waiter;
 use crate::commit::committer::Committer;
+use crate::commit::syncer::Syncer;
 use crate::error::{Error, Result};
 use crate::shared::Shared;
 
@@ -19,6 +20,7 @@ pub(crate) struct Running {
     shared: Arc<Shared>,
     /// Taken before any lock of [`Shared`].
     committer: Arc<Mutex<Committer>>,
+    syncer: Arc<Syncer>,
     closed: AtomicBool,
     threads: Mutex<Threads>,
 }
@@ -41,6 +43,8 @@ impl Running {
         } = opened;
         let committer = Arc::new(Mutex::new(committer));
         let queued = Arc::clone(&committer);
+        let syncer = Arc::new(syncer);
+        let syncing = Arc::clone(&syncer);
         let preparer = Arc::clone(&shared.segments);
         let threads = Threads {
             committer: Some(spawn("committer", &shared, move |shared| {
@@ -50,7 +54,7 @@ impl Running {
                 Ok(())
             })),
             syncer: Some(spawn("syncer", &shared, move |_| {
-                syncer.run();
+                syncing.run();
                 Ok(())
             })),
             background: vec![
@@ -63,6 +67,7 @@ impl Running {
         Running {
             shared,
             committer,
+            syncer,
             closed: AtomicBool::new(false),
             threads: Mutex::new(threads),
         }
@@ -79,7 +84,7 @@ impl Running {
         Ok(())
     }
 
-    /// Commits on the caller's thread. The batch comes back when others wait: it must queue.
+    /// Commits and, where that is waited for, syncs on the caller's thread. The batch comes back when others wait: it must queue.
     pub(crate) fn commit_here(
         &self,
         batch: Batch,
@@ -96,6 +101,9 @@ impl Running {
             if let Err(panic) = catch_unwind(commit) {
                 fail(&self.shared, "committer", &panic_text(panic.as_ref()));
             }
+        }
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.syncer.help())) {
+            fail(&self.shared, "syncer", &panic_text(panic.as_ref()));
         }
         Ok(waiter.wait())
     }

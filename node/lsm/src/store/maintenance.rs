@@ -15,7 +15,7 @@ use crate::range::Range;
 use crate::shared::{LOG_DIR, Shared, TABLE_DIR};
 use crate::table::Table;
 use crate::table::reader::file_name;
-use crate::version::Version;
+use crate::version::{Run, Version};
 
 impl Store {
     /// Removes a range of keys from the store, as one change of its files at one LSN, which is
@@ -228,7 +228,7 @@ impl Store {
 
 fn level_stats(shared: &Shared, version: &Version) -> Vec<LevelStats> {
     let levels = version.levels().iter().enumerate();
-    let one = |(level, tables): (usize, &Vec<Arc<Table>>)| {
+    let one = |(level, tables): (usize, &Run)| {
         let (read_bytes, written_bytes) = shared.counters.level(level);
         let mut stats = LevelStats {
             tables: tables.len() as u64,
@@ -236,7 +236,7 @@ fn level_stats(shared: &Shared, version: &Version) -> Vec<LevelStats> {
             written_bytes,
             ..LevelStats::default()
         };
-        for table in tables {
+        for table in tables.iter() {
             stats.bytes += table.bytes;
             stats.entries += table.properties.entries;
             stats.tombstones += table.properties.tombstones;

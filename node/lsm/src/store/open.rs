@@ -102,6 +102,7 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Opened> {
         tail: Arc::clone(&tail),
         poison: Arc::clone(&poison),
         mode: config.sync,
+        turn: Mutex::default(),
     };
     let shared = Arc::new(Shared {
         path: path.to_path_buf(),

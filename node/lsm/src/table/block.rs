@@ -16,7 +16,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use crate::range::Direction;
-use crate::value::Value;
+use crate::value::{Value, ValueRef};
 use crate::varint;
 
 const RESTART_EVERY: usize = 16;
@@ -33,7 +33,7 @@ pub(crate) struct BlockBuilder {
 
 impl BlockBuilder {
     /// Keys ascend.
-    pub(crate) fn add(&mut self, key: &[u8], value: &Value) {
+    pub(crate) fn add(&mut self, key: &[u8], value: ValueRef<'_>) {
         let shared = if self.count.is_multiple_of(RESTART_EVERY) {
             self.restarts.push(self.buffer.len() as u32);
             0
@@ -51,7 +51,7 @@ impl BlockBuilder {
             varint::put(buffer, value.expires_at_ms);
         }
         if !value.tombstone {
-            varint::put_bytes(buffer, &value.data);
+            varint::put_bytes(buffer, value.data);
         }
         self.last_key.truncate(shared);
         self.last_key.extend_from_slice(&key[shared..]);
@@ -77,13 +77,26 @@ impl BlockBuilder {
             payload.extend_from_slice(&restart.to_le_bytes());
         }
         payload.extend_from_slice(&(self.restarts.len() as u32).to_le_bytes());
-        *self = BlockBuilder::default();
+        self.buffer.reserve(payload.len());
+        self.restarts.clear();
+        self.last_key.clear();
+        self.count = 0;
         payload
     }
 }
 
 fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+    let mut equal = 0;
+    for (a, b) in a.chunks_exact(8).zip(b.chunks_exact(8)) {
+        let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap_or_default());
+        let different = word(a) ^ word(b);
+        if different != 0 {
+            return equal + different.trailing_zeros() as usize / 8;
+        }
+        equal += 8;
+    }
+    let rest = a[equal..].iter().zip(&b[equal..]);
+    equal + rest.take_while(|(a, b)| a == b).count()
 }
 
 /// A payload whose restarts are within bounds. `None` from a method means damage.
@@ -94,11 +107,16 @@ pub(crate) struct Block {
     restarts: usize,
 }
 
-/// An entry before its key is put together.
-struct Raw<'a> {
+/// An entry before its key is put together; places in the payload.
+#[derive(Clone, Copy, Default)]
+struct Raw {
     shared: usize,
-    suffix: &'a [u8],
-    value: Value,
+    suffix: usize,
+    suffix_end: usize,
+    tombstone: bool,
+    version: u64,
+    expires_at_ms: u64,
+    data: usize,
     end: usize,
 }
 
@@ -132,39 +150,56 @@ impl Block {
         input.get(1..)?.get(..length)
     }
 
-    fn entry(&self, offset: usize) -> Option<Raw<'_>> {
-        let mut input = self.data.get(offset..self.entries_end)?;
-        let shared = varint::take(&mut input)? as usize;
-        let unshared = varint::take(&mut input)? as usize;
-        let (&flags, rest) = input.split_first()?;
-        let (suffix, rest) = rest.split_at_checked(unshared)?;
-        input = rest;
-        if flags & !(TOMBSTONE | EXPIRES) != 0 {
+    #[inline]
+    fn entry(&self, offset: usize) -> Option<Raw> {
+        let payload = self.data.get(..self.entries_end)?;
+        let mut at = offset;
+        let shared = varint::take_at(payload, &mut at)? as usize;
+        let unshared = usize::try_from(varint::take_at(payload, &mut at)?).ok()?;
+        let flags = *payload.get(at)?;
+        let suffix = at + 1;
+        let suffix_end = suffix.checked_add(unshared)?;
+        if flags & !(TOMBSTONE | EXPIRES) != 0 || suffix_end > payload.len() {
             return None;
         }
-        let version = varint::take(&mut input)?;
+        at = suffix_end;
+        let version = varint::take_at(payload, &mut at)?;
         let expires_at_ms = if flags & EXPIRES == 0 {
             0
         } else {
-            varint::take(&mut input)?
+            varint::take_at(payload, &mut at)?
         };
         let tombstone = flags & TOMBSTONE != 0;
-        let data = if tombstone {
-            Bytes::new()
+        let length = if tombstone {
+            0
         } else {
-            self.data.slice_ref(varint::take_bytes(&mut input)?)
+            usize::try_from(varint::take_at(payload, &mut at)?).ok()?
         };
-        Some(Raw {
+        let end = at.checked_add(length)?;
+        (end <= payload.len()).then_some(Raw {
             shared,
             suffix,
-            value: Value {
-                tombstone,
-                data,
-                version,
-                expires_at_ms,
-            },
-            end: self.entries_end - input.len(),
+            suffix_end,
+            tombstone,
+            version,
+            expires_at_ms,
+            data: at,
+            end,
         })
+    }
+
+    fn suffix(&self, entry: &Raw) -> &[u8] {
+        &self.data[entry.suffix..entry.suffix_end]
+    }
+
+    fn value(&self, entry: &Raw) -> ValueRef<'_> {
+        ValueRef::within(
+            &self.data,
+            entry.data..entry.end,
+            entry.tombstone,
+            entry.version,
+            entry.expires_at_ms,
+        )
     }
 
     /// The last restart whose key satisfies `before`, which holds for a prefix of them.
@@ -196,9 +231,10 @@ impl Block {
                 Ordering::Greater => {}
                 Ordering::Equal => {
                     let rest = &key[matched..];
-                    let common = common_prefix(rest, entry.suffix);
-                    match entry.suffix.get(common).cmp(&rest.get(common)) {
-                        Ordering::Equal => return Some(Some(entry.value)),
+                    let suffix = self.suffix(&entry);
+                    let common = common_prefix(rest, suffix);
+                    match suffix.get(common).cmp(&rest.get(common)) {
+                        Ordering::Equal => return Some(Some(self.value(&entry).to_value())),
                         Ordering::Greater => return Some(None),
                         Ordering::Less => matched += common,
                     }
@@ -214,16 +250,28 @@ impl Block {
 pub(crate) struct BlockCursor {
     block: Block,
     direction: Direction,
-    /// Forward: the next entry, and the key before it.
+    /// Forward: the next entry. Reverse: unused.
     offset: usize,
-    key: Vec<u8>,
     /// Reverse: intervals before this one are still to come, of this one `pending`.
     interval: usize,
-    pending: Vec<(Bytes, Value)>,
+    pending: Vec<Pending>,
+    /// Forward: the key of where the cursor stands. Reverse: those of the interval, one after the other.
+    keys: Vec<u8>,
+    at: Pending,
+    /// The next step stays here.
+    found: bool,
+}
+
+/// An entry with the place of its key in `keys`.
+#[derive(Clone, Copy, Default)]
+struct Pending {
+    key: usize,
+    key_end: usize,
+    entry: Raw,
 }
 
 impl BlockCursor {
-    /// Positioned at the first entry, in the cursor's direction, within `from`.
+    /// Before the first entry, in the cursor's direction, within `from`.
     pub(crate) fn new(
         block: Block,
         direction: Direction,
@@ -231,9 +279,11 @@ impl BlockCursor {
     ) -> Option<BlockCursor> {
         let mut cursor = BlockCursor {
             offset: 0,
-            key: Vec::new(),
             interval: block.restarts,
             pending: Vec::new(),
+            keys: Vec::new(),
+            at: Pending::default(),
+            found: false,
             direction,
             block,
         };
@@ -246,26 +296,30 @@ impl BlockCursor {
         Some(cursor)
     }
 
+    /// Before the first entry of another block.
+    pub(crate) fn enter(&mut self, block: Block) {
+        self.offset = 0;
+        self.interval = block.restarts;
+        self.pending.clear();
+        self.keys.clear();
+        self.found = false;
+        self.block = block;
+    }
+
     fn seek_forward(&mut self, from: Bound<&[u8]>) -> Option<()> {
         let (Bound::Included(start) | Bound::Excluded(start)) = from else {
             return Some(());
         };
-        self.offset = self
-            .block
-            .restart(self.block.last_restart(|at| at <= start)?)?;
-        let mut key = Vec::new();
-        while self.offset < self.block.entries_end {
-            let entry = self.block.entry(self.offset)?;
-            extend_key(&mut key, &entry)?;
-            let reached = match from {
-                Bound::Included(_) => key.as_slice() >= start,
-                _ => key.as_slice() > start,
+        let restart = self.block.last_restart(|at| at <= start)?;
+        self.offset = self.block.restart(restart)?;
+        while self.advance()? {
+            self.found = match from {
+                Bound::Included(_) => self.key() >= start,
+                _ => self.key() > start,
             };
-            if reached {
+            if self.found {
                 break;
             }
-            self.key.clone_from(&key);
-            self.offset = entry.end;
         }
         Some(())
     }
@@ -276,11 +330,15 @@ impl BlockCursor {
         };
         self.interval = self.block.last_restart(|at| at <= end)? + 1;
         self.fetch_interval()?;
-        let beyond = |key: &[u8]| match from {
-            Bound::Included(_) => key > end,
-            _ => key >= end,
-        };
-        while self.pending.last().is_some_and(|(key, _)| beyond(key)) {
+        while let Some(last) = self.pending.last() {
+            let key = &self.keys[last.key..last.key_end];
+            let beyond = match from {
+                Bound::Included(_) => key > end,
+                _ => key >= end,
+            };
+            if !beyond {
+                break;
+            }
             self.pending.pop();
         }
         Some(())
@@ -295,37 +353,59 @@ impl BlockCursor {
         } else {
             self.block.entries_end
         };
-        let mut key = Vec::new();
+        self.keys.clear();
+        let (mut before, mut before_end) = (0, 0);
         while offset < end {
             let entry = self.block.entry(offset)?;
-            extend_key(&mut key, &entry)?;
+            (entry.shared <= before_end - before).then_some(())?;
+            let key = self.keys.len();
+            self.keys.extend_from_within(before..before + entry.shared);
+            self.keys.extend_from_slice(self.block.suffix(&entry));
+            (before, before_end) = (key, self.keys.len());
+            self.pending.push(Pending {
+                key,
+                key_end: before_end,
+                entry,
+            });
             offset = entry.end;
-            self.pending
-                .push((Bytes::copy_from_slice(&key), entry.value));
         }
         Some(())
     }
 
-    pub(crate) fn next(&mut self) -> Option<Option<(Bytes, Value)>> {
+    /// Moves to the next entry; false when there is none.
+    pub(crate) fn advance(&mut self) -> Option<bool> {
+        if std::mem::take(&mut self.found) {
+            return Some(true);
+        }
         if self.direction == Direction::Reverse {
             while self.pending.is_empty() && self.interval > 0 {
                 self.fetch_interval()?;
             }
-            return Some(self.pending.pop());
+            let next = self.pending.pop();
+            self.at = next.unwrap_or_default();
+            return Some(next.is_some());
         }
         if self.offset >= self.block.entries_end {
-            return Some(None);
+            return Some(false);
         }
         let entry = self.block.entry(self.offset)?;
-        extend_key(&mut self.key, &entry)?;
+        (entry.shared <= self.keys.len()).then_some(())?;
+        self.keys.truncate(entry.shared);
+        self.keys.extend_from_slice(self.block.suffix(&entry));
         self.offset = entry.end;
-        Some(Some((Bytes::copy_from_slice(&self.key), entry.value)))
+        self.at = Pending {
+            key: 0,
+            key_end: self.keys.len(),
+            entry,
+        };
+        Some(true)
     }
-}
 
-fn extend_key(key: &mut Vec<u8>, entry: &Raw<'_>) -> Option<()> {
-    (entry.shared <= key.len()).then_some(())?;
-    key.truncate(entry.shared);
-    key.extend_from_slice(entry.suffix);
-    Some(())
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.keys[self.at.key..self.at.key_end]
+    }
+
+    pub(crate) fn value(&self) -> ValueRef<'_> {
+        self.block.value(&self.at.entry)
+    }
 }

@@ -23,6 +23,8 @@ pub(crate) fn build(hashes: &[u64], bits_per_key: u32) -> Vec<u8> {
     let probes = (bits_per_key * 6 / 10).clamp(1, 12);
     let mut filter = vec![0; 1 + lines * LINE_BYTES];
     filter[0] = probes as u8;
+    // With 0 bits per key there is no line, and nothing is ruled out.
+    let hashes = if lines == 0 { &[] } else { hashes };
     for &hash in hashes {
         let line = line(hash, lines);
         for bit in bits_of(hash, probes) {
@@ -61,7 +63,6 @@ impl Filter {
     pub(crate) fn may_contain(&self, hash: u64) -> bool {
         let lines = self.0.len() / LINE_BYTES;
         if lines == 0 {
-            // Built with 0 bits per key.
             return true;
         }
         let start = 1 + line(hash, lines) * LINE_BYTES;
@@ -73,6 +74,12 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn with_no_bits_rules_nothing_out() {
+        let filter = Filter::new(build(&[1, u64::MAX], 0).into()).unwrap();
+        assert!(filter.may_contain(1) && filter.may_contain(7));
+    }
 
     #[test]
     fn has_no_false_negatives_and_about_one_percent_false_positives() {

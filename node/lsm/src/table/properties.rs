@@ -1,6 +1,6 @@
 //! What is known of a table without reading it; stored in the table and in the manifest.
 
-use crate::value::Value;
+use crate::value::ValueRef;
 use crate::varint;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -16,7 +16,7 @@ pub(crate) struct Properties {
 }
 
 impl Properties {
-    pub(crate) fn add(&mut self, key: &[u8], value: &Value) {
+    pub(crate) fn add(&mut self, key: &[u8], value: ValueRef<'_>) {
         if self.entries == 0 {
             self.smallest = key.to_vec();
         }

@@ -120,7 +120,7 @@ impl Table {
             read_block(&*self.file, &self.path, handle)?;
         }
         let mut entries = 0;
-        let mut last: Option<bytes::Bytes> = None;
+        let mut last = Vec::new();
         for index in 0..self.blocks() {
             let Some(block) = self.block(index, false)? else {
                 break;
@@ -128,11 +128,12 @@ impl Table {
             let damaged = || self.damaged("block entries");
             let mut cursor = BlockCursor::new(block, Direction::Forward, Bound::Unbounded)
                 .ok_or_else(damaged)?;
-            while let Some((key, _)) = cursor.next().ok_or_else(damaged)? {
-                if last.as_ref().is_some_and(|last| *last >= key) {
+            while cursor.advance().ok_or_else(damaged)? {
+                if entries > 0 && last.as_slice() >= cursor.key() {
                     return Err(self.damaged("keys out of order"));
                 }
-                last = Some(key);
+                last.clear();
+                last.extend_from_slice(cursor.key());
                 entries += 1;
             }
         }

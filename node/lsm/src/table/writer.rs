@@ -9,7 +9,7 @@ use super::properties::Properties;
 use crate::error::{IoContext, Result};
 use crate::io::{Io, IoFile, OpenMode};
 use crate::options::{Compression, Config};
-use crate::value::Value;
+use crate::value::ValueRef;
 
 /// Bytes collected before they are written.
 const WRITE_BYTES: usize = 256 << 10;
@@ -47,7 +47,7 @@ impl TableWriter {
         })
     }
 
-    pub(crate) fn add(&mut self, key: &[u8], value: &Value) -> Result<()> {
+    pub(crate) fn add(&mut self, key: &[u8], value: ValueRef<'_>) -> Result<()> {
         self.properties.add(key, value);
         self.hashes.push(filter::hash(key));
         self.block.add(key, value);

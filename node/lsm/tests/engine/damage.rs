@@ -166,12 +166,15 @@ fn a_missing_segment_is_found() {
 fn tables() -> (FaultIo, Model) {
     let io = FaultIo::default();
     let store = open(&io);
-    for number in 0..300 {
+    for number in 0..120 {
         put(
             &store,
-            &format!("key{:03}", number % 200),
+            &format!("key{:03}", number % 80),
             &format!("{number:050}"),
         );
+        if number == 60 {
+            store.compact().unwrap();
+        }
     }
     store.flush().unwrap();
     let model = contents(&store.snapshot()).unwrap();
@@ -208,7 +211,7 @@ fn a_flipped_bit_in_a_table_is_found() {
         .filter(|path| path.to_string_lossy().ends_with(".sst"))
     {
         let data = io.read(path);
-        for at in (random.random_range(0..7)..data.len()).step_by(7) {
+        for at in 0..data.len() {
             let mut flipped = data.clone();
             flipped[at] ^= 1 << random.random_range(0..8);
             let copy = io.image();
@@ -236,26 +239,24 @@ fn a_flipped_bit_in_a_table_is_found() {
 fn a_table_cut_short_is_found() {
     let (io, _) = tables();
     let paths = io.paths();
-    let path = paths
-        .iter()
-        .find(|path| path.to_string_lossy().ends_with(".sst"))
-        .unwrap();
-    let data = io.read(path);
-    for cut in (0..data.len()).step_by(5) {
-        let copy = io.image();
-        copy.replace(path, data[..cut].to_vec());
-        let opened = Store::open(dir(), small(&copy));
-        assert!(
-            matches!(opened, Err(Error::Corruption { .. })),
-            "cut at {cut}"
-        );
+    let is_table = |path: &&PathBuf| path.to_string_lossy().ends_with(".sst");
+    for path in paths.iter().filter(is_table) {
+        let data = io.read(path);
+        for cut in 0..data.len() {
+            let copy = io.image();
+            copy.replace(path, data[..cut].to_vec());
+            let opened = Store::open(dir(), small(&copy));
+            assert!(
+                matches!(opened, Err(Error::Corruption { .. })),
+                "cut at {cut}"
+            );
+        }
     }
 }
 
 #[test]
 fn a_manifest_cut_or_flipped_never_gives_wrong_answers() {
     let (io, model) = tables();
-    let mut random = random("damaged manifest");
     let path = dir().join("MANIFEST");
     let data = io.read(&path);
     let mut refused = 0;
@@ -264,17 +265,21 @@ fn a_manifest_cut_or_flipped_never_gives_wrong_answers() {
         copy.replace(&path, data);
         match Store::open(dir(), small(&copy)) {
             Ok(store) => assert_eq!(contents(&store.snapshot()).unwrap(), model),
-            Err(Error::Corruption { .. } | Error::NotAStore { .. }) => refused += 1,
+            Err(Error::Corruption { .. } | Error::NotAStore { .. } | Error::NewerFormat { .. }) => {
+                refused += 1;
+            }
             Err(other) => panic!("{other}"),
         }
     };
     for at in 0..data.len() {
         check(data[..at].to_vec());
-        let mut flipped = data.clone();
-        flipped[at] ^= 1 << random.random_range(0..8);
-        check(flipped);
+        for bit in 0..8 {
+            let mut flipped = data.clone();
+            flipped[at] ^= 1 << bit;
+            check(flipped);
+        }
     }
-    assert!(refused > data.len(), "{refused} of {}", 2 * data.len());
+    assert!(refused > 4 * data.len(), "{refused} of {}", 9 * data.len());
 }
 
 #[test]
@@ -290,9 +295,9 @@ fn a_damaged_store_serves_what_is_whole() {
     io.replace(path, data);
     let store = open(&io);
     let key = |number: u32| format!("key{number:03}");
-    let bad = (0..200).find(|number| store.get(key(*number).as_bytes()).is_err());
+    let bad = (0..80).find(|number| store.get(key(*number).as_bytes()).is_err());
     assert!(bad.is_some());
-    assert!((0..200).any(|number| store.get(key(number).as_bytes()).is_ok()));
+    assert!((0..80).any(|number| store.get(key(number).as_bytes()).is_ok()));
     let refused = store.write(vec![aidb_lsm::Op::put("new", "value")].into());
     assert!(matches!(refused, Err(Error::Poisoned(_))));
     assert_eq!(get(&store, "new"), None);

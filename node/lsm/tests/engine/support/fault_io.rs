@@ -12,6 +12,11 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 type Inject = dyn FnMut(&'static str, &Path) -> Option<io::Error> + Send;
+type Watch = dyn FnMut(&'static str, &Path, &Crash<'_>) + Send;
+type Ignored = dyn Fn(&Path) -> bool + Send;
+
+/// Makes what a power failure at this moment leaves.
+pub type Crash<'a> = dyn Fn(Loss, &mut StdRng) -> (FaultIo, Lost) + 'a;
 
 #[derive(Clone, Default)]
 pub struct FaultIo(Arc<Mutex<State>>);
@@ -21,12 +26,31 @@ struct State {
     files: HashMap<u64, File>,
     next_file: u64,
     names: BTreeMap<PathBuf, u64>,
-    /// What a crash leaves of `names`.
+    /// What a crash leaves of `names` at least, and for each directory what was changed since, in
+    /// order: a journalled file system keeps some of the first changes.
     durable_names: BTreeMap<PathBuf, u64>,
+    unsynced_names: BTreeMap<PathBuf, Vec<NameChange>>,
     dirs: BTreeSet<PathBuf>,
     locks: BTreeSet<PathBuf>,
     space: Option<u64>,
     inject: Option<Box<Inject>>,
+    watch: Option<Box<Watch>>,
+    ignored: Option<Box<Ignored>>,
+}
+
+#[derive(Clone)]
+enum NameChange {
+    Set(PathBuf, u64),
+    Remove(PathBuf),
+    Rename(PathBuf, PathBuf, u64),
+}
+
+/// What a crash destroyed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    pub bytes: u64,
+    /// Creations, renames and removals of files undone.
+    pub names: u64,
 }
 
 #[derive(Clone, Default)]
@@ -56,44 +80,19 @@ impl FaultIo {
         self.0.lock().unwrap()
     }
 
-    /// The file system after a power failure now, and the number of bytes it lost.
-    pub fn crash(&self, loss: Loss, random: &mut StdRng) -> (FaultIo, u64) {
-        let state = self.state();
-        let mut lost = 0;
-        let mut after = State {
-            dirs: state.dirs.clone(),
-            next_file: state.next_file,
-            ..State::default()
-        };
-        for dir in &state.dirs {
-            // A rename or removal that was not synced may have reached the disk all the same.
-            let kept = loss == Loss::Some && random.random();
-            let names = if kept {
-                &state.names
-            } else {
-                &state.durable_names
-            };
-            let within = names.iter().filter(|(path, _)| path.parent() == Some(dir));
-            after
-                .names
-                .extend(within.map(|(path, id)| (path.clone(), *id)));
-        }
-        for id in after.names.values() {
-            let file = &state.files[id];
-            let mut left = file.synced.clone();
-            for change in &file.unsynced {
-                lost += change.survive(&mut left, loss, random);
-            }
-            let file = File {
-                path: file.path.clone(),
-                current: left.clone(),
-                synced: left,
-                unsynced: Vec::new(),
-            };
-            after.files.insert(*id, file);
-        }
-        after.durable_names = after.names.clone();
-        (FaultIo(Arc::new(Mutex::new(after))), lost)
+    /// The file system after a power failure now, and what was lost.
+    pub fn crash(&self, loss: Loss, random: &mut StdRng) -> (FaultIo, Lost) {
+        self.state().crash(loss, random)
+    }
+
+    /// Called before each call, with the means to crash exactly there.
+    pub fn watch(&self, watch: impl FnMut(&'static str, &Path, &Crash<'_>) + Send + 'static) {
+        self.state().watch = Some(Box::new(watch));
+    }
+
+    /// A defect: syncs of these files and directories report success and do nothing.
+    pub fn ignore_syncs(&self, ignored: impl Fn(&Path) -> bool + Send + 'static) {
+        self.state().ignored = Some(Box::new(ignored));
     }
 
     /// A copy of the files as they are, synced or not.
@@ -124,7 +123,8 @@ impl FaultIo {
     }
 
     pub fn heal(&self) {
-        self.state().inject = None;
+        let mut state = self.state();
+        (state.inject, state.watch, state.ignored) = (None, None, None);
     }
 
     /// Bytes that may be in use; `None` = without limit.
@@ -194,8 +194,77 @@ impl Change {
     }
 }
 
+impl NameChange {
+    fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
+        match self {
+            NameChange::Set(path, id) => {
+                names.insert(path.clone(), *id);
+            }
+            NameChange::Remove(path) => {
+                names.remove(path);
+            }
+            NameChange::Rename(from, to, id) => {
+                names.remove(from);
+                names.insert(to.clone(), *id);
+            }
+        }
+    }
+}
+
 impl State {
+    fn crash(&self, loss: Loss, random: &mut StdRng) -> (FaultIo, Lost) {
+        let mut lost = Lost::default();
+        let mut after = State {
+            dirs: self.dirs.clone(),
+            next_file: self.next_file,
+            names: self.durable_names.clone(),
+            ..State::default()
+        };
+        for changes in self.unsynced_names.values() {
+            let kept = match loss {
+                Loss::All => 0,
+                Loss::Some => random.random_range(0..=changes.len()),
+            };
+            changes[..kept]
+                .iter()
+                .for_each(|change| change.apply(&mut after.names));
+            lost.names += (changes.len() - kept) as u64;
+        }
+        for id in after.names.values() {
+            let file = &self.files[id];
+            let mut left = file.synced.clone();
+            for change in &file.unsynced {
+                lost.bytes += change.survive(&mut left, loss, random);
+            }
+            let file = File {
+                path: file.path.clone(),
+                current: left.clone(),
+                synced: left,
+                unsynced: Vec::new(),
+            };
+            after.files.insert(*id, file);
+        }
+        after.durable_names = after.names.clone();
+        (FaultIo(Arc::new(Mutex::new(after))), lost)
+    }
+
+    fn change_name(&mut self, change: NameChange) {
+        change.apply(&mut self.names);
+        let (NameChange::Set(path, _) | NameChange::Remove(path) | NameChange::Rename(_, path, _)) =
+            &change;
+        let dir = path.parent().unwrap_or(path).to_path_buf();
+        self.unsynced_names.entry(dir).or_default().push(change);
+    }
+
+    fn ignores(&self, path: &Path) -> bool {
+        self.ignored.as_ref().is_some_and(|ignored| ignored(path))
+    }
+
     fn call(&mut self, op: &'static str, path: &Path) -> io::Result<()> {
+        if let Some(mut watch) = self.watch.take() {
+            watch(op, path, &|loss, random| self.crash(loss, random));
+            self.watch = Some(watch);
+        }
         let fault = self.inject.as_mut().and_then(|inject| inject(op, path));
         fault.map_or(Ok(()), Err)
     }
@@ -234,7 +303,7 @@ impl Io for FaultIo {
                     ..File::default()
                 };
                 state.files.insert(id, file);
-                state.names.insert(path.to_path_buf(), id);
+                state.change_name(NameChange::Set(path.to_path_buf(), id));
                 id
             }
         };
@@ -248,8 +317,7 @@ impl Io for FaultIo {
         let mut state = self.state();
         state.call("rename", from)?;
         let id = state.id(from)?;
-        state.names.remove(from);
-        state.names.insert(to.to_path_buf(), id);
+        state.change_name(NameChange::Rename(from.into(), to.into(), id));
         Ok(())
     }
 
@@ -257,7 +325,10 @@ impl Io for FaultIo {
         let mut state = self.state();
         state.call("link", from)?;
         let id = state.id(from)?;
-        state.names.insert(to.to_path_buf(), id);
+        if state.names.contains_key(to) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        state.change_name(NameChange::Set(to.into(), id));
         Ok(())
     }
 
@@ -265,7 +336,7 @@ impl Io for FaultIo {
         let mut state = self.state();
         state.call("remove", path)?;
         state.id(path)?;
-        state.names.remove(path);
+        state.change_name(NameChange::Remove(path.into()));
         Ok(())
     }
 
@@ -294,17 +365,13 @@ impl Io for FaultIo {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.call("sync_dir", dir)?;
+        if state.ignores(dir) {
+            return Ok(());
+        }
         let state = &mut *state;
-        state
-            .durable_names
-            .retain(|path, _| path.parent() != Some(dir));
-        let within = state
-            .names
-            .iter()
-            .filter(|(path, _)| path.parent() == Some(dir));
-        state
-            .durable_names
-            .extend(within.map(|(path, id)| (path.clone(), *id)));
+        for change in state.unsynced_names.remove(dir).unwrap_or_default() {
+            change.apply(&mut state.durable_names);
+        }
         Ok(())
     }
 
@@ -406,6 +473,9 @@ impl IoFile for Handle {
 
     fn sync(&self) -> io::Result<()> {
         self.with("sync", |state, id| {
+            if state.ignores(&state.files[&id].path) {
+                return Ok(());
+            }
             let file = state.files.get_mut(&id).unwrap();
             file.synced.clone_from(&file.current);
             file.unsynced.clear();

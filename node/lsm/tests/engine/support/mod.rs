@@ -1,4 +1,8 @@
 pub mod fault_io;
+pub mod history;
+pub mod options;
+pub mod reference;
+pub mod steps;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +14,7 @@ use aidb_lsm::{Clock, Direction, Op, Options, Range, Snapshot, Store};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-pub use fault_io::{FaultIo, Loss};
+pub use fault_io::{FaultIo, Loss, Lost};
 
 pub type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -90,6 +94,10 @@ impl ManualClock {
 
     pub fn set(&self, now_ms: u64) {
         self.0.store(now_ms, Ordering::SeqCst);
+    }
+
+    pub fn advance(&self, ms: u64) {
+        self.0.fetch_add(ms, Ordering::SeqCst);
     }
 }
 

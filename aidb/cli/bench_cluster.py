@@ -1,4 +1,4 @@
-"""`aidb bench`: a closed loop of batches through the client, with the CPU time that it cost on both sides."""
+"""`aidb bench put|get`: a closed loop of batches through the client, with the CPU time on both sides."""
 
 from __future__ import annotations
 

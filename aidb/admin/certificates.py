@@ -1,0 +1,18 @@
+"""`aidb-admin certificates`: those of a local cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aidb.cli import output
+from aidb.cli.exits import Exit, Failure
+from aidb.local import LocalCluster, secure
+
+
+def renew(data: Path, *, authority: bool, forget: bool) -> None:
+    """Replaces all of them while the cluster runs."""
+    cluster = LocalCluster.existing(data)
+    if cluster is None:
+        raise Failure(f"no cluster in {data}", Exit.BAD_INPUT)
+    count = secure.renew(cluster.layout, cluster.description.ports, authority=authority, forget=forget)
+    output.note(f"{count} certificates are new; programs and clients take them within seconds")

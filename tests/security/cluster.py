@@ -1,0 +1,128 @@
+"""A secured cluster of real processes, and clients of all kinds of it."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+import aidb
+from aidb.security import authority, tokens
+from aidb.security.authority import Signed
+from aidb.security.names import DEFAULT_DOMAIN, server_name
+from tests.coordinator.process import FAST, CoordinatorProcess
+from tests.node.process import NodeProcess
+
+ROLES = tuple(tokens.ROLES)
+
+
+class SecuredCluster:
+    """One shard with one replica, a router and a coordinator. ``secrets`` has a token of each role, and one
+    that has expired.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.authority = authority.new_authority("test")
+        self.secrets = {name: tokens.new_secret() for name in (*ROLES, "expired")}
+        self.tokens = directory / "tokens.json"
+        self.write_tokens(ROLES)
+        self.client = authority.client(self.authority, "tester")
+        self.write("client", self.client)
+        self.coordinator = CoordinatorProcess(
+            directory / "coordinator-data",
+            "--shards",
+            "1",
+            *FAST,
+            *self._options("coordinator"),
+            log=directory / "coordinator.log",
+        )
+        self.primary = self._node("primary", "shard-0-primary")
+        self.replica = self._node("replica", "shard-0-replica-0")
+        self.router = self._node("router", "router-0")
+
+    def _node(self, role: str, name: str) -> NodeProcess:
+        node = NodeProcess(
+            self.coordinator.address,
+            self.directory / f"{role}-data",
+            *self._options(role),
+            role=role,
+            name=name,
+        )
+        return node.ready()
+
+    def _options(self, role: str) -> Iterable[str]:
+        kind = "coordinator" if role == "coordinator" else "node"
+        self.write(role, authority.program(self.authority, role, kind, DEFAULT_DOMAIN))
+        yield from ("--tls", str(self.tls_of(role)), "--tokens", str(self.tokens))
+        yield from ("--metrics", "127.0.0.1:0")
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        nodes = {"primary": self.primary, "replica": self.replica, "router": self.router}
+        return {
+            "coordinator": self.coordinator.address,
+            **{name: node.address for name, node in nodes.items()},
+        }
+
+    def tls_of(self, name: str) -> Path:
+        return self.directory / "tls" / name
+
+    def write(self, name: str, signed: Signed, ca: bytes = b"") -> None:
+        """The next content of a TLS directory, swapped in as Kubernetes does."""
+        authority.write_directory(self.tls_of(name), ca or self.authority.certificate, signed)
+
+    def write_tokens(self, names: Iterable[str]) -> None:
+        known = [
+            tokens.Token(name, name, tokens.digest(self.secrets[name]).hex())
+            for name in names
+            if name in ROLES
+        ]
+        expired = tokens.Token("expired", "admin", tokens.digest(self.secrets["expired"]).hex(), 1)
+        authority.write_private(self.tokens, tokens.document([*known, expired]))
+
+    def tls(self, role: str = "admin") -> aidb.Tls:
+        return aidb.Tls(self.tls_of("client"), token=self.secrets[role])
+
+    def channel(
+        self, address: str, signed: Signed | None = None, *, ca: bytes = b"", certificate: bool = True
+    ) -> grpc.Channel:
+        """As a client, or as whoever ``signed`` is of."""
+        shown = signed or self.client
+        pair = (shown.key, shown.certificate) if certificate else (None, None)
+        credentials = grpc.ssl_channel_credentials(ca or self.authority.certificate, *pair)
+        options = [("grpc.ssl_target_name_override", server_name(DEFAULT_DOMAIN))]
+        return grpc.secure_channel(address, credentials, options=options)
+
+    def logs(self) -> str:
+        """Everything that the programs said."""
+        return "".join(path.read_text() for path in sorted(self.directory.glob("*.log")))
+
+    def kill(self) -> None:
+        for process in (self.router, self.replica, self.primary, self.coordinator):
+            process.kill()
+
+
+def bearer(secret: str) -> tuple[tuple[str, str], ...]:
+    return (("authorization", f"Bearer {secret}"),)
+
+
+def served_certificate(cluster: SecuredCluster, address: str) -> bytes:
+    """What a new connection is shown."""
+    host, _, port = address.rpartition(":")
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.load_cert_chain(cluster.tls_of("client") / "tls.crt", cluster.tls_of("client") / "tls.key")
+    context.set_alpn_protocols(["h2"])
+    with (
+        socket.create_connection((host, int(port)), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname=server_name(DEFAULT_DOMAIN)) as secure,
+    ):
+        found: Any = secure.getpeercert(binary_form=True)
+        assert isinstance(found, bytes)
+        return found
