@@ -42,7 +42,11 @@ pub struct Server {
 
 impl Server {
     pub fn case(&self, wire: Wire, work: Work, keys: &Keys) -> Case {
-        let how = if wire == Wire::Pipeline { " (pipeline)" } else { "" };
+        let how = if wire == Wire::Pipeline {
+            " (pipeline)"
+        } else {
+            ""
+        };
         let reads = matches!(work, Work::Get | Work::BatchGet(_));
         let stream = Stream {
             expected: self.reader.filter(|_| reads),
@@ -100,7 +104,16 @@ const DEPTH: u64 = 16;
 
 /// All cases, each after the one it is compared with.
 pub fn cases(servers: &Servers, keys: &Keys, etcd_keys: &Keys) -> Vec<Case> {
-    let Servers { echo, interval, group, hit, forward, router, redis, etcd } = servers;
+    let Servers {
+        echo,
+        interval,
+        group,
+        hit,
+        forward,
+        router,
+        redis,
+        etcd,
+    } = servers;
     let few = |case: Case| case.in_flight(16);
     let mut cases = Vec::new();
     for (wire, work, times, micros) in [
@@ -123,7 +136,11 @@ pub fn cases(servers: &Servers, keys: &Keys, etcd_keys: &Keys) -> Vec<Case> {
         let mut ours = vec![sized(interval.case(wire, work, keys)).against(&base, limit)];
         if wire == Wire::Unary && work == GET {
             ours.push(hit.case(wire, work, keys).against(&base, Limit::Times(1.2)));
-            ours.push(forward.case(wire, work, keys).against(&base, Limit::Times(2.8)));
+            ours.push(
+                forward
+                    .case(wire, work, keys)
+                    .against(&base, Limit::Times(2.8)),
+            );
             ours.push(router.case(wire, work, keys).against(&base, Limit::None));
         }
         if wire == Wire::Unary && (work == PUT || work == BATCH_PUT) {
@@ -136,10 +153,15 @@ pub fn cases(servers: &Servers, keys: &Keys, etcd_keys: &Keys) -> Vec<Case> {
         cases.extend(ours);
     }
     if let Some(redis) = redis {
-        for (ours, work, deep) in [(GET, GET, Work::BatchGet(DEPTH)), (PUT, PUT, Work::BatchPut(DEPTH))] {
+        for (ours, work, deep) in [
+            (GET, GET, Work::BatchGet(DEPTH)),
+            (PUT, PUT, Work::BatchPut(DEPTH)),
+        ] {
             let single = redis.case(Wire::Redis, work, keys).one_by_one(64);
             let deep = redis.case(Wire::Redis, deep, keys).one_by_one(8);
-            let pipelined = interval.case(Wire::Pipeline, ours, keys).in_flight(8 * DEPTH as usize);
+            let pipelined = interval
+                .case(Wire::Pipeline, ours, keys)
+                .in_flight(8 * DEPTH as usize);
             let named = |case: Case, how: &str| Case {
                 name: format!("{} beside redis{how}", case.name),
                 ..case

@@ -64,7 +64,11 @@ impl Cluster {
             replicas.push(Program::announced(&name, replica, &dir)?);
         }
         let router = match shape.router {
-            true => Some(Program::announced("router-0", node("router", "router-0"), &dir)?),
+            true => Some(Program::announced(
+                "router-0",
+                node("router", "router-0"),
+                &dir,
+            )?),
             false => None,
         };
         Ok(Self {
@@ -73,13 +77,6 @@ impl Cluster {
             primary,
             coordinator,
         })
-    }
-
-    pub fn programs(&self) -> impl Iterator<Item = &Program> {
-        self.router
-            .iter()
-            .chain(&self.replicas)
-            .chain([&self.primary, &self.coordinator])
     }
 }
 
@@ -99,7 +96,15 @@ fn coordinator(dir: &Path, place: &Place) -> Command {
 
 fn node(role: &str, name: &str, coordinator: &str, shape: &Shape, place: &Place) -> Command {
     let mut command = python("aidb_node", place);
-    command.args([role, "--coordinator", coordinator, "--name", name, "--listen", "127.0.0.1:0"]);
+    command.args([
+        role,
+        "--coordinator",
+        coordinator,
+        "--name",
+        name,
+        "--listen",
+        "127.0.0.1:0",
+    ]);
     command.args(["--threads", &shape.threads.to_string()]);
     command
 }

@@ -3,10 +3,10 @@
 
 use std::pin::Pin;
 
-use aidb_client::pb::storage_server::{Storage, StorageServer};
+use aidb_client::pb;
 use aidb_client::pb::pipeline_request::Request as Asked;
 use aidb_client::pb::pipeline_response::Response as Answered;
-use aidb_client::pb;
+use aidb_client::pb::storage_server::{Storage, StorageServer};
 use aidb_client::{Position, Token};
 use aidb_node::serve::{Limits, listen, stack};
 use bytes::Bytes;
@@ -41,9 +41,14 @@ pub fn run(address: &str, threads: usize, keys: Keys) -> Result<(), Box<dyn std:
             std::thread::spawn(move || serve(listener, echo).map_err(|error| error.to_string()))
         })
         .collect();
-    println!("{}", serde_json::json!({"ready": true, "address": bound.to_string()}));
+    println!(
+        "{}",
+        serde_json::json!({"ready": true, "address": bound.to_string()})
+    );
     for thread in serving {
-        thread.join().map_err(|_| "a thread of the echo panicked")??;
+        thread
+            .join()
+            .map_err(|_| "a thread of the echo panicked")??;
     }
     Ok(())
 }
@@ -138,17 +143,11 @@ fn no_such() -> Status {
 
 #[tonic::async_trait]
 impl Storage for Echo {
-    async fn get(
-        &self,
-        _: Request<pb::GetRequest>,
-    ) -> Result<Response<pb::GetResponse>, Status> {
+    async fn get(&self, _: Request<pb::GetRequest>) -> Result<Response<pb::GetResponse>, Status> {
         Ok(Response::new(self.got()))
     }
 
-    async fn put(
-        &self,
-        _: Request<pb::PutRequest>,
-    ) -> Result<Response<pb::PutResponse>, Status> {
+    async fn put(&self, _: Request<pb::PutRequest>) -> Result<Response<pb::PutResponse>, Status> {
         Ok(Response::new(self.written()))
     }
 

@@ -79,11 +79,14 @@ fn one(options: &Latency, name: &str, sync: &'static str, hogged: bool) -> Resul
         Some(rates) => [rates[0], rates[1], rates[0], rates[1]],
         None => half(&calibrate(&streams)?),
     };
-    let open = streams.iter().zip(rates).map(|(stream, per_second)| Stream {
-        pace: Pace::Open { per_second },
-        in_flight: IN_FLIGHT,
-        ..stream.clone()
-    });
+    let open = streams
+        .iter()
+        .zip(rates)
+        .map(|(stream, per_second)| Stream {
+            pace: Pace::Open { per_second },
+            in_flight: IN_FLIGHT,
+            ..stream.clone()
+        });
     let _hog: Option<Program> = match hogged {
         true => Some(hog::start(&place.dir)?),
         false => None,
@@ -115,7 +118,10 @@ fn watch(options: &Latency, running: &[Running]) -> [Tally; 4] {
         for ((stream, total), name) in running.iter().zip(&mut totals).zip(NAMES) {
             let tally = stream.take();
             let at = started.elapsed().as_secs_f64();
-            println!("{at:7.1} s {name}: {}", tally.line(since.elapsed().as_secs_f64()));
+            println!(
+                "{at:7.1} s {name}: {}",
+                tally.line(since.elapsed().as_secs_f64())
+            );
             total.add(&tally);
         }
     }

@@ -5,9 +5,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -138,7 +138,8 @@ impl Drop for Running {
 
 /// The share of one thread.
 fn part(stream: &Stream, index: usize) -> Stream {
-    let share = |all: usize| (all / stream.threads + usize::from(index < all % stream.threads)).max(1);
+    let share =
+        |all: usize| (all / stream.threads + usize::from(index < all % stream.threads)).max(1);
     let pace = match stream.pace {
         Pace::Closed => Pace::Closed,
         Pace::Open { per_second } => Pace::Open {
@@ -167,7 +168,8 @@ fn thread(
     LocalSet::new().block_on(&runtime, async {
         let mut connections = Vec::new();
         for _ in 0..stream.connections {
-            connections.push(Connection::open(stream.wire, &stream.address, stream.expected).await?);
+            connections
+                .push(Connection::open(stream.wire, &stream.address, stream.expected).await?);
         }
         let _ = ready.send(());
         let pace = stream.pace;
@@ -276,7 +278,9 @@ impl Client {
                 Ok(Ok(())) => return self.recorder.done(work.keys(), due.elapsed()),
                 Ok(Err(failure)) => {
                     self.recorder.failed(&failure.name);
-                    let obeyed = failure.retry_after.filter(|_| self.stream.on_busy == OnBusy::Obey);
+                    let obeyed = failure
+                        .retry_after
+                        .filter(|_| self.stream.on_busy == OnBusy::Obey);
                     let Some(wait) = obeyed else {
                         // What fails at once would spin.
                         return tokio::task::yield_now().await;
@@ -306,12 +310,7 @@ pub fn read_through(wire: Wire, address: &str, keys: &Keys) -> Result<(), Failur
     each(wire, address, keys, Work::BatchGet)
 }
 
-fn each(
-    wire: Wire,
-    address: &str,
-    keys: &Keys,
-    work: impl Fn(u64) -> Work,
-) -> Result<(), Failure> {
+fn each(wire: Wire, address: &str, keys: &Keys, work: impl Fn(u64) -> Work) -> Result<(), Failure> {
     const BATCH: u64 = 100;
     const AT_A_TIME: u64 = 64;
     let runtime = tokio::runtime::Builder::new_current_thread()

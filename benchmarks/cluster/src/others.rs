@@ -20,7 +20,16 @@ pub fn redis(logs: &Path) -> Result<Program, String> {
     let mut command = Command::new("redis-server");
     command
         .args(["--bind", "127.0.0.1", "--port", &address.port().to_string()])
-        .args(["--save", "", "--appendonly", "no", "--daemonize", "no", "--logfile", "redis.log"])
+        .args([
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--daemonize",
+            "no",
+            "--logfile",
+            "redis.log",
+        ])
         .current_dir(logs);
     Program::listening("redis", command, address, logs)
 }
@@ -34,9 +43,24 @@ pub fn etcd(logs: &Path) -> Result<Program, String> {
     command
         .arg("--data-dir")
         .arg(logs.join("etcd"))
-        .args(["--listen-client-urls", &client_url, "--advertise-client-urls", &client_url])
-        .args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url])
-        .args(["--initial-cluster", &format!("default={peer_url}"), "--logger", "zap"])
+        .args([
+            "--listen-client-urls",
+            &client_url,
+            "--advertise-client-urls",
+            &client_url,
+        ])
+        .args([
+            "--listen-peer-urls",
+            &peer_url,
+            "--initial-advertise-peer-urls",
+            &peer_url,
+        ])
+        .args([
+            "--initial-cluster",
+            &format!("default={peer_url}"),
+            "--logger",
+            "zap",
+        ])
         .args(["--log-level", "error"]);
     Program::listening("etcd", command, client, logs)
 }

@@ -64,7 +64,10 @@ pub fn run(options: &Overload) -> Result<(), String> {
         };
         let measured = measure(&stream, spans, &[pid])?;
         let rate = measured.tally.operations as f64 / measured.seconds;
-        println!("closed, {in_flight} in flight: {rate:.0} op/s, {} MB resident", resident());
+        println!(
+            "closed, {in_flight} in flight: {rate:.0} op/s, {} MB resident",
+            resident()
+        );
         peak = peak.max(rate);
     }
     let mut rows = String::new();
@@ -112,7 +115,11 @@ fn flood(
     let (tally, seconds) = (running.take(), started.elapsed().as_secs_f64());
     running.stop().map_err(told)?;
     let goodput = tally.operations as f64 / seconds;
-    let met = if goodput >= LEAST_GOODPUT * peak { "met" } else { "**missed**" };
+    let met = if goodput >= LEAST_GOODPUT * peak {
+        "met"
+    } else {
+        "**missed**"
+    };
     Ok(format!(
         "| {} | {goodput:.0} op/s | {:.2} | at least {LEAST_GOODPUT} | {met} | {:.2}/{:.2} | {most} | {:?} |\n",
         format!("{:?}", stream.on_busy).to_lowercase(),

@@ -20,7 +20,7 @@ impl Pacer {
             TimerfdClockId::Monotonic,
             TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
         )?;
-        Ok(Self(AsyncFd::new(timer)?))
+        Ok(Self(AsyncFd::register(timer)?))
     }
 
     pub async fn until(&self, moment: Instant) -> io::Result<()> {

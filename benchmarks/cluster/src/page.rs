@@ -12,7 +12,10 @@ pub fn keep(page: &Path, name: &str, text: &str) -> Result<(), String> {
 }
 
 fn replaced(old: &str, name: &str, text: &str) -> Option<String> {
-    let (begin, end) = (format!("<!-- {name}: begin -->"), format!("<!-- {name}: end -->"));
+    let (begin, end) = (
+        format!("<!-- {name}: begin -->"),
+        format!("<!-- {name}: end -->"),
+    );
     let (before, rest) = old.split_once(&begin)?;
     let (_, after) = rest.split_once(&end)?;
     Some(format!("{before}{begin}\n{text}{end}{after}"))

@@ -93,7 +93,10 @@ pub fn load(options: &Load) -> Result<(), String> {
             let tally = stream.take();
             if options.report_every.is_some() {
                 let at = started.elapsed().as_secs_f64();
-                println!("{at:7.1} s {work}: {}", tally.line(since.elapsed().as_secs_f64()));
+                println!(
+                    "{at:7.1} s {work}: {}",
+                    tally.line(since.elapsed().as_secs_f64())
+                );
             }
             total.add(&tally);
         }

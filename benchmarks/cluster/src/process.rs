@@ -47,7 +47,12 @@ impl Program {
     }
 
     /// One that serves when its port takes connections.
-    pub fn listening(name: &str, command: Command, address: SocketAddr, logs: &Path) -> Result<Self, String> {
+    pub fn listening(
+        name: &str,
+        command: Command,
+        address: SocketAddr,
+        logs: &Path,
+    ) -> Result<Self, String> {
         let mut program = Self {
             name: name.to_owned(),
             address: address.to_string(),
@@ -55,9 +60,15 @@ impl Program {
         };
         let end = Instant::now() + START;
         while TcpStream::connect(address).is_err() {
-            let ended = program.child.try_wait().map_err(|error| error.to_string())?;
+            let ended = program
+                .child
+                .try_wait()
+                .map_err(|error| error.to_string())?;
             if ended.is_some() || Instant::now() > end {
-                return Err(format!("{name} did not start; its log is below {}", logs.display()));
+                return Err(format!(
+                    "{name} did not start; its log is below {}",
+                    logs.display()
+                ));
             }
             std::thread::sleep(Duration::from_millis(20));
         }

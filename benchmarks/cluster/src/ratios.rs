@@ -91,7 +91,10 @@ fn chosen(all: &[Case], only: &[String]) -> Vec<Case> {
     let named = |case: &Case| only.is_empty() || only.iter().any(|part| case.name.contains(part));
     let wanted: Vec<&Case> = all.iter().filter(|case| named(case)).collect();
     let needed = |case: &Case| {
-        named(case) || wanted.iter().any(|other| other.against.as_deref() == Some(&case.name))
+        named(case)
+            || wanted
+                .iter()
+                .any(|other| other.against.as_deref() == Some(&case.name))
     };
     all.iter().filter(|case| needed(case)).cloned().collect()
 }
@@ -119,10 +122,30 @@ fn told(options: &Ratios, cases: &[Case], results: &Results, disk: &Tally) -> St
         let by = by.map(|case| cores(rate, case)).join(" | ");
         text += &format!("| {what} | {by} |\n");
     };
-    row("50 000 writes/s (sync `interval`)", 5e4, ["interval put", "interval batch-put:100", "interval put (pipeline)"]);
-    row("50 000 writes/s (sync `group`)", 5e4, ["group put", "group batch-put:100", ""]);
-    row("500 000 replica hits/s", 5e5, ["hit get", "hit batch-get:64", "hit get (pipeline)"]);
-    row("30 000 forwarded reads/s (replica and primary)", 3e4, ["forward get", "", ""]);
+    row(
+        "50 000 writes/s (sync `interval`)",
+        5e4,
+        [
+            "interval put",
+            "interval batch-put:100",
+            "interval put (pipeline)",
+        ],
+    );
+    row(
+        "50 000 writes/s (sync `group`)",
+        5e4,
+        ["group put", "group batch-put:100", ""],
+    );
+    row(
+        "500 000 replica hits/s",
+        5e5,
+        ["hit get", "hit batch-get:64", "hit get (pipeline)"],
+    );
+    row(
+        "30 000 forwarded reads/s (replica and primary)",
+        3e4,
+        ["forward get", "", ""],
+    );
     text
 }
 
@@ -200,7 +223,14 @@ impl Standing {
         for work in sdk::WORKS {
             let coordinator = &cluster.coordinator.address;
             let pids = [cluster.primary.pid()];
-            table += &sdk::row(&place.python, coordinator, work, options.seconds, keys, &pids)?;
+            table += &sdk::row(
+                &place.python,
+                coordinator,
+                work,
+                options.seconds,
+                keys,
+                &pids,
+            )?;
         }
         Ok(table)
     }

@@ -15,7 +15,10 @@ pub struct Results {
 
 impl Results {
     pub fn add(&mut self, case: &str, measured: Measured) {
-        self.rounds.entry(case.to_owned()).or_default().push(measured);
+        self.rounds
+            .entry(case.to_owned())
+            .or_default()
+            .push(measured);
     }
 
     pub fn median(&self, case: &str, of: impl Fn(&Measured) -> f64) -> f64 {
@@ -40,10 +43,16 @@ impl Results {
             "| case | server CPU-µs per key | compared with | ratio | target | | client CPU-µs | keys/s | p50 µs | p99 µs |\n\
              |---|---|---|---|---|---|---|---|---|---|\n",
         );
-        for case in cases.iter().filter(|case| self.rounds.contains_key(&case.name)) {
+        for case in cases
+            .iter()
+            .filter(|case| self.rounds.contains_key(&case.name))
+        {
             let name = &case.name;
             let us = self.server_us(name);
-            let ratio = case.against.as_ref().map(|against| self.ratio(name, against));
+            let ratio = case
+                .against
+                .as_ref()
+                .map(|against| self.ratio(name, against));
             let (target, met) = judged(case.limit, us, ratio.unwrap_or(f64::NAN));
             let _ = writeln!(
                 table,

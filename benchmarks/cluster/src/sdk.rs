@@ -24,7 +24,12 @@ pub fn row(
     let before = usage::cpu(pids);
     let output = Command::new(python)
         .args(["-P", SCRIPT, "--address", coordinator, "--work", work])
-        .args(["--seconds", &seconds.to_string(), "--keys", &keys.count().to_string()])
+        .args([
+            "--seconds",
+            &seconds.to_string(),
+            "--keys",
+            &keys.count().to_string(),
+        ])
         .args(["--value-bytes", &keys.value().len().to_string()])
         .stderr(Stdio::inherit())
         .output()

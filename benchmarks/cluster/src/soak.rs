@@ -88,8 +88,16 @@ pub fn run(options: &Soak) -> Result<(), String> {
     let streams = [
         stream(&router.address, Work::Put, options.puts),
         stream(&router.address, Work::Get, options.gets),
-        stream(&cluster.replicas[0].address, Work::BatchGet(64), options.gets / 64.0),
-        stream(&cluster.primary.address, Work::BatchPut(100), options.puts / 100.0),
+        stream(
+            &cluster.replicas[0].address,
+            Work::BatchGet(64),
+            options.gets / 64.0,
+        ),
+        stream(
+            &cluster.primary.address,
+            Work::BatchPut(100),
+            options.puts / 100.0,
+        ),
     ];
     let mut running = Vec::new();
     for stream in &streams {
@@ -124,7 +132,9 @@ pub fn run(options: &Soak) -> Result<(), String> {
 }
 
 fn sample(watched: &mut [Watched<'_>], period: Duration) {
-    watched.iter_mut().for_each(|one| one.periods.push(Vec::new()));
+    watched
+        .iter_mut()
+        .for_each(|one| one.periods.push(Vec::new()));
     let end = Instant::now() + period;
     while Instant::now() < end {
         std::thread::sleep(SAMPLE.min(end.saturating_duration_since(Instant::now())));
@@ -156,7 +166,11 @@ impl Watched<'_> {
                 descriptors[2],
             );
         }
-        rows + &format!("| {} | | verdict | {} | |\n", self.program.name, self.verdict())
+        rows + &format!(
+            "| {} | | verdict | {} | |\n",
+            self.program.name,
+            self.verdict()
+        )
     }
 
     fn verdict(&self) -> String {
@@ -166,7 +180,10 @@ impl Watched<'_> {
         let last = PERIODS - 1;
         let memory = |period| of(period, |sample| sample.0);
         let descriptors = |period| of(period, |sample| sample.1 as u64);
-        let most = (0..PERIODS).map(|period| memory(period)[2]).max().unwrap_or(0);
+        let most = (0..PERIODS)
+            .map(|period| memory(period)[2])
+            .max()
+            .unwrap_or(0);
         let beyond = most as f64 / self.budget_mb as f64 - 1.0;
         let growth = memory(last)[1] as f64 / memory(1)[1] as f64 - 1.0;
         let opened = descriptors(last)[1].saturating_sub(descriptors(1)[1]);

@@ -40,9 +40,7 @@ impl FromStr for Work {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let unknown = || {
-            format!("{text:?} is none of get, put, batch-get:N, batch-put:N, scan:N")
-        };
+        let unknown = || format!("{text:?} is none of get, put, batch-get:N, batch-put:N, scan:N");
         let (name, keys) = match text.split_once(':') {
             Some((name, keys)) => {
                 let keys = keys.parse().ok().filter(|keys| *keys > 0);
@@ -67,7 +65,13 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for work in [Work::Get, Work::Put, Work::BatchGet(64), Work::BatchPut(100), Work::Scan(7)] {
+        for work in [
+            Work::Get,
+            Work::Put,
+            Work::BatchGet(64),
+            Work::BatchPut(100),
+            Work::Scan(7),
+        ] {
             assert_eq!(work.to_string().parse(), Ok(work));
         }
         for bad in ["", "get:1", "batch-get", "batch-put:0", "scan:x"] {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use aidb_client::error::{refuse, status};
 use aidb_client::pb::{self, ErrorCode};
-use aidb_lsm::{Batch, Committed, Outcome};
+use aidb_lsm::{Batch, Committed, Condition, Error, Op, Outcome};
 use tokio::sync::oneshot;
 use tonic::Status;
 
@@ -40,17 +40,13 @@ impl StorageService {
         }
     }
 
-    /// Commits `batch` and waits for its answer, which may be shown only under evidence (D1). What was sequenced is
-    /// answered ok or unknown, never as if it had not been (q6).
+    /// Commits `batch` and waits for its answer.
     pub(super) async fn commit(
         &self,
         batch: Batch,
         admitted: &Admitted,
     ) -> Result<Committed, Status> {
-        if self.primary.poisoned.load(Ordering::Acquire) {
-            let message = "the store refuses writes after a failed write or sync; its log says why; restart this primary";
-            return Err(refuse(ErrorCode::Poisoned, message));
-        }
+        self.check_poison()?;
         let (sender, receiver) = oneshot::channel();
         self.primary.store.submit(
             batch,
@@ -58,7 +54,45 @@ impl StorageService {
                 let _ = sender.send(committed);
             }),
         );
-        let committed = match admitted.deadline.remaining() {
+        let committed = self.answered(receiver, admitted).await?;
+        self.check_evidence(&committed.outcomes)?;
+        Ok(committed)
+    }
+
+    /// Commits one write, with others that have none of its keys. The state that the answer shows, and what became of it.
+    async fn commit_one(&self, op: Op, admitted: &Admitted) -> Result<(u64, Outcome), Status> {
+        if op.condition != Condition::None {
+            let batch = Batch {
+                ops: vec![op],
+                atomic: false,
+                sync: None,
+            };
+            let committed = self.commit(batch, admitted).await?;
+            let outcome = committed.outcomes.into_iter().next();
+            return Ok((committed.lsn, outcome.unwrap_or(Outcome::NotApplied)));
+        }
+        self.check_poison()?;
+        let receiver = self.together.write(&self.primary.store, op);
+        let (lsn, outcome) = self.answered(receiver, admitted).await?;
+        self.check_evidence(std::slice::from_ref(&outcome))?;
+        Ok((lsn, outcome))
+    }
+
+    fn check_poison(&self) -> Result<(), Status> {
+        if self.primary.poisoned.load(Ordering::Acquire) {
+            let message = "the store refuses writes after a failed write or sync; its log says why; restart this primary";
+            return Err(refuse(ErrorCode::Poisoned, message));
+        }
+        Ok(())
+    }
+
+    /// The engine's answer, if it comes before the deadline.
+    async fn answered<T>(
+        &self,
+        receiver: oneshot::Receiver<Result<T, Error>>,
+        admitted: &Admitted,
+    ) -> Result<T, Status> {
+        let answered = match admitted.deadline.remaining() {
             None => receiver.await,
             Some(left) => match tokio::time::timeout(left, receiver).await {
                 Ok(answered) => answered,
@@ -69,36 +103,39 @@ impl StorageService {
                 }
             },
         };
-        let committed = match committed {
-            Ok(Ok(committed)) => committed,
+        match answered {
+            Ok(Ok(committed)) => Ok(committed),
             Ok(Err(failed)) => {
                 let poisoned = self.primary.store.stats().poisoned.is_some();
                 self.primary.poisoned.fetch_or(poisoned, Ordering::AcqRel);
-                return Err(status_of_commit(failed));
+                Err(status_of_commit(failed))
             }
-            Err(_) => {
-                return Err(unknown(
-                    "the store was closed while the write was being synced",
-                ));
-            }
-        };
+            Err(_) => Err(unknown(
+                "the store was closed while the write was being synced",
+            )),
+        }
+    }
+
+    /// Just before an answer: it may be shown only under evidence (D1). What was sequenced is answered ok or unknown,
+    /// never as if it had not been (q6).
+    fn check_evidence(&self, outcomes: &[Outcome]) -> Result<(), Status> {
         let sequenced = |outcome: &Outcome| {
             matches!(outcome, Outcome::Applied { .. } | Outcome::Duplicate { .. })
         };
         let shows = |outcome: &Outcome| {
             sequenced(outcome) || matches!(outcome, Outcome::ConditionFailed { .. })
         };
-        if committed.outcomes.iter().any(shows)
+        if outcomes.iter().any(shows)
             && let Err(lapsed) = self.node.evidence()
         {
-            if committed.outcomes.iter().any(sequenced) {
+            if outcomes.iter().any(sequenced) {
                 return Err(unknown(
                     "the evidence of ownership ended while the write was being synced",
                 ));
             }
             return Err(lapsed);
         }
-        Ok(committed)
+        Ok(())
     }
 
     /// A request of one write.
@@ -116,19 +153,8 @@ impl StorageService {
             .context(asked, &admitted)
             .op(0, &write)
             .map_err(status)?;
-        let batch = Batch {
-            ops: vec![op],
-            atomic: false,
-            sync: None,
-        };
-        let committed = self.commit(batch, &admitted).await?;
-        let lsn = committed.lsn;
+        let (lsn, outcome) = self.commit_one(op, &admitted).await?;
         let view = self.newest(view);
-        let outcome = committed
-            .outcomes
-            .into_iter()
-            .next()
-            .unwrap_or(Outcome::NotApplied);
         let version = answer(outcome, write.key, &view).map_err(status)?;
         Ok((header(&self.node, &view, lsn.max(version)), version))
     }

@@ -1,7 +1,7 @@
 //! The primary: owner of a shard's data.
 //!
-//! Write path: `storage` (admission, limits) -> `write` (request to batch) -> `commit` -> the engine, where `gate` judges
-//! ownership and request ids -> evidence checked once more -> answer. Read path: `storage` -> engine -> evidence -> answer.
+//! Write path: `storage` (admission, limits) -> `write` (request to batch) -> `commit` (single writes: `together`) -> the
+//! engine, where `gate` judges ownership and request ids -> evidence checked once more -> answer. Read path: `storage` -> engine -> evidence -> answer.
 //! `replication` streams what was synced to the cache replicas.
 
 mod bounds;
@@ -14,6 +14,7 @@ mod requests;
 mod scan;
 mod slots;
 mod storage;
+mod together;
 mod token;
 mod write;
 
@@ -36,6 +37,7 @@ use gate::{NodeCell, OwnerGate};
 use replication::ReplicationService;
 pub(crate) use storage::ResponseStream;
 use storage::StorageService;
+use together::Together;
 pub(crate) use write::moved;
 
 /// Spans of request ids remembered.
@@ -135,6 +137,7 @@ impl Role for Primary {
         let storage = StorageService {
             node: Arc::clone(node),
             primary: Arc::clone(&self),
+            together: Arc::new(Together::default()),
         };
         let message = node.limits.message_bytes();
         routes

@@ -18,6 +18,7 @@ use super::commit::check_durability;
 use super::engine::status_of;
 use super::gate::owns;
 use super::limits::{check_batch, check_key};
+use super::together::Together;
 use super::token::header;
 use super::write::{Plan, Write, answer, moved};
 use crate::serve::{Node, View, pipeline};
@@ -28,6 +29,8 @@ pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send
 pub struct StorageService {
     pub node: Arc<Node>,
     pub primary: Arc<Primary>,
+    /// Of this serving thread.
+    pub together: Arc<Together>,
 }
 
 fn result_of(entry: Option<Entry>) -> pb::GetResult {

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Lease {
     valid_until_ns: AtomicU64,
     newest_sent_ns: AtomicU64,
+    /// A copy of what is held: each answer names it.
+    epoch: AtomicU64,
     held: Mutex<Held>,
 }
 
@@ -42,6 +44,7 @@ impl Lease {
         held.epoch = renewal.epoch;
         held.term = held.term.max(renewal.term);
         held.lease_ms = renewal.lease_ms;
+        self.epoch.store(renewal.epoch, Ordering::Release);
         self.newest_sent_ns
             .store(renewal.sent_ns, Ordering::Release);
         self.valid_until_ns
@@ -107,10 +110,7 @@ impl Lease {
     }
 
     pub fn epoch(&self) -> u64 {
-        self.held
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-            .epoch
+        self.epoch.load(Ordering::Acquire)
     }
 
     pub fn term(&self) -> u64 {

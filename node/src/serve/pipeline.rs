@@ -5,9 +5,11 @@
 //! control holds the client back. A request counts, is limited and drained as if it had come alone. The stream ends when
 //! the client has ended its side and all is answered, or when the node stops.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use aidb_client::error::{error, refuse, reported};
 use aidb_client::pb::pipeline_request::Request as Asked;
@@ -83,21 +85,35 @@ async fn read<S: Storage>(
         let Ok(Some(request)) = requests.message().await else {
             return;
         };
-        let (service, answers, caller) = (Arc::clone(&service), answers.clone(), caller.clone());
-        tokio::spawn(PEER.scope(peer, async move {
-            // What a client that has gone had asked for is not begun: a unary call ends with its stream as well.
-            if answers.is_closed() {
-                return;
-            }
+        // What a client that has gone had asked for is not begun: a unary call ends with its stream as well.
+        if answers.is_closed() {
+            return;
+        }
+        let (service, caller) = (Arc::clone(&service), caller.clone());
+        let mut answering = Box::pin(PEER.scope(peer, async move {
             let answering = Collecting::new(answer(&*service, caller.as_ref(), request.request));
             let (response, parcel) = answering.await;
             let response = pb::PipelineResponse {
                 id: request.id,
                 response: Some(response),
             };
-            let _ = answers.send(Ok((response, parcel))).await;
-            drop(permit);
+            (response, parcel)
         }));
+        // Most reads wait for nothing: they need no task of their own.
+        match poll_fn(|context| Poll::Ready(answering.as_mut().poll(context))).await {
+            Poll::Ready(response) => {
+                if answers.send(Ok(response)).await.is_err() {
+                    return;
+                }
+            }
+            Poll::Pending => {
+                let answers = answers.clone();
+                tokio::spawn(async move {
+                    let _ = answers.send(Ok(answering.await)).await;
+                    drop(permit);
+                });
+            }
+        }
     }
 }
 
