@@ -20,7 +20,8 @@ impl Pacer {
             TimerfdClockId::Monotonic,
             TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
         )?;
-        Ok(Self(AsyncFd::register(timer)?))
+        // SAFETY: the descriptor is owned by the `AsyncFd`, which is never taken apart or changed, and closed only with it.
+        Ok(Self(unsafe { AsyncFd::register(timer)? }))
     }
 
     pub async fn until(&self, moment: Instant) -> io::Result<()> {
