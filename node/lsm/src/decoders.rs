@@ -24,8 +24,8 @@ use crate::options::Compression;
 use crate::range::{Direction, Range};
 use crate::table::block::{Block, BlockBuilder, BlockCursor};
 use crate::table::cache::BlockCache;
-use crate::table::filter;
 use crate::table::format::{FOOTER_BYTES, Footer, Handle, put_block};
+use crate::table::hash;
 use crate::table::{LevelCursor, Table};
 use crate::value::{Value, ValueRef};
 use crate::varint;
@@ -232,7 +232,7 @@ fn open_table(data: Vec<u8>) {
         while let Ok(true) = cursor.advance() {
             entries += 1;
             let key = cursor.key();
-            let _ = (table.get(key, filter::hash(key)), cursor.value());
+            let _ = (table.get(key, hash(key)), cursor.value());
         }
         if direction == Direction::Forward {
             assert!(verified.is_err() || entries == table.properties.entries);

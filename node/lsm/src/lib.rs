@@ -27,6 +27,7 @@ pub mod io;
 mod log;
 mod manifest;
 mod memtable;
+mod newest;
 mod options;
 mod poison;
 mod pressure;

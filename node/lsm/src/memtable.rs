@@ -16,9 +16,10 @@ use crate::log::{LogOp, LogOpKind, LogRecord};
 use crate::range::{Direction, Range};
 use crate::skiplist::{Entry, Place, SkipList};
 use crate::spans::{Span, Spans};
+use crate::table::hash;
 use crate::value::Value;
 
-/// What an entry costs beside its key and value (tower, key and value structs), about.
+/// What an entry costs beside its key and value (tower, key and value structs, its place by hash), about.
 const ENTRY_OVERHEAD: usize = 160;
 /// Keys that an estimate of a range looks at.
 const ESTIMATE_LIMIT: usize = 4096;
@@ -62,7 +63,7 @@ impl Memtable {
                 version: op.version,
                 expires_at_ms: op.expires_at_ms,
             };
-            self.map.insert(&op.key, record.lsn, value);
+            self.map.insert(&op.key, hash(&op.key), record.lsn, value);
         }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.live.fetch_add(live, Ordering::Relaxed);
@@ -93,7 +94,7 @@ impl Memtable {
                 version: op.version,
                 expires_at_ms: 0,
             };
-            self.map.insert(entry.key, lsn, tombstone);
+            self.map.insert(entry.key, hash(entry.key), lsn, tombstone);
         }
         let bytes = op.key.len() + op.value.len() + ENTRY_OVERHEAD;
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -144,10 +145,10 @@ impl Memtable {
         below.map(|(_, span)| span.clone()).collect()
     }
 
-    /// The newest value of `key` at or below `lsn`.
-    pub(crate) fn get(&self, key: &[u8], lsn: u64) -> Option<Value> {
-        let entry = self.map.seek(key, lsn)?;
-        (entry.key == key).then(|| entry.value.clone())
+    /// The newest value of `key` at or below `lsn`; `hash`: the key's.
+    pub(crate) fn get(&self, key: &[u8], hash: u64, lsn: u64) -> Option<Value> {
+        let entry = self.map.get(key, hash, lsn)?;
+        Some(entry.value.clone())
     }
 
     /// What an entry counts in [`Memtable::bytes`].

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use crate::interleave::interleave;
+use crate::newest::Newest;
 use crate::value::Value;
 
 const MAX_HEIGHT: usize = 14;
@@ -35,6 +36,7 @@ pub(crate) struct SkipList {
     head: Node,
     /// Levels in use.
     height: AtomicUsize,
+    newest: Newest,
     writer: Mutex<Writer>,
 }
 
@@ -89,6 +91,7 @@ impl Default for SkipList {
         SkipList {
             head,
             height: AtomicUsize::new(1),
+            newest: Newest::default(),
             writer: Mutex::new(Writer {
                 arena,
                 random: 0x9e37_79b9,
@@ -114,8 +117,9 @@ impl SkipList {
         self.entry(place.0)
     }
 
-    /// Of several with the same key and LSN, the one inserted last is the first.
-    pub(crate) fn insert(&self, key: &[u8], lsn: u64, value: Value) {
+    /// Of several with the same key and LSN, the one inserted last is the first. `hash`: the key's, always by
+    /// the same function; a key's LSNs do not descend.
+    pub(crate) fn insert(&self, key: &[u8], hash: u64, lsn: u64, value: Value) {
         let mut writer = self.writer.lock();
         let writer = &mut *writer;
         let at = (key, lsn);
@@ -139,6 +143,18 @@ impl SkipList {
             after.back().store(node.0.as_ptr(), Ordering::Release);
         }
         self.height.fetch_max(height, Ordering::Relaxed);
+        self.newest
+            .insert(hash, node.0.as_ptr(), |other| Node::is_of(other, key));
+    }
+
+    /// The newest entry of `key` at or below `lsn`.
+    pub(crate) fn get(&self, key: &[u8], hash: u64, lsn: u64) -> Option<Entry<'_>> {
+        let found = self.newest.find(hash, |node| Node::is_of(node, key))?;
+        let newest = self.entry(Node(NonNull::new(found)?));
+        if newest.lsn <= lsn {
+            return Some(newest);
+        }
+        self.seek(key, lsn).filter(|entry| entry.key == key)
     }
 
     /// The first entry at or after `(key, lsn)`: the newest of `key` at or below `lsn`, or a later
@@ -282,6 +298,11 @@ fn value_offset(height: usize, key_len: usize) -> usize {
 }
 
 impl Node {
+    /// Whether the node at this address has that key.
+    fn is_of(node: *mut u8, key: &[u8]) -> bool {
+        NonNull::new(node).is_some_and(|node| Node(node).key() == key)
+    }
+
     fn is_before(self, (key, lsn): (&[u8], u64)) -> bool {
         match self.key().cmp(key) {
             Order::Less => true,
@@ -402,6 +423,7 @@ mod tests {
     use rand::{Rng, SeedableRng};
 
     use super::*;
+    use crate::table::hash;
 
     fn value(version: u64) -> Value {
         Value {
@@ -423,7 +445,7 @@ mod tests {
             if lsn % 3 == 0 {
                 key = format!("{lsn:08}").into_bytes();
             }
-            list.insert(&key, lsn, value(lsn));
+            list.insert(&key, hash(&key), lsn, value(lsn));
             model.insert((key, u64::MAX - lsn), lsn);
         }
         let mut walked = Vec::new();
@@ -451,6 +473,10 @@ mod tests {
             let found = list.seek_before(&key, lsn).map(|entry| entry.lsn);
             let expected = model.range(..position).next_back().map(|(_, lsn)| *lsn);
             assert_eq!(found, expected);
+            let found = list.get(&key, hash(&key), lsn).map(|entry| entry.lsn);
+            let versions = (key.clone(), u64::MAX - lsn)..=(key.clone(), u64::MAX);
+            let expected = model.range(versions).next().map(|(_, lsn)| *lsn);
+            assert_eq!(found, expected);
         }
     }
 
@@ -458,22 +484,20 @@ mod tests {
     #[test]
     fn a_seek_is_not_misled_by_what_is_inserted_before_its_key() {
         let list = SkipList::default();
-        list.insert(b"m", 1, value(1));
+        list.insert(b"m", hash(b"m"), 1, value(1));
         let done = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for lsn in 2..200_000_u64 {
-                    list.insert(
-                        &[b"l".as_slice(), &lsn.to_be_bytes()].concat(),
-                        lsn,
-                        value(lsn),
-                    );
+                    let key = [b"l".as_slice(), &lsn.to_be_bytes()].concat();
+                    list.insert(&key, hash(&key), lsn, value(lsn));
                 }
                 done.store(true, Ordering::Release);
             });
             while !done.load(Ordering::Acquire) {
                 let found = list.seek(b"m", u64::MAX);
                 assert_eq!(found.map(|entry| entry.key), Some(b"m".as_slice()));
+                assert!(list.get(b"m", hash(b"m"), u64::MAX).is_some());
             }
         });
     }
@@ -487,7 +511,7 @@ mod tests {
                 let mut random = SmallRng::seed_from_u64(3);
                 for lsn in 1..=20_000_u64 {
                     let key = random.random::<u64>().to_be_bytes();
-                    list.insert(&key, lsn, value(lsn));
+                    list.insert(&key, hash(&key), lsn, value(lsn));
                     published.store(lsn, Ordering::Release);
                 }
             });
@@ -529,6 +553,7 @@ mod interleavings {
 
     use super::*;
     use crate::progress::Progress;
+    use crate::table::hash;
 
     const ORDERS: usize = 3_000;
     const KEYS: [&[u8]; 8] = [b"d", b"b", b"f", b"b", b"a", b"e", b"b", b"g"];
@@ -564,8 +589,9 @@ mod interleavings {
             assert_eq!(visible.count() as u64, seen);
         }
         for (lsn, key) in (1..=seen).zip(KEYS) {
-            let entry = list.seek(key, lsn);
-            assert_eq!(entry.map(|entry| (entry.key, entry.lsn)), Some((key, lsn)));
+            for entry in [list.seek(key, lsn), list.get(key, hash(key), lsn)] {
+                assert_eq!(entry.map(|entry| (entry.key, entry.lsn)), Some((key, lsn)));
+            }
         }
     }
 
@@ -576,7 +602,7 @@ mod interleavings {
             let (list, progress) = (Arc::clone(&list), Arc::clone(&progress));
             thread::spawn(move || {
                 for (lsn, key) in (1..).zip(KEYS) {
-                    list.insert(key, lsn, value(lsn));
+                    list.insert(key, hash(key), lsn, value(lsn));
                     progress.set_visible(lsn);
                 }
             })

@@ -14,7 +14,7 @@ use crate::cursor::{Cursor, skipping};
 use crate::error::Result;
 use crate::range::{Direction, Range};
 use crate::spans::Spans;
-use crate::table::{LevelCursor, Table, filter};
+use crate::table::{LevelCursor, Table, hash};
 use crate::value::Value;
 
 pub(crate) const LEVELS: usize = 7;
@@ -95,8 +95,8 @@ impl Version {
         parts.sum::<u64>().min(table.properties.entries)
     }
 
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Value>> {
-        let hash = filter::hash(key);
+    /// `hash`: the key's.
+    pub(crate) fn get(&self, key: &[u8], hash: u64) -> Result<Option<Value>> {
         for table in self.levels[0].iter() {
             if table.covers(key)
                 && self.shows(table, key)
@@ -118,7 +118,7 @@ impl Version {
 
     /// False: no table holds the key.
     pub(crate) fn may_hold(&self, key: &[u8]) -> bool {
-        let hash = filter::hash(key);
+        let hash = hash(key);
         self.tables()
             .any(|table| table.covers(key) && table.may_contain(hash))
     }

@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::memtable::Memtable;
 use crate::range::{Direction, Range};
 use crate::spans::Spans;
+use crate::table::hash;
 use crate::value::Value;
 use crate::version::Version;
 
@@ -28,16 +29,17 @@ pub(crate) struct View {
 impl View {
     /// The newest value of `key` at or below `lsn`.
     pub(crate) fn get(&self, key: &[u8], lsn: u64) -> Result<Option<Value>> {
+        let hash = hash(key);
         let memtables = std::iter::once(&self.active).chain(&self.full);
         for memtable in memtables {
-            if let Some(value) = memtable.get(key, lsn) {
+            if let Some(value) = memtable.get(key, hash, lsn) {
                 return Ok(Some(value));
             }
             if memtable.hides(key, lsn) {
                 return Ok(None);
             }
         }
-        self.version.get(key)
+        self.version.get(key, hash)
     }
 
     /// Everything at or below `lsn` from where a scan of `range` begins; the caller watches its far

@@ -25,7 +25,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::Primary;
 use super::engine::status_of;
 use super::storage::ResponseStream;
-use crate::serve::{Node, Phase, Place, busy, peer_of};
+use crate::serve::{Node, Origin, Phase, Place, busy};
 
 /// Messages on their way to a replica, and bytes of log records in one of them.
 const MESSAGES_AHEAD: usize = 4;
@@ -63,7 +63,7 @@ impl Replication for ReplicationService {
             }
         }
         self.node.evidence()?;
-        let place = self.node.places.subscribers.take(peer_of(&request));
+        let place = self.node.places.subscribers.take(Origin::of(&request).peer);
         let place = place.ok_or_else(|| busy("all subscriptions are taken"))?;
         let mut asks = request.into_inner();
         let hello = tokio::time::timeout(self.node.limits.patience, asks.message());

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use aidb_client::error::{error, refuse, status};
-use aidb_client::key::physical_key;
+use aidb_client::key::physical_key_in;
 use aidb_client::pb::storage_server::Storage;
 use aidb_client::pb::{self, ErrorCode};
 use aidb_client::slots::slot_of;
@@ -21,7 +21,7 @@ use super::limits::{check_batch, check_key};
 use super::together::Together;
 use super::token::header;
 use super::write::{Plan, Write, answer, moved};
-use crate::serve::{Node, View, pipeline};
+use crate::serve::{Admitted, Answer, Node, Origin, Requests, View, pipeline};
 
 pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -43,9 +43,88 @@ fn result_of(entry: Option<Entry>) -> pb::GetResult {
     })
 }
 
+impl Requests for StorageService {
+    const SHARED: bool = false;
+
+    fn begin_get(&self, from: Origin, asked: pb::GetRequest) -> Answer<pb::GetResponse> {
+        match self.node.view_at_once(asked.header.as_ref()) {
+            Ok(Ok(view)) => {
+                let header = asked.header.as_ref();
+                let admitted = self.node.admission.admit(from, header, 0);
+                Answer::Now(admitted.and_then(|admitted| self.get_by(&view, admitted, &asked)))
+            }
+            Ok(Err(_)) => {
+                let me = self.clone();
+                Answer::Later(Box::pin(async move {
+                    let header = asked.header.as_ref();
+                    let admitted = me.node.admission.admit(from, header, 0)?;
+                    let view = me.node.view_for(header, &admitted).await?;
+                    me.get_by(&view, admitted, &asked)
+                }))
+            }
+            Err(refused) => Answer::Now(Err(refused)),
+        }
+    }
+
+    fn begin_put(&self, from: Origin, asked: pb::PutRequest) -> Answer<pb::PutResponse> {
+        let me = self.clone();
+        Answer::Later(Box::pin(async move { me.put_one(from, asked).await }))
+    }
+}
+
 impl StorageService {
-    /// Checks a key that is to be read: its limits and its owner.
-    fn readable(&self, view: &View, key: &Bytes) -> Result<(), pb::Error> {
+    fn get_by(
+        &self,
+        view: &View,
+        mut admitted: Admitted,
+        asked: &pb::GetRequest,
+    ) -> Result<pb::GetResponse, Status> {
+        let slot = self.readable(view, &asked.key).map_err(status)?;
+        let keyspace = asked.header.as_ref().map_or(0, |header| header.keyspace);
+        let expected = &self.node.expected.get;
+        admitted.answers(expected.bytes())?;
+        let read = self
+            .primary
+            .store
+            .get(&physical_key_in(slot, keyspace, &asked.key))
+            .map_err(status_of)?;
+        self.node.evidence()?;
+        let found = result_of(read.entry);
+        expected.learn(found.value.len(), true);
+        admitted.answers(found.value.len())?;
+        Ok(pb::GetResponse {
+            header: Some(header(&self.node, view, read.lsn)),
+            found: found.found,
+            value: found.value,
+            version: found.version,
+            expires_at_unix_ms: found.expires_at_unix_ms,
+        })
+    }
+
+    async fn put_one(
+        &self,
+        from: Origin,
+        asked: pb::PutRequest,
+    ) -> Result<pb::PutResponse, Status> {
+        let bytes = asked.key.len() + asked.value.len();
+        let header = asked.header.as_ref();
+        let admitted = self.node.admission.admit(from, header, bytes)?;
+        let write = Write {
+            key: &asked.key,
+            value: Some(&asked.value),
+            ttl_ms: asked.ttl_ms,
+            condition: asked.condition.as_ref(),
+            request_seq: 0,
+        };
+        let (header, version) = self.write_one(header, admitted, write).await?;
+        Ok(pb::PutResponse {
+            header: Some(header),
+            version,
+        })
+    }
+
+    /// Checks a key that is to be read, its limits and its owner; its slot.
+    fn readable(&self, view: &View, key: &Bytes) -> Result<u16, pb::Error> {
         check_key(&self.node.limits, key)?;
         let slot = slot_of(key);
         match owns(
@@ -54,7 +133,7 @@ impl StorageService {
             self.node.lease.epoch(),
             slot,
         ) {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(slot),
             Err(ErrorCode::Moved) => Err(moved(slot, view)),
             Err(code) => Err(error(
                 code,
@@ -70,59 +149,18 @@ impl Storage for StorageService {
         &self,
         request: Request<pb::GetRequest>,
     ) -> Result<Response<pb::GetResponse>, Status> {
-        let mut admitted = self
-            .node
-            .admit(&request, request.get_ref().header.as_ref(), 0)?;
-        let request = request.into_inner();
-        let view = self
-            .node
-            .view_for(request.header.as_ref(), &admitted)
-            .await?;
-        self.readable(&view, &request.key).map_err(status)?;
-        let keyspace = request.header.map_or(0, |header| header.keyspace);
-        let expected = &self.node.expected.get;
-        admitted.answers(expected.bytes())?;
-        let read = self
-            .primary
-            .store
-            .get(&physical_key(keyspace, &request.key))
-            .map_err(status_of)?;
-        self.node.evidence()?;
-        let found = result_of(read.entry);
-        expected.learn(found.value.len(), true);
-        admitted.answers(found.value.len())?;
-        Ok(Response::new(pb::GetResponse {
-            header: Some(header(&self.node, &view, read.lsn)),
-            found: found.found,
-            value: found.value,
-            version: found.version,
-            expires_at_unix_ms: found.expires_at_unix_ms,
-        }))
+        let answer = self.begin_get(Origin::of(&request), request.into_inner());
+        answer.wait().await.map(Response::new)
     }
 
     async fn put(
         &self,
         request: Request<pb::PutRequest>,
     ) -> Result<Response<pb::PutResponse>, Status> {
-        let bytes = request.get_ref().key.len() + request.get_ref().value.len();
-        let admitted = self
-            .node
-            .admit(&request, request.get_ref().header.as_ref(), bytes)?;
-        let request = request.into_inner();
-        let write = Write {
-            key: &request.key,
-            value: Some(&request.value),
-            ttl_ms: request.ttl_ms,
-            condition: request.condition.as_ref(),
-            request_seq: 0,
-        };
-        let (header, version) = self
-            .write_one(request.header.as_ref(), admitted, write)
-            .await?;
-        Ok(Response::new(pb::PutResponse {
-            header: Some(header),
-            version,
-        }))
+        let from = Origin::of(&request);
+        self.put_one(from, request.into_inner())
+            .await
+            .map(Response::new)
     }
 
     async fn delete(
@@ -169,8 +207,8 @@ impl Storage for StorageService {
         let mut positions = Vec::with_capacity(request.keys.len());
         for (index, key) in request.keys.iter().enumerate() {
             match self.readable(&view, key) {
-                Ok(()) => {
-                    asked.push(physical_key(keyspace, key));
+                Ok(slot) => {
+                    asked.push(physical_key_in(slot, keyspace, key));
                     positions.push(index);
                 }
                 Err(refused) => results[index].error = Some(refused),

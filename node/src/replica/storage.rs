@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use aidb_client::error::{refuse, status};
+use aidb_client::key::physical_key_in;
 use aidb_client::pb::storage_server::Storage;
 use aidb_client::pb::{self, ErrorCode, ServedBy};
 use aidb_client::policy::Kind;
-use aidb_client::{Position, Token, key_hash, physical_key, slot_of};
+use aidb_client::{Position, Token, key_hash, slot_of};
 use bytes::Bytes;
 use tokio_stream::StreamExt;
 use tonic::{Request, Response, Status};
@@ -20,7 +21,10 @@ use super::forward::Forwarder;
 use super::gather::{Ask, Outcome};
 use crate::primary::limits::{check_batch, check_key};
 use crate::primary::{ResponseStream, moved};
-use crate::serve::{Admitted, Node, View, boottime_ns, busy, hold, pipeline, wall_ms, whole};
+use crate::serve::{
+    Admitted, Answer as Answering, Node, Origin, Requests, View, boottime_ns, busy, hold, pipeline,
+    wall_ms, whole,
+};
 
 #[derive(Clone)]
 pub struct StorageService {
@@ -37,10 +41,11 @@ struct Key {
 }
 
 impl Key {
-    fn new(keyspace: u32, key: &[u8]) -> Self {
-        let physical = physical_key(keyspace, key);
+    /// `slot`: the key's.
+    fn new(slot: u16, keyspace: u32, key: &[u8]) -> Self {
+        let physical = physical_key_in(slot, keyspace, key);
         Self {
-            slot: slot_of(key),
+            slot,
             hash: key_hash(&physical),
             physical,
         }
@@ -52,12 +57,12 @@ impl StorageService {
         self.node.identity.shard
     }
 
-    /// Limits and owner of a key.
-    fn readable(&self, view: &View, key: &[u8]) -> Result<(), pb::Error> {
+    /// Limits and owner of a key; its slot.
+    fn readable(&self, view: &View, key: &[u8]) -> Result<u16, pb::Error> {
         check_key(&self.node.limits, key)?;
         let slot = slot_of(key);
         match view.owner(slot) {
-            Some(owner) if owner == self.shard() => Ok(()),
+            Some(owner) if owner == self.shard() => Ok(slot),
             _ => Err(moved(slot, view)),
         }
     }
@@ -244,44 +249,82 @@ fn bytes_of(results: &[pb::GetResult]) -> usize {
     results.iter().map(|result| result.value.len()).sum()
 }
 
+impl Requests for StorageService {
+    /// Readers of one key share a fill.
+    const SHARED: bool = true;
+
+    fn begin_get(&self, from: Origin, asked: pb::GetRequest) -> Answering<pb::GetResponse> {
+        match self.look(from, &asked) {
+            Ok(Looked::Hit(answer)) => Answering::Now(Ok(answer)),
+            Ok(Looked::Missed(missed)) => {
+                let me = self.clone();
+                Answering::Later(Box::pin(async move { me.miss(*missed, asked).await }))
+            }
+            Err(refused) => Answering::Now(Err(refused)),
+        }
+    }
+}
+
+enum Looked {
+    Hit(pb::GetResponse),
+    Missed(Box<Missed>),
+}
+
+struct Missed {
+    admitted: Admitted,
+    /// None: only the primary may answer.
+    fill: Option<(Key, Demand)>,
+}
+
+impl StorageService {
+    fn look(&self, from: Origin, asked: &pb::GetRequest) -> Result<Looked, Status> {
+        let header = asked.header.as_ref();
+        let mut admitted = self.node.admission.admit(from, header, 0)?;
+        let view = self.node.topology.view();
+        let slot = self.readable(&view, &asked.key).map_err(status)?;
+        let Some(demand) = demand(header, &view, self.shard(), self.replica.lease())? else {
+            let fill = None;
+            return Ok(Looked::Missed(Box::new(Missed { admitted, fill })));
+        };
+        let keyspace = header.map_or(0, |header| header.keyspace);
+        let key = Key::new(slot, keyspace, &asked.key);
+        let Some(hit) = self.lookup(&key, &demand) else {
+            let fill = Some((key, demand));
+            return Ok(Looked::Missed(Box::new(Missed { admitted, fill })));
+        };
+        let result = result_of(&hit);
+        admitted.answers(result.value.len())?;
+        Ok(Looked::Hit(pb::GetResponse {
+            header: Some(self.header(&view, hit.position)),
+            found: result.found,
+            value: result.value,
+            version: result.version,
+            expires_at_unix_ms: result.expires_at_unix_ms,
+        }))
+    }
+
+    async fn miss(&self, missed: Missed, asked: pb::GetRequest) -> Result<pb::GetResponse, Status> {
+        let Missed { mut admitted, fill } = missed;
+        let expected = &self.node.expected.get;
+        admitted.answers(expected.bytes())?;
+        let answer = match &fill {
+            Some((key, demand)) => self.fill(asked, key, demand, &admitted).await?,
+            None => self.ask_alone(asked, &admitted).await?,
+        };
+        expected.learn(answer.value.len(), true);
+        admitted.answers(answer.value.len())?;
+        Ok(answer)
+    }
+}
+
 #[tonic::async_trait]
 impl Storage for StorageService {
     async fn get(
         &self,
         request: Request<pb::GetRequest>,
     ) -> Result<Response<pb::GetResponse>, Status> {
-        let header = request.get_ref().header.as_ref();
-        let mut admitted = self.node.admit(&request, header, 0)?;
-        let request = request.into_inner();
-        let header = request.header.as_ref();
-        let view = self.node.topology.view();
-        self.readable(&view, &request.key).map_err(status)?;
-        let Some(demand) = demand(header, &view, self.shard(), self.replica.lease())? else {
-            let expected = &self.node.expected.get;
-            admitted.answers(expected.bytes())?;
-            let answer = self.ask_alone(request, &admitted).await?;
-            expected.learn(answer.value.len(), true);
-            admitted.answers(answer.value.len())?;
-            return Ok(Response::new(answer));
-        };
-        let key = Key::new(header.map_or(0, |header| header.keyspace), &request.key);
-        if let Some(hit) = self.lookup(&key, &demand) {
-            let result = result_of(&hit);
-            admitted.answers(result.value.len())?;
-            return Ok(Response::new(pb::GetResponse {
-                header: Some(self.header(&view, hit.position)),
-                found: result.found,
-                value: result.value,
-                version: result.version,
-                expires_at_unix_ms: result.expires_at_unix_ms,
-            }));
-        }
-        let expected = &self.node.expected.get;
-        admitted.answers(expected.bytes())?;
-        let filled = self.fill(request, &key, &demand, &admitted).await?;
-        expected.learn(filled.value.len(), true);
-        admitted.answers(filled.value.len())?;
-        Ok(Response::new(filled))
+        let answer = self.begin_get(Origin::of(&request), request.into_inner());
+        answer.wait().await.map(Response::new)
     }
 
     async fn put(
@@ -342,11 +385,14 @@ impl Storage for StorageService {
         let mut position = Position::default();
         let mut missed = Vec::new();
         for (index, asked) in request.keys.iter().enumerate() {
-            if let Err(refused) = self.readable(&view, asked) {
-                results[index].error = Some(refused);
-                continue;
-            }
-            let key = Key::new(keyspace, asked);
+            let slot = match self.readable(&view, asked) {
+                Ok(slot) => slot,
+                Err(refused) => {
+                    results[index].error = Some(refused);
+                    continue;
+                }
+            };
+            let key = Key::new(slot, keyspace, asked);
             match demand.as_ref().and_then(|demand| self.lookup(&key, demand)) {
                 Some(hit) => {
                     position = position.max(hit.position);

@@ -18,7 +18,7 @@ use super::scan;
 use super::upstream::{Client, Upstream, patience};
 use crate::primary::ResponseStream;
 use crate::primary::limits::{check_batch, check_key, check_value};
-use crate::serve::{Admitted, Node, busy, pipeline, whole};
+use crate::serve::{Admitted, Node, Requests, busy, pipeline, whole};
 
 #[derive(Clone)]
 pub struct StorageService {
@@ -83,6 +83,11 @@ impl StorageService {
             .ask(targets, kind, &begun.caller, admitted.deadline, make, send)
             .await
     }
+}
+
+impl Requests for StorageService {
+    /// What waits for a member goes on whether or not a client reads.
+    const SHARED: bool = true;
 }
 
 #[tonic::async_trait]

@@ -16,10 +16,10 @@ use aidb_client::error::{refuse, status};
 use aidb_client::pb::{self, ErrorCode};
 use tokio::sync::Notify;
 use tonic::Status;
-use tonic::metadata::MetadataMap;
 
 use super::answers;
 use super::clock::wall_ms;
+use super::origin::Origin;
 use super::shares::Shares;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,17 +76,15 @@ impl Admission {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Lets a request of about `bytes` in, or says why not. It counts until its answer has left. `peer`: by whose
-    /// connection it came.
+    /// Lets a request of about `bytes` in, or says why not. It counts until its answer has left.
     pub fn admit(
         self: &Arc<Self>,
+        from: Origin,
         header: Option<&pb::RequestHeader>,
-        metadata: &MetadataMap,
         bytes: usize,
-        peer: Option<SocketAddr>,
     ) -> Result<Admitted, Status> {
         let in_flight = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
-        let mut inside = Inside::new(self, peer, 1);
+        let mut inside = Inside::new(self, from.peer, 1);
         match self.phase() {
             Phase::Starting => {
                 return Err(refuse(
@@ -106,7 +104,7 @@ impl Admission {
             return Err(busy(format!("{in_flight} requests are in flight here")));
         }
         let deadline = Deadline {
-            at_ms: deadline(header, metadata, wall_ms()),
+            at_ms: deadline(header, from.timeout_ms, wall_ms()),
         };
         deadline.in_time()?;
         inside.enter(in_flight, bytes)?;
@@ -281,33 +279,12 @@ impl Deadline {
 }
 
 /// The earlier of the header's absolute deadline and the transport's timeout; 0 = none.
-fn deadline(header: Option<&pb::RequestHeader>, metadata: &MetadataMap, now_ms: u64) -> u64 {
+fn deadline(header: Option<&pb::RequestHeader>, timeout: Option<u64>, now_ms: u64) -> u64 {
     let absolute = header.map_or(0, |header| header.deadline_unix_ms);
-    let timeout = metadata
-        .get("grpc-timeout")
-        .and_then(|value| timeout_ms(value.to_str().ok()?));
     match (absolute, timeout) {
         (absolute, None) => absolute,
         (0, Some(timeout)) => now_ms.saturating_add(timeout),
         (absolute, Some(timeout)) => absolute.min(now_ms.saturating_add(timeout)),
-    }
-}
-
-/// `grpc-timeout`: at most eight digits and a unit.
-fn timeout_ms(value: &str) -> Option<u64> {
-    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
-    if digits.len() > 8 {
-        return None;
-    }
-    let count: u64 = digits.parse().ok()?;
-    match unit {
-        "H" => Some(count * 3_600_000),
-        "M" => Some(count * 60_000),
-        "S" => Some(count * 1000),
-        "m" => Some(count),
-        "u" => Some(count / 1000),
-        "n" => Some(count / 1_000_000),
-        _ => None,
     }
 }
 
@@ -321,6 +298,13 @@ mod tests {
         admission
     }
 
+    fn by(port: u16) -> Origin {
+        Origin {
+            peer: Some(([127, 0, 0, 1], port).into()),
+            timeout_ms: None,
+        }
+    }
+
     fn code(refused: Result<Admitted, Status>) -> Option<ErrorCode> {
         refused
             .err()
@@ -329,36 +313,29 @@ mod tests {
 
     #[test]
     fn the_earlier_deadline_counts() {
-        let mut metadata = MetadataMap::new();
         let header = pb::RequestHeader {
             deadline_unix_ms: 1500,
             ..Default::default()
         };
-        assert_eq!(deadline(Some(&header), &metadata, 1000), 1500);
-        metadata.insert("grpc-timeout", "200m".parse().unwrap());
-        assert_eq!(deadline(Some(&header), &metadata, 1000), 1200);
-        assert_eq!(deadline(None, &metadata, 1000), 1200);
-        assert_eq!(deadline(None, &MetadataMap::new(), 1000), 0);
-        for bad in ["", "5", "m", "123456789m", "-1S", "5x"] {
-            assert_eq!(timeout_ms(bad), None, "{bad:?}");
-        }
-        assert_eq!(timeout_ms("2S"), Some(2000));
+        assert_eq!(deadline(Some(&header), None, 1000), 1500);
+        assert_eq!(deadline(Some(&header), Some(200), 1000), 1200);
+        assert_eq!(deadline(None, Some(200), 1000), 1200);
+        assert_eq!(deadline(None, None, 1000), 0);
     }
 
     #[test]
     fn phases_decide_and_never_go_back() {
         let admission = Arc::new(Admission::new(10, 1000));
-        let metadata = MetadataMap::new();
         assert_eq!(
-            code(admission.admit(None, &metadata, 0, None)),
+            code(admission.admit(Origin::default(), None, 0)),
             Some(ErrorCode::Starting)
         );
         admission.enter(Phase::Serving);
-        assert_eq!(code(admission.admit(None, &metadata, 0, None)), None);
+        assert_eq!(code(admission.admit(Origin::default(), None, 0)), None);
         admission.enter(Phase::Stopping);
         admission.enter(Phase::Serving);
         assert_eq!(
-            code(admission.admit(None, &metadata, 0, None)),
+            code(admission.admit(Origin::default(), None, 0)),
             Some(ErrorCode::ShuttingDown)
         );
     }
@@ -366,23 +343,22 @@ mod tests {
     #[test]
     fn load_beyond_the_limits_is_shed() {
         let admission = open(2);
-        let metadata = MetadataMap::new();
-        let first = admission.admit(None, &metadata, 5000, None).ok();
+        let first = admission.admit(Origin::default(), None, 5000).ok();
         assert!(
             first.is_some(),
             "one request alone may be larger than the limit"
         );
         assert_eq!(
-            code(admission.admit(None, &metadata, 10, None)),
+            code(admission.admit(Origin::default(), None, 10)),
             Some(ErrorCode::Busy)
         );
         drop(first);
         let _held = (
-            admission.admit(None, &metadata, 0, None).ok(),
-            admission.admit(None, &metadata, 0, None).ok(),
+            admission.admit(Origin::default(), None, 0).ok(),
+            admission.admit(Origin::default(), None, 0).ok(),
         );
         assert_eq!(
-            code(admission.admit(None, &metadata, 0, None)),
+            code(admission.admit(Origin::default(), None, 0)),
             Some(ErrorCode::Busy)
         );
     }
@@ -393,14 +369,14 @@ mod tests {
             deadline_unix_ms: 1,
             ..Default::default()
         };
-        let refused = open(1).admit(Some(&header), &MetadataMap::new(), 0, None);
+        let refused = open(1).admit(Origin::default(), Some(&header), 0);
         assert_eq!(code(refused), Some(ErrorCode::DeadlineExceeded));
     }
 
     #[tokio::test]
     async fn a_drain_waits_for_the_last_request() {
         let admission = open(4);
-        let held = admission.admit(None, &MetadataMap::new(), 0, None).ok();
+        let held = admission.admit(Origin::default(), None, 0).ok();
         admission.enter(Phase::Stopping);
         assert!(!admission.drained(Duration::ZERO).await);
         let waiting = tokio::spawn({
@@ -415,9 +391,7 @@ mod tests {
     fn a_polite_connection_is_served_beside_greedy_ones() {
         let admission = Arc::new(Admission::new(8192, 1 << 20));
         admission.enter(Phase::Serving);
-        let metadata = MetadataMap::new();
-        let admit =
-            |port: u16| admission.admit(None, &metadata, 0, Some(([127, 0, 0, 1], port).into()));
+        let admit = |port: u16| admission.admit(by(port), None, 0);
         let mut held: Vec<Admitted> = Vec::new();
         for greedy in 1..=8 {
             held.extend((0..4096).map_while(|_| admit(greedy).ok()));
@@ -443,8 +417,7 @@ mod tests {
     fn answers_count_and_a_connection_leaves_room_for_those_of_others() {
         let admission = open(1000);
         let answer = |port: u16, bytes: usize| {
-            let peer = Some(([127, 0, 0, 1], port).into());
-            let mut admitted = admission.admit(None, &MetadataMap::new(), 0, peer)?;
+            let mut admitted = admission.admit(by(port), None, 0)?;
             admitted.answers(bytes).map(|()| admitted)
         };
         let held: Vec<Admitted> = (0..100).map_while(|_| answer(1, 50).ok()).collect();

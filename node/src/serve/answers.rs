@@ -275,10 +275,8 @@ mod tests {
     use std::convert::Infallible;
     use std::time::Duration;
 
-    use tonic::metadata::MetadataMap;
-
     use super::*;
-    use crate::serve::Phase;
+    use crate::serve::{Origin, Phase};
 
     /// Admits, and answers with bytes.
     struct Handler(Arc<Admission>);
@@ -309,7 +307,7 @@ mod tests {
         fn call(&mut self, _: http::Request<Upload>) -> Self::Future {
             let admission = Arc::clone(&self.0);
             Box::pin(async move {
-                let _admitted = admission.admit(None, &MetadataMap::new(), 0, None).unwrap();
+                let _admitted = admission.admit(Origin::default(), None, 0).unwrap();
                 let data = Data(Some(vec![b'x'; PIECE + 1].into()));
                 Ok(http::Response::new(Body::new(data)))
             })
@@ -371,7 +369,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_dropped_where_nobody_collects_counts_no_more() {
         let limited = limited(1);
-        drop(limited.admission.admit(None, &MetadataMap::new(), 0, None));
+        drop(limited.admission.admit(Origin::default(), None, 0));
         assert!(limited.admission.drained(Duration::ZERO).await);
     }
 }

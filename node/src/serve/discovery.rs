@@ -12,7 +12,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::admission::busy;
-use super::node::{Node, peer_of};
+use super::node::Node;
+use super::origin::Origin;
 use super::topology::View;
 
 pub struct DiscoveryService {
@@ -52,7 +53,7 @@ impl Discovery for DiscoveryService {
         &self,
         request: Request<pb::GetTopologyRequest>,
     ) -> Result<Response<Self::WatchTopologyStream>, Status> {
-        let place = self.node.places.watchers.take(peer_of(&request));
+        let place = self.node.places.watchers.take(Origin::of(&request).peer);
         let asked = request.into_inner();
         known(&self.node.topology.view(), &asked)?;
         let place = place.ok_or_else(|| busy("all watches of the topology are taken"))?;

@@ -15,15 +15,15 @@ use tonic::{Request, Status};
 
 use super::admission::{Admission, Admitted, Inside, Phase};
 use super::clock::{boottime_ns, wall_ms};
-use super::connection::{Connection, Connections};
+use super::connection::Connections;
 use super::event::Event;
 use super::expected::ExpectedAnswers;
 use super::lease::Lease;
 use super::options::{Identity, Limits, ServeOptions};
+use super::origin::Origin;
 use super::places::Places;
 use super::process;
 use super::role::{Grant, Report, Role};
-use super::shares;
 use super::topology::{TopologyCell, View};
 
 pub struct Node {
@@ -115,8 +115,7 @@ impl Node {
         header: Option<&pb::RequestHeader>,
         bytes: usize,
     ) -> Result<Admitted, Status> {
-        self.admission
-            .admit(header, request.metadata(), bytes, peer_of(request))
+        self.admission.admit(Origin::of(request), header, bytes)
     }
 
     /// Counts `bytes` of a stream's message for `peer`, until they have left: BUSY when there is no room for them.
@@ -132,14 +131,10 @@ impl Node {
         header: Option<&pb::RequestHeader>,
         admitted: &Admitted,
     ) -> Result<Arc<View>, Status> {
-        let view = self.topology.view();
-        let wanted = match header {
-            Some(header) => header.topology_version.max(seen_by(&header.token)?),
-            None => 0,
+        let wanted = match self.view_at_once(header)? {
+            Ok(view) => return Ok(view),
+            Err(wanted) => wanted,
         };
-        if view.version() >= wanted {
-            return Ok(view);
-        }
         let wait = admitted
             .deadline
             .remaining()
@@ -155,6 +150,23 @@ impl Node {
                 "this node knows topology version {have} and could not learn {wanted} in time; retry"
             ),
         ))
+    }
+
+    /// [`Node::view_for`] when it is at hand; else the version that has to be waited for.
+    pub fn view_at_once(
+        &self,
+        header: Option<&pb::RequestHeader>,
+    ) -> Result<Result<Arc<View>, u64>, Status> {
+        let view = self.topology.view();
+        let wanted = match header {
+            Some(header) => header.topology_version.max(seen_by(&header.token)?),
+            None => 0,
+        };
+        Ok(if view.version() >= wanted {
+            Ok(view)
+        } else {
+            Err(wanted)
+        })
     }
 
     /// D1, C7: asked just before anything that only the owner may say.
@@ -318,13 +330,6 @@ impl StreamPlaces {
             subscribers: places(limits.subscribers),
         }
     }
-}
-
-/// By whose connection a request came; those within a stream are the stream's.
-pub fn peer_of<T>(request: &Request<T>) -> Option<SocketAddr> {
-    Connection::of(request.extensions())
-        .map(|connection| connection.peer)
-        .or_else(shares::peer)
 }
 
 /// The topology that a session has seen.

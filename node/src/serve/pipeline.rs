@@ -1,153 +1,273 @@
-//! `Pipeline`: many requests on one stream, answered in any order, each by the handler of its unary call. What a unary
-//! call pays for its own HTTP/2 stream and headers is paid once.
+//! `Pipeline`: many requests on one stream, answered in any order, each as if it had come alone. What a unary call pays
+//! for its own HTTP/2 stream and headers is paid once.
 //!
-//! Bounded: `INSIDE` requests of a stream are worked on at a time; while they are, the stream is not read, and flow
-//! control holds the client back. A request counts, is limited and drained as if it had come alone. The stream ends when
-//! the client has ended its side and all is answered, or when the node stops.
+//! The stream of answers is what reads the requests: one that needs to wait for nothing is answered on the spot, without
+//! a task, a channel or memory of its own; the others are polled together. (A task that reads and a channel of answers
+//! cost more than most reads do.)
+//!
+//! Bounded: `INSIDE` requests of a stream wait at a time. While they do, or while the client does not read its answers,
+//! the stream is not read, and flow control holds the client back. So a request that others may wait for (see
+//! [`Requests::SHARED`]) goes on in a task of its own. A request counts, is limited and drained as if it had come alone.
+//! The stream ends when the client has ended its side and all is answered, or when the node stops.
 
-use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use aidb_client::error::{error, refuse, reported};
 use aidb_client::pb::pipeline_request::Request as Asked;
 use aidb_client::pb::pipeline_response::Response as Answered;
 use aidb_client::pb::storage_server::Storage;
 use aidb_client::pb::{self, ErrorCode};
-use tokio::sync::{Semaphore, mpsc};
+use futures_util::stream::FuturesUnordered;
+use tokio::task::JoinHandle;
 use tokio_stream::Stream;
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::admission::busy;
 use super::answers::{Collecting, Parcel};
-use super::node::{Node, peer_of};
+use super::node::Node;
+use super::origin::Origin;
+use super::places::Place;
 use super::security::Caller;
-use super::shares::PEER;
 
 const INSIDE: usize = 256;
 
 type Answers = Pin<Box<dyn Stream<Item = Result<pb::PipelineResponse, Status>> + Send>>;
-/// With what it was admitted with, which is held until it has left.
-type Answer = Result<(pb::PipelineResponse, Parcel), Status>;
+type Later<T> = Pin<Box<dyn Future<Output = Result<T, Status>> + Send>>;
+
+/// What became of a request.
+pub enum Answer<T> {
+    Now(Result<T, Status>),
+    Later(Later<T>),
+}
+
+impl<T> Answer<T> {
+    pub async fn wait(self) -> Result<T, Status> {
+        match self {
+            Self::Now(answer) => answer,
+            Self::Later(answer) => answer.await,
+        }
+    }
+}
+
+/// The requests that pipelines carry; without more, each is done by the handler of its unary call.
+pub trait Requests: Storage + Clone + Unpin {
+    /// Requests of other clients may wait for what one of these does.
+    const SHARED: bool;
+
+    fn begin_get(&self, from: Origin, asked: pb::GetRequest) -> Answer<pb::GetResponse> {
+        let (me, request) = (self.clone(), from.request(asked));
+        later(async move { me.get(request).await })
+    }
+
+    fn begin_put(&self, from: Origin, asked: pb::PutRequest) -> Answer<pb::PutResponse> {
+        let (me, request) = (self.clone(), from.request(asked));
+        later(async move { me.put(request).await })
+    }
+}
+
+fn later<T>(
+    answer: impl Future<Output = Result<Response<T>, Status>> + Send + 'static,
+) -> Answer<T> {
+    Answer::Later(Box::pin(async { answer.await.map(Response::into_inner) }))
+}
 
 /// The answers to `requests` by `service`.
-pub fn pipeline<S: Storage>(
+pub fn pipeline<S: Requests>(
     service: S,
     node: &Arc<Node>,
     requests: Request<Streaming<pb::PipelineRequest>>,
 ) -> Result<Answers, Status> {
-    let peer = peer_of(&requests);
-    let caller = requests.extensions().get::<Caller>().cloned();
+    let from = Origin {
+        peer: Origin::of(&requests).peer,
+        timeout_ms: None,
+    };
     let place = node
         .places
         .pipelines
-        .take(peer)
+        .take(from.peer)
         .ok_or_else(|| busy("all pipelines are taken"))?;
-    let requests = requests.into_inner();
-    let (sender, receiver) = mpsc::channel(INSIDE);
-    let node = Arc::clone(node);
-    tokio::spawn(async move {
-        let _place = place;
-        tokio::select! {
-            () = read(Arc::new(service), requests, (peer, caller), &sender) => {}
-            () = sender.closed() => {}
-            () = node.stopping() => {
-                let leaving = "this node leaves the cluster; ask again elsewhere";
-                let _ = sender.try_send(Err(refuse(ErrorCode::ShuttingDown, leaving)));
-            }
-        }
-    });
-    let answers = ReceiverStream::new(receiver).map(|answer: Answer| {
-        let (response, parcel) = answer?;
-        parcel.forward();
-        Ok(response)
-    });
-    Ok(Box::pin(answers))
+    let stopping = Arc::clone(node);
+    Ok(Box::pin(Pipeline {
+        service,
+        from,
+        caller: requests.extensions().get::<Caller>().cloned(),
+        requests: requests.into_inner(),
+        under_way: FuturesUnordered::new(),
+        reading: true,
+        stopping: Box::pin(async move { stopping.stopping().await }),
+        farewell: None,
+        _place: place,
+    }))
 }
 
-async fn read<S: Storage>(
-    service: Arc<S>,
-    mut requests: Streaming<pb::PipelineRequest>,
-    (peer, caller): (Option<SocketAddr>, Option<Caller>),
-    answers: &mpsc::Sender<Answer>,
-) {
-    let inside = Arc::new(Semaphore::new(INSIDE));
-    loop {
-        // The semaphore is never closed.
-        let Ok(permit) = Arc::clone(&inside).acquire_owned().await else {
-            return;
-        };
-        // A broken stream has nobody left to tell.
-        let Ok(Some(request)) = requests.message().await else {
-            return;
-        };
-        // What a client that has gone had asked for is not begun: a unary call ends with its stream as well.
-        if answers.is_closed() {
-            return;
-        }
-        let (service, caller) = (Arc::clone(&service), caller.clone());
-        let mut answering = Box::pin(PEER.scope(peer, async move {
-            let answering = Collecting::new(answer(&*service, caller.as_ref(), request.request));
-            let (response, parcel) = answering.await;
-            let response = pb::PipelineResponse {
-                id: request.id,
-                response: Some(response),
-            };
-            (response, parcel)
-        }));
-        // Most reads wait for nothing: they need no task of their own.
-        match poll_fn(|context| Poll::Ready(answering.as_mut().poll(context))).await {
-            Poll::Ready(response) => {
-                if answers.send(Ok(response)).await.is_err() {
-                    return;
+struct Pipeline<S> {
+    service: S,
+    from: Origin,
+    /// None: without security there is nobody to judge.
+    caller: Option<Caller>,
+    requests: Streaming<pb::PipelineRequest>,
+    under_way: FuturesUnordered<UnderWay>,
+    reading: bool,
+    stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Why it ends, when the client did not end it.
+    farewell: Option<Status>,
+    _place: Place,
+}
+
+impl<S: Requests> Stream for Pipeline<S> {
+    type Item = Result<pb::PipelineResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let me = &mut *self;
+        loop {
+            if let Poll::Ready(Some(answer)) = Pin::new(&mut me.under_way).poll_next(cx) {
+                return Poll::Ready(Some(Ok(answer)));
+            }
+            if me.reading && me.under_way.len() < INSIDE {
+                match Pin::new(&mut me.requests).poll_next(cx) {
+                    Poll::Ready(Some(Ok(request))) => match me.begin(request) {
+                        Some(answer) => return Poll::Ready(Some(Ok(answer))),
+                        None => continue,
+                    },
+                    // A broken stream has nobody left to tell.
+                    Poll::Ready(_) => me.reading = false,
+                    Poll::Pending => {}
                 }
             }
-            Poll::Pending => {
-                let answers = answers.clone();
-                tokio::spawn(async move {
-                    let _ = answers.send(Ok(answering.await)).await;
-                    drop(permit);
-                });
+            if me.reading && me.stopping.as_mut().poll(cx).is_ready() {
+                let leaving = "this node leaves the cluster; ask again elsewhere";
+                me.farewell = Some(refuse(ErrorCode::ShuttingDown, leaving));
+                me.reading = false;
             }
+            return match me.reading || !me.under_way.is_empty() {
+                true => Poll::Pending,
+                false => Poll::Ready(me.farewell.take().map(Err)),
+            };
         }
     }
 }
 
-/// Each request is allowed or not as if it had come alone; without security there is no caller to judge.
-async fn answer<S: Storage>(
-    service: &S,
-    caller: Option<&Caller>,
-    asked: Option<Asked>,
-) -> Answered {
-    if let (Some(caller), Some(asked)) = (caller, &asked)
-        && let Err(refused) = caller.may(path(asked))
-    {
-        return Answered::Error(told(&refused));
-    }
-    let answered = match asked {
-        Some(Asked::Get(asked)) => inner(service.get(Request::new(asked)).await, Answered::Get),
-        Some(Asked::Put(asked)) => inner(service.put(Request::new(asked)).await, Answered::Put),
-        Some(Asked::Delete(asked)) => {
-            inner(service.delete(Request::new(asked)).await, Answered::Delete)
+impl<S: Requests> Pipeline<S> {
+    /// The answer, if it needs to wait for nothing.
+    fn begin(&mut self, request: pb::PipelineRequest) -> Option<pb::PipelineResponse> {
+        let pb::PipelineRequest { id, request } = request;
+        let response = |response| {
+            Some(pb::PipelineResponse {
+                id,
+                response: Some(response),
+            })
+        };
+        let Some(asked) = request else {
+            let unknown = "a request of a kind that this server does not know: upgrade it";
+            return response(told(&refuse(ErrorCode::Unsupported, unknown)));
+        };
+        // Each request is allowed or not as if it had come alone.
+        if let Some(caller) = &self.caller
+            && let Err(refused) = caller.may(path(&asked))
+        {
+            return response(told(&refused));
         }
-        Some(Asked::BatchGet(asked)) => inner(
-            service.batch_get(Request::new(asked)).await,
-            Answered::BatchGet,
-        ),
-        Some(Asked::BatchPut(asked)) => inner(
-            service.batch_put(Request::new(asked)).await,
-            Answered::BatchPut,
-        ),
-        None => Err(refuse(
-            ErrorCode::Unsupported,
-            "a request of a kind that this server does not know: upgrade it",
-        )),
-    };
-    answered.unwrap_or_else(|status| Answered::Error(told(&status)))
+        let (service, from) = (&self.service, self.from);
+        let answer = match asked {
+            Asked::Get(asked) => match service.begin_get(from, asked) {
+                Answer::Now(answer) => return response(answered(answer, Answered::Get)),
+                Answer::Later(answer) => Waiting::Get(answer),
+            },
+            Asked::Put(asked) => match service.begin_put(from, asked) {
+                Answer::Now(answer) => return response(answered(answer, Answered::Put)),
+                Answer::Later(answer) => Waiting::Put(answer),
+            },
+            other => Waiting::Other(Box::pin(by_handler(service.clone(), from, other))),
+        };
+        // Polled at once by whoever pushed it here, or by a task of its own.
+        let how = match S::SHARED {
+            false => How::Here(answer),
+            true => How::Apart(tokio::spawn(Collecting::new(answer))),
+        };
+        self.under_way.push(UnderWay { id, how });
+        None
+    }
+}
+
+async fn by_handler<S: Requests>(service: S, from: Origin, asked: Asked) -> Answered {
+    fn inner<A>(answer: Result<Response<A>, Status>, wrap: impl FnOnce(A) -> Answered) -> Answered {
+        answered(answer.map(Response::into_inner), wrap)
+    }
+    match asked {
+        Asked::Get(asked) => inner(service.get(from.request(asked)).await, Answered::Get),
+        Asked::Put(asked) => inner(service.put(from.request(asked)).await, Answered::Put),
+        Asked::Delete(asked) => inner(service.delete(from.request(asked)).await, Answered::Delete),
+        Asked::BatchGet(asked) => {
+            let answer = service.batch_get(from.request(asked)).await;
+            inner(answer, Answered::BatchGet)
+        }
+        Asked::BatchPut(asked) => {
+            let answer = service.batch_put(from.request(asked)).await;
+            inner(answer, Answered::BatchPut)
+        }
+    }
+}
+
+/// The answer to one request that waits for something.
+enum Waiting {
+    Get(Later<pb::GetResponse>),
+    Put(Later<pb::PutResponse>),
+    Other(Pin<Box<dyn Future<Output = Answered> + Send>>),
+}
+
+impl Future for Waiting {
+    type Output = Answered;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answered> {
+        match &mut *self {
+            Self::Get(answer) => answer
+                .as_mut()
+                .poll(cx)
+                .map(|got| answered(got, Answered::Get)),
+            Self::Put(answer) => answer
+                .as_mut()
+                .poll(cx)
+                .map(|put| answered(put, Answered::Put)),
+            Self::Other(answer) => answer.as_mut().poll(cx),
+        }
+    }
+}
+
+struct UnderWay {
+    id: u64,
+    how: How,
+}
+
+enum How {
+    /// What it was admitted with goes straight to the stream's answer that is being made when it ends.
+    Here(Waiting),
+    Apart(JoinHandle<(Answered, Parcel)>),
+}
+
+impl Future for UnderWay {
+    type Output = pb::PipelineResponse;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<pb::PipelineResponse> {
+        let answered = match &mut self.how {
+            How::Here(answer) => Pin::new(answer).poll(cx),
+            How::Apart(task) => Pin::new(task).poll(cx).map(|ended| match ended {
+                Ok((answer, parcel)) => {
+                    parcel.forward();
+                    answer
+                }
+                Err(_) => Answered::Error(error(
+                    ErrorCode::Internal,
+                    "the request's task ended without an answer",
+                )),
+            }),
+        };
+        answered.map(|response| pb::PipelineResponse {
+            id: self.id,
+            response: Some(response),
+        })
+    }
 }
 
 fn path(asked: &Asked) -> &'static str {
@@ -160,13 +280,14 @@ fn path(asked: &Asked) -> &'static str {
     }
 }
 
-fn inner<A>(
-    answer: Result<Response<A>, Status>,
-    wrap: impl FnOnce(A) -> Answered,
-) -> Result<Answered, Status> {
-    answer.map(|answer| wrap(answer.into_inner()))
+fn answered<A>(answer: Result<A, Status>, wrap: impl FnOnce(A) -> Answered) -> Answered {
+    match answer {
+        Ok(answer) => wrap(answer),
+        Err(status) => told(&status),
+    }
 }
 
-fn told(status: &Status) -> pb::Error {
-    reported(status).unwrap_or_else(|| error(ErrorCode::Internal, status.message()))
+fn told(status: &Status) -> Answered {
+    let said = || error(ErrorCode::Internal, status.message());
+    Answered::Error(reported(status).unwrap_or_else(said))
 }

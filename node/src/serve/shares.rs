@@ -11,16 +11,6 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-tokio::task_local! {
-    /// Whose requests a task answers that were not the first of their stream (see `pipeline`).
-    pub static PEER: Option<SocketAddr>;
-}
-
-/// The peer of the stream that the running task answers.
-pub fn peer() -> Option<SocketAddr> {
-    PEER.try_with(|peer| *peer).ok().flatten()
-}
-
 #[derive(Clone, Copy, Debug, Default)]
 struct Held {
     requests: usize,

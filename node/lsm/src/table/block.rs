@@ -7,8 +7,9 @@
 //! flags   := 1 tombstone (no value)  2 expires
 //! ```
 //!
-//! A key is the first `shared` bytes of the key before it and the suffix. At a restart (every 16
-//! entries) `shared` is 0: where binary search and reverse iteration begin.
+//! A key is the first `shared` bytes of the key before it and the suffix. At a restart (every 8
+//! entries; readers rely on no number) `shared` is 0: where binary search and reverse iteration begin.
+//! Every 16 would make a table a hundredth smaller, and lookups walk twice as far.
 
 use std::cmp::Ordering;
 use std::ops::Bound;
@@ -19,7 +20,7 @@ use crate::range::Direction;
 use crate::value::{Value, ValueRef};
 use crate::varint;
 
-const RESTART_EVERY: usize = 16;
+const RESTART_EVERY: usize = 8;
 const TOMBSTONE: u8 = 1;
 const EXPIRES: u8 = 2;
 
@@ -143,11 +144,12 @@ impl Block {
     }
 
     fn restart_key(&self, index: usize) -> Option<&[u8]> {
-        let mut input = self.data.get(self.restart(index)?..self.entries_end)?;
-        let shared = varint::take(&mut input)?;
-        let length = varint::take(&mut input)? as usize;
+        let entries = self.data.get(..self.entries_end)?;
+        let mut at = self.restart(index)?;
+        let shared = varint::take_at(entries, &mut at)?;
+        let length = varint::take_at(entries, &mut at)? as usize;
         (shared == 0).then_some(())?;
-        input.get(1..)?.get(..length)
+        entries.get(at + 1..)?.get(..length)
     }
 
     #[inline]

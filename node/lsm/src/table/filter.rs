@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The key's xxh3_64 picks the line by its upper half and the bits in it by repeated
-//! multiplication. One hash serves the filters of all tables. About 1 % false positives at 10 bits
+//! multiplication. One hash serves the memtables and the filters of all tables. About 1 % false positives at 10 bits
 //! per key; a lookup touches one line instead of one per probe.
 
 use bytes::Bytes;

@@ -21,6 +21,7 @@ pub(crate) mod reader;
 pub(crate) mod writer;
 
 pub(crate) use cursor::LevelCursor;
+pub(crate) use filter::hash;
 pub(crate) use properties::Properties;
 pub(crate) use reader::Table;
 pub(crate) use writer::TableWriter;

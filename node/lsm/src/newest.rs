@@ -1,0 +1,154 @@
+//! Where the newest entry of a key lies in a list, by the key's hash: a search of the list touches a
+//! dozen places in memory, this one or two.
+//!
+//! ```text
+//! slot := hash:u64  entry:ptr      (hash 0: free)
+//! ```
+//!
+//! Slots are probed one after the other from the hash's own on. One writer, any number of readers, who
+//! take no lock. A slot's hash is stored (release) after its entry; later only its entry is replaced, by a
+//! newer one of the same key, and nothing is ever taken out. When three quarters are taken, the writer
+//! copies them to a table of twice the size and then makes that the current one; the old one stays, since
+//! readers may be in it, and is complete for whatever was visible when they came.
+//!
+//! Rejected: entries without hashes, half the size: growing would visit every entry in memory, a stall of
+//! tens of milliseconds; and a chain through the entries: one that is not there costs a visit of another.
+
+use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+
+use crate::interleave::interleave;
+
+const FIRST_SLOTS: usize = 64;
+/// Tables double: this many are more than any memory holds.
+const TABLES: usize = 32;
+
+struct Slot {
+    hash: AtomicU64,
+    entry: AtomicPtr<u8>,
+}
+
+pub(crate) struct Newest {
+    tables: [OnceLock<Box<[Slot]>>; TABLES],
+    current: AtomicUsize,
+    /// Slots taken; only the writer looks at it.
+    taken: AtomicUsize,
+}
+
+impl Default for Newest {
+    fn default() -> Newest {
+        Newest {
+            tables: [const { OnceLock::new() }; TABLES],
+            current: AtomicUsize::new(0),
+            taken: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Newest {
+    /// The entry with `hash` for which `is_it` holds.
+    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(*mut u8) -> bool) -> Option<*mut u8> {
+        let slots = self.tables[self.current.load(Ordering::Acquire)].get()?;
+        let (slot, taken) = probe(slots, used(hash), is_it);
+        taken.then(|| slots[slot].entry.load(Ordering::Acquire))
+    }
+
+    /// Puts `entry` in the place of the one for which `is_it` holds, if there is one. By one writer at a time.
+    pub(crate) fn insert(&self, hash: u64, entry: *mut u8, is_it: impl Fn(*mut u8) -> bool) {
+        let hash = used(hash);
+        let slots = self.with_room();
+        let (slot, taken) = probe(slots, hash, is_it);
+        slots[slot].entry.store(entry, Ordering::Release);
+        if !taken {
+            interleave();
+            slots[slot].hash.store(hash, Ordering::Release);
+            self.taken.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn with_room(&self) -> &[Slot] {
+        let current = self.current.load(Ordering::Relaxed);
+        let slots = self.tables[current].get_or_init(|| free(FIRST_SLOTS));
+        if self.taken.load(Ordering::Relaxed) < slots.len() / 4 * 3 {
+            return slots;
+        }
+        let larger = self.tables[current + 1].get_or_init(|| {
+            let larger = free(2 * slots.len());
+            for slot in slots {
+                let hash = slot.hash.load(Ordering::Relaxed);
+                if hash != 0 {
+                    let (to, _) = probe(&larger, hash, |_| false);
+                    let entry = slot.entry.load(Ordering::Relaxed);
+                    larger[to].entry.store(entry, Ordering::Relaxed);
+                    larger[to].hash.store(hash, Ordering::Relaxed);
+                }
+            }
+            larger
+        });
+        interleave();
+        self.current.store(current + 1, Ordering::Release);
+        larger
+    }
+}
+
+/// 0 marks a free slot.
+fn used(hash: u64) -> u64 {
+    hash.max(1)
+}
+
+fn free(slots: usize) -> Box<[Slot]> {
+    let slot = || Slot {
+        hash: AtomicU64::new(0),
+        entry: AtomicPtr::new(ptr::null_mut()),
+    };
+    std::iter::repeat_with(slot).take(slots).collect()
+}
+
+/// The slot of the entry, and true; or the free one where it would be. (A quarter at least is free.)
+fn probe(slots: &[Slot], hash: u64, is_it: impl Fn(*mut u8) -> bool) -> (usize, bool) {
+    let mask = slots.len() - 1;
+    // The filter of a table picks its line by the upper half of the same hash.
+    let mut slot = hash as usize & mask;
+    loop {
+        interleave();
+        match slots[slot].hash.load(Ordering::Acquire) {
+            0 => return (slot, false),
+            found if found == hash && is_it(slots[slot].entry.load(Ordering::Acquire)) => {
+                return (slot, true);
+            }
+            _ => slot = (slot + 1) & mask,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_grows_and_keeps_apart_what_has_one_hash() {
+        // Three keys to a hash, of which some begin at one slot.
+        let hash = |key: usize| (key as u64 / 3) % 700 * 64;
+        let newest = Newest::default();
+        let mut entries: Vec<(usize, u64)> = (0..4_000).map(|index| (index % 2_000, 0)).collect();
+        let all = entries.as_mut_ptr();
+        let key_of = |entry: *mut u8| {
+            // SAFETY: only addresses of entries go in.
+            unsafe { (*entry.cast::<(usize, u64)>()).0 }
+        };
+        for index in 0..4_000 {
+            // SAFETY: within the vector.
+            let entry = unsafe { all.add(index) }.cast::<u8>();
+            let key = key_of(entry);
+            newest.insert(hash(key), entry, |other| key_of(other) == key);
+        }
+        for key in 0..2_000 {
+            let found = newest.find(hash(key), |other| key_of(other) == key);
+            // SAFETY: within the vector.
+            assert_eq!(found, Some(unsafe { all.add(2_000 + key) }.cast()));
+        }
+        assert_eq!(newest.find(hash(2_001), |_| false), None);
+        assert_eq!(newest.taken.load(Ordering::Relaxed), 2_000);
+    }
+}
