@@ -35,6 +35,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// The servers' allocator: the echo has what they have.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(about)]
 struct Options {

@@ -110,6 +110,8 @@ pub enum Verdict {
 pub trait Gate: Send {
     /// At open: every record still in the log, oldest first.
     fn replayed(&mut self, record: &LogRecord);
+    /// A batch's operations are judged now: clocks and views read here are as good for all of them.
+    fn begin(&mut self) {}
     fn judge(&mut self, op: &Op, clock_ms: u64) -> Verdict;
     /// `op` is part of the record `lsn`, which is about to be written.
     fn sequenced(&mut self, op: &Op, lsn: u64, clock_ms: u64);

@@ -110,7 +110,9 @@ pub fn manifest(data: &[u8]) {
 
 /// The payload of a data block.
 pub fn block(data: &[u8]) {
-    if let Some(block) = Block::new(Bytes::copy_from_slice(data)) {
+    let plain = Block::new(Bytes::copy_from_slice(data));
+    let kept = plain.clone().and_then(Block::kept);
+    for block in plain.into_iter().chain(kept) {
         for direction in [Direction::Forward, Direction::Reverse] {
             for from in [
                 Bound::Unbounded,

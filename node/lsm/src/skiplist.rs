@@ -66,6 +66,8 @@ struct Writer {
     /// ascending loads the next key belongs right behind it.
     before: [Node; MAX_HEIGHT],
     after: [Option<Node>; MAX_HEIGHT],
+    /// So many levels of it are known.
+    known: usize,
 }
 
 struct Arena {
@@ -97,6 +99,7 @@ impl Default for SkipList {
                 random: 0x9e37_79b9,
                 before: [head; MAX_HEIGHT],
                 after: [None; MAX_HEIGHT],
+                known: MAX_HEIGHT,
             }),
         }
     }
@@ -123,12 +126,23 @@ impl SkipList {
         let mut writer = self.writer.lock();
         let writer = &mut *writer;
         let at = (key, lsn);
-        let behind_last = (writer.before[0] == self.head || writer.before[0].is_before(at))
+        let height = writer.random_height();
+        let behind_last = height <= writer.known
+            && (writer.before[0] == self.head || writer.before[0].is_before(at))
             && writer.after[0].is_none_or(|after| !after.is_before(at));
         if !behind_last {
-            self.find(at, &mut writer.before, &mut writer.after);
+            // Its place is right before the value that it replaces: on the lowest level, no search is needed.
+            let older = self.newest_of(key, hash).filter(|_| height == 1);
+            if let Some(older) = older.filter(|older| !older.is_before(at)) {
+                let before = older.back().load(Ordering::Relaxed);
+                writer.before[0] = NonNull::new(before).map_or(self.head, Node);
+                writer.after[0] = Some(older);
+                writer.known = 1;
+            } else {
+                self.find(at, &mut writer.before, &mut writer.after);
+                writer.known = MAX_HEIGHT;
+            }
         }
-        let height = writer.random_height();
         let node = writer.arena.node(key, lsn, height, Some(value));
         node.back()
             .store(writer.before[0].0.as_ptr(), Ordering::Relaxed);
@@ -149,12 +163,16 @@ impl SkipList {
 
     /// The newest entry of `key` at or below `lsn`.
     pub(crate) fn get(&self, key: &[u8], hash: u64, lsn: u64) -> Option<Entry<'_>> {
-        let found = self.newest.find(hash, |node| Node::is_of(node, key))?;
-        let newest = self.entry(Node(NonNull::new(found)?));
+        let newest = self.entry(self.newest_of(key, hash)?);
         if newest.lsn <= lsn {
             return Some(newest);
         }
         self.seek(key, lsn).filter(|entry| entry.key == key)
+    }
+
+    fn newest_of(&self, key: &[u8], hash: u64) -> Option<Node> {
+        let found = self.newest.find(hash, |node| Node::is_of(node, key))?;
+        NonNull::new(found).map(Node)
     }
 
     /// The first entry at or after `(key, lsn)`: the newest of `key` at or below `lsn`, or a later

@@ -11,6 +11,7 @@ use tonic::Status;
 
 use super::engine::status_of_commit;
 use super::storage::StorageService;
+use super::together::Failed;
 use super::token::header;
 use super::write::{Context, Write, answer};
 use crate::serve::{Admitted, View};
@@ -72,8 +73,12 @@ impl StorageService {
             return Ok((committed.lsn, outcome.unwrap_or(Outcome::NotApplied)));
         }
         self.check_poison()?;
-        let receiver = self.together.write(&self.primary.store, op);
-        let (lsn, outcome) = self.answered(receiver, admitted).await?;
+        let answered = self.together.write(&self.primary.store, op).await;
+        let (lsn, outcome) = match answered.map_err(|_| closed())? {
+            Ok(answer) => answer,
+            Err(Failed::Store(failed)) => return Err(self.failed(failed)),
+            Err(Failed::Late) => return Err(late()),
+        };
         self.check_evidence(std::slice::from_ref(&outcome))?;
         Ok((lsn, outcome))
     }
@@ -94,26 +99,19 @@ impl StorageService {
     ) -> Result<T, Status> {
         let answered = match admitted.deadline.remaining() {
             None => receiver.await,
-            Some(left) => match tokio::time::timeout(left, receiver).await {
-                Ok(answered) => answered,
-                Err(_) => {
-                    return Err(unknown(
-                        "the deadline passed while the write was being synced",
-                    ));
-                }
-            },
+            Some(left) => tokio::time::timeout(left, receiver)
+                .await
+                .map_err(|_| late())?,
         };
-        match answered {
-            Ok(Ok(committed)) => Ok(committed),
-            Ok(Err(failed)) => {
-                let poisoned = self.primary.store.stats().poisoned.is_some();
-                self.primary.poisoned.fetch_or(poisoned, Ordering::AcqRel);
-                Err(status_of_commit(failed))
-            }
-            Err(_) => Err(unknown(
-                "the store was closed while the write was being synced",
-            )),
-        }
+        answered
+            .map_err(|_| closed())?
+            .map_err(|failed| self.failed(failed))
+    }
+
+    fn failed(&self, failed: Error) -> Status {
+        let poisoned = self.primary.store.stats().poisoned.is_some();
+        self.primary.poisoned.fetch_or(poisoned, Ordering::AcqRel);
+        status_of_commit(failed)
     }
 
     /// Just before an answer: it may be shown only under evidence (D1). What was sequenced is answered ok or unknown,
@@ -168,6 +166,14 @@ impl StorageService {
             view
         }
     }
+}
+
+fn late() -> Status {
+    unknown("the deadline passed while the write was being synced")
+}
+
+fn closed() -> Status {
+    unknown("the store was closed while the write was being synced")
 }
 
 fn unknown(why: &str) -> Status {

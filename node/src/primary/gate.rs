@@ -1,6 +1,7 @@
 //! What is judged under the sequencer, in commit order (V6): deadline, evidence, ownership, request ids.
 //!
 //! Judged here and not in the handler, because between the two another commit, a lost lease or a new topology may lie.
+//! The batch is what is sequenced in one step, so clock, lease and view are looked at once for each.
 //! Codes of refusals are those of the registry: all of them mean that nothing was done.
 
 use std::sync::{Arc, OnceLock};
@@ -25,6 +26,18 @@ pub type NodeCell = Arc<OnceLock<Arc<Node>>>;
 pub struct OwnerGate {
     node: NodeCell,
     memory: RequestMemory,
+    /// As of the beginning of the batch; None until the node is known.
+    now: Option<Now>,
+}
+
+struct Now {
+    wall_ms: u64,
+    view: Arc<View>,
+    shard: u32,
+    epoch: u64,
+    /// There is evidence of ownership (D1).
+    lease: bool,
+    clock_bound_ms: u64,
 }
 
 impl OwnerGate {
@@ -32,6 +45,7 @@ impl OwnerGate {
         Self {
             node,
             memory: RequestMemory::new(most_requests),
+            now: None,
         }
     }
 }
@@ -61,30 +75,36 @@ impl Gate for OwnerGate {
         }
     }
 
+    fn begin(&mut self) {
+        self.now = self.node.get().map(|node| Now {
+            wall_ms: wall_ms(),
+            view: node.topology.view(),
+            shard: node.identity.shard,
+            epoch: node.lease.epoch(),
+            lease: node.lease.holds(boottime_ns()),
+            clock_bound_ms: node.clock_bound_ms(),
+        });
+    }
+
     fn judge(&mut self, op: &Op, clock_ms: u64) -> Verdict {
         let refuse = |code: ErrorCode| Verdict::Refuse(code as u32);
-        let Some(node) = self.node.get() else {
+        let Some(now) = &self.now else {
             return refuse(ErrorCode::Starting);
         };
-        if op.deadline_ms != 0 && wall_ms() >= op.deadline_ms {
+        if op.deadline_ms != 0 && now.wall_ms >= op.deadline_ms {
             return refuse(ErrorCode::DeadlineExceeded);
         }
-        if !node.lease.holds(boottime_ns()) {
+        if !now.lease {
             return refuse(ErrorCode::NoLease);
         }
         let slot = (op.tag & !RETRY) as u16;
-        if let Err(code) = owns(
-            &node.topology.view(),
-            node.identity.shard,
-            node.lease.epoch(),
-            slot,
-        ) {
+        if let Err(code) = owns(&now.view, now.shard, now.epoch, slot) {
             return refuse(code);
         }
         let retry_of = (op.tag & RETRY != 0).then_some(op.first_sent_ms);
         match self
             .memory
-            .recall(op.request, retry_of, clock_ms, node.clock_bound_ms())
+            .recall(op.request, retry_of, clock_ms, now.clock_bound_ms)
         {
             Recall::New => Verdict::Apply,
             Recall::Done { version } => Verdict::Duplicate { version },

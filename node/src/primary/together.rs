@@ -8,21 +8,38 @@
 //! so: a lookup that fails would fail their neighbours. (Rejected: committing on this thread when nobody else does, as
 //! callers of the embedded engine do; a disk that is slow to take a write would hold up every read of this thread.)
 //!
-//! Bounded by admission: whoever waits here is a request inside.
+//! Bounded by admission: whoever waits here is a request inside. Deadlines are watched for a whole batch: a timer for each
+//! write would cost as much as its way through the engine's queue.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aidb_client::key_hash;
 use aidb_lsm::{Batch, Committed, Error, Op, OpKind, Outcome, Store};
 use tokio::sync::oneshot;
+
+use crate::serve::Deadline;
 
 /// A batch takes no more than this, and a larger write travels alone.
 const MOST_BYTES: usize = 1 << 20;
 const MOST_WRITES: usize = 1024;
 
 /// The state that an answer shows, and what became of the write.
-pub type Answer = Result<(u64, Outcome), Error>;
+pub type Answer = Result<(u64, Outcome), Failed>;
+
+#[derive(Debug)]
+pub enum Failed {
+    Store(Error),
+    /// The deadline passed; it may yet be committed.
+    Late,
+}
+
+struct Reply {
+    deadline_ms: u64,
+    /// None: answered.
+    asker: Option<oneshot::Sender<Answer>>,
+}
 
 #[derive(Default)]
 pub struct Together {
@@ -39,7 +56,7 @@ struct State {
 #[derive(Default)]
 struct Group {
     ops: Vec<Op>,
-    replies: Vec<oneshot::Sender<Answer>>,
+    replies: Vec<Reply>,
     /// Hashes of its keys: two keys with one hash travel in two batches.
     keys: HashSet<u64>,
     bytes: usize,
@@ -85,8 +102,11 @@ impl State {
             self.groups.push(Group::default());
         }
         if let Some(last) = self.groups.last_mut() {
+            last.replies.push(Reply {
+                deadline_ms: op.deadline_ms,
+                asker: Some(reply),
+            });
             last.ops.push(op);
-            last.replies.push(reply);
             last.keys.insert(hash);
             last.bytes += bytes;
         }
@@ -122,24 +142,68 @@ async fn leave(together: Arc<Together>, store: Store) {
             (committed, group.replies)
         })
         .collect();
+    // Nearly always there is one.
+    let mut under_way = under_way.into_iter();
+    let first = under_way.next();
     for (committed, replies) in under_way {
-        // Without an answer the replies are dropped, and whoever waits learns as much.
-        if let Ok(result) = committed.await {
-            tell(replies, result);
+        tokio::spawn(answer(committed, replies));
+    }
+    if let Some((committed, replies)) = first {
+        answer(committed, replies).await;
+    }
+}
+
+async fn answer(
+    mut committed: oneshot::Receiver<Result<Committed, Error>>,
+    mut replies: Vec<Reply>,
+) {
+    let committed = loop {
+        let waiting = replies.iter().filter(|reply| reply.asker.is_some());
+        let earliest = waiting
+            .map(|reply| reply.deadline_ms)
+            .filter(|&at| at != 0)
+            .min();
+        let Some(at_ms) = earliest else {
+            break committed.await;
+        };
+        let left = Deadline { at_ms }.remaining().unwrap_or_default();
+        // The runtime's timers count in milliseconds.
+        let left = left.max(Duration::from_millis(1));
+        match tokio::time::timeout(left, &mut committed).await {
+            Ok(committed) => break committed,
+            Err(_) => refuse_late(&mut replies),
+        }
+    };
+    // Without an answer the replies are dropped, and whoever waits learns as much.
+    if let Ok(result) = committed {
+        tell(replies, result);
+    }
+}
+
+fn refuse_late(replies: &mut [Reply]) {
+    for reply in replies {
+        let deadline = Deadline {
+            at_ms: reply.deadline_ms,
+        };
+        if deadline.in_time().is_err()
+            && let Some(asker) = reply.asker.take()
+        {
+            let _ = asker.send(Err(Failed::Late));
         }
     }
 }
 
-fn tell(replies: Vec<oneshot::Sender<Answer>>, result: Result<Committed, Error>) {
+fn tell(replies: Vec<Reply>, result: Result<Committed, Error>) {
+    let askers = replies.into_iter().map(|reply| reply.asker);
     match result {
         Ok(Committed { lsn, outcomes, .. }) => {
-            for (reply, outcome) in replies.into_iter().zip(outcomes) {
-                let _ = reply.send(Ok((lsn, outcome)));
+            for (asker, outcome) in askers.zip(outcomes) {
+                let _ = asker.map(|asker| asker.send(Ok((lsn, outcome))));
             }
         }
         Err(error) => {
-            for reply in replies {
-                let _ = reply.send(Err(error.clone()));
+            for asker in askers.flatten() {
+                let _ = asker.send(Err(Failed::Store(error.clone())));
             }
         }
     }
@@ -194,6 +258,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_deadline_that_passes_is_answered_though_the_batch_is_not() {
+        let reply = |deadline_ms| {
+            let (asker, answer) = oneshot::channel();
+            let asker = Some(asker);
+            (Reply { deadline_ms, asker }, answer)
+        };
+        let soon = crate::serve::wall_ms() + 20;
+        let ((late, was_late), (patient, was_patient)) = (reply(soon), reply(soon + 600_000));
+        let (commit, committed) = oneshot::channel();
+        let answering = tokio::spawn(answer(committed, vec![late, patient]));
+        assert!(matches!(was_late.await.unwrap(), Err(Failed::Late)));
+        let outcomes = [1, 2].map(|version| Outcome::Applied { version });
+        let done = Committed {
+            lsn: 2,
+            clock_ms: 0,
+            outcomes: outcomes.into(),
+        };
+        commit.send(Ok(done)).unwrap();
+        let second = was_patient.await.unwrap().unwrap();
+        assert_eq!(second, (2, Outcome::Applied { version: 2 }));
+        answering.await.unwrap();
+    }
+
+    #[tokio::test]
     async fn writes_that_come_together_are_one_record() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), aidb_lsm::Options::default()).unwrap();
@@ -211,7 +299,7 @@ mod tests {
         store.clone().close().unwrap();
         assert!(matches!(
             together.write(&store, put("d", 1)).await.unwrap(),
-            Err(Error::Closed)
+            Err(Failed::Store(Error::Closed))
         ));
     }
 }

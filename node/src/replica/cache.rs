@@ -24,11 +24,14 @@ const MOST_SHARDS: u64 = 64;
 const ENTRY_OVERHEAD: u64 = 160;
 const EXPECTED_ENTRY_BYTES: u64 = 512;
 
+/// Lies in the map itself, its key and value behind one another in one piece: what a hit costs is the number of places
+/// in memory that it visits.
 #[derive(Debug)]
 pub struct Entry {
-    pub key: Box<[u8]>,
-    /// None: there is no such key.
-    pub value: Option<Bytes>,
+    pub(super) data: Bytes,
+    pub(super) key_length: usize,
+    /// False: there is no such key.
+    pub found: bool,
     pub version: u64,
     /// 0 = never.
     pub expires_at_ms: u64,
@@ -41,6 +44,30 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// A copy of `key` and `value` (None: there is no such key), for the caller to fill in the rest.
+    pub fn new(key: &[u8], value: Option<&[u8]>) -> Self {
+        let data = [key, value.unwrap_or_default()].concat();
+        Self {
+            data: data.into(),
+            key_length: key.len(),
+            found: value.is_some(),
+            version: 0,
+            expires_at_ms: 0,
+            read_lsn: 0,
+            generation: 0,
+            filled_at_ns: 0,
+            hits: AtomicU32::new(0),
+        }
+    }
+
+    pub fn key(&self) -> &[u8] {
+        &self.data[..self.key_length]
+    }
+
+    pub fn value(&self) -> Option<Bytes> {
+        self.found.then(|| self.data.slice(self.key_length..))
+    }
+
     pub fn hit(&self) {
         let hits = self.hits.load(Ordering::Relaxed);
         self.hits.store(hits.saturating_add(1), Ordering::Relaxed);
@@ -57,7 +84,7 @@ pub struct Cache {
 }
 
 pub struct Shard {
-    entries: Map<u64, Arc<Entry>, ByBytes, SpreadHash, CountEvictions>,
+    entries: Map<u64, Entry, ByBytes, SpreadHash, CountEvictions>,
     /// LSN of the last invalidation, by bucket.
     buckets: Box<[u64]>,
 }
@@ -147,12 +174,12 @@ impl Shard {
         }
     }
 
-    pub fn get(&self, hash: u64) -> Option<Arc<Entry>> {
-        self.entries.get(&hash).cloned()
+    pub fn get(&self, hash: u64) -> Option<&Entry> {
+        self.entries.get(&hash)
     }
 
     pub fn insert(&mut self, hash: u64, entry: Entry) {
-        self.entries.insert(hash, Arc::new(entry));
+        self.entries.insert(hash, entry);
     }
 
     /// The LSN of the last invalidation in the bucket of `hash`.
@@ -174,10 +201,10 @@ impl Shard {
         for (_, entry) in self.entries.iter() {
             let hits = entry.hits.load(Ordering::Relaxed);
             let least = hottest.peek().map_or(0, |Reverse((hits, _))| *hits);
-            if hits == 0 || entry.value.is_none() || hottest.len() == count && hits <= least {
+            if hits == 0 || !entry.found || hottest.len() == count && hits <= least {
                 continue;
             }
-            hottest.push(Reverse((hits, entry.key.clone())));
+            hottest.push(Reverse((hits, entry.key().into())));
             if hottest.len() > count {
                 hottest.pop();
             }
@@ -192,19 +219,18 @@ impl Shard {
 #[derive(Clone)]
 struct ByBytes;
 
-impl Weighter<u64, Arc<Entry>> for ByBytes {
-    fn weight(&self, _: &u64, entry: &Arc<Entry>) -> u64 {
-        let value = entry.value.as_ref().map_or(0, Bytes::len);
-        (entry.key.len() + value) as u64 + ENTRY_OVERHEAD
+impl Weighter<u64, Entry> for ByBytes {
+    fn weight(&self, _: &u64, entry: &Entry) -> u64 {
+        entry.data.len() as u64 + ENTRY_OVERHEAD
     }
 }
 
 struct CountEvictions(Arc<AtomicU64>);
 
-impl Lifecycle<u64, Arc<Entry>> for CountEvictions {
+impl Lifecycle<u64, Entry> for CountEvictions {
     type RequestState = ();
 
-    fn on_evict(&self, (): &mut (), _: u64, _: Arc<Entry>) {
+    fn on_evict(&self, (): &mut (), _: u64, _: Entry) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -246,14 +272,10 @@ mod tests {
 
     fn entry(size: usize, read_lsn: u64) -> Entry {
         Entry {
-            key: Box::default(),
-            value: Some(vec![0; size].into()),
             version: 1,
-            expires_at_ms: 0,
             read_lsn,
             generation: 1,
-            filled_at_ns: 0,
-            hits: AtomicU32::new(0),
+            ..Entry::new(b"", Some(&vec![0; size]))
         }
     }
 
@@ -299,9 +321,8 @@ mod tests {
         let cache = Cache::new(16 << 20);
         for key in 0..100u64 {
             let hot = Entry {
-                key: key.to_be_bytes().into(),
                 hits: AtomicU32::new((key % 50) as u32),
-                ..entry(10, 1)
+                ..Entry::new(&key.to_be_bytes(), Some(b"value"))
             };
             cache.shard(hash(key)).insert(hash(key), hot);
         }

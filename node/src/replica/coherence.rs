@@ -6,7 +6,7 @@
 //! Lock order: a shard of the cache, then the stream.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use aidb_client::pb;
 use aidb_client::{Position, SLOT_COUNT, key_hash};
@@ -49,10 +49,13 @@ pub struct Now {
     pub skew_ms: u64,
 }
 
-/// An entry that may be served, and the position the answer shows.
+/// What an entry that may be served says, and the position the answer shows.
 #[derive(Debug)]
 pub struct Hit {
-    pub entry: Arc<Entry>,
+    /// None: there is no such key.
+    pub value: Option<Bytes>,
+    pub version: u64,
+    pub expires_at_ms: u64,
     pub position: Position,
 }
 
@@ -177,16 +180,11 @@ impl Coherence {
     fn renew(&self, update: &pb::CacheUpdate, lsn: u64, generation: u64) {
         let hash = key_hash(&update.key);
         let mut shard = self.cache.shard(hash);
-        let held = shard.get(hash);
-        if !shard.invalidate(hash, lsn) {
-            return;
-        }
-        let renewed = held.and_then(|held| {
+        let renewed = shard.get(hash).and_then(|held| {
             let hits = held.hits.load(Ordering::Relaxed);
-            let renewable = hits > 0 && held.generation == generation && *held.key == *update.key;
+            let renewable = hits > 0 && held.generation == generation && held.key() == update.key;
+            let value = (!update.deleted).then_some(&update.value[..]);
             renewable.then(|| Entry {
-                key: held.key.clone(),
-                value: (!update.deleted).then(|| Bytes::copy_from_slice(&update.value)),
                 version: if update.deleted { 0 } else { update.version },
                 expires_at_ms: update.expires_at_unix_ms,
                 read_lsn: lsn,
@@ -194,8 +192,12 @@ impl Coherence {
                 // Of the first fill: an entry that was never asked for anew ages (C7).
                 filled_at_ns: held.filled_at_ns,
                 hits: AtomicU32::new(hits / 2),
+                ..Entry::new(&update.key, value)
             })
         });
+        if !shard.invalidate(hash, lsn) {
+            return;
+        }
         match renewed {
             Some(entry) => {
                 shard.insert(hash, entry);
@@ -228,7 +230,7 @@ impl Coherence {
             Some(_) => &counters.hits,
             None => &counters.misses,
         });
-        if hit.as_ref().is_some_and(|hit| hit.entry.value.is_none()) {
+        if hit.as_ref().is_some_and(|hit| hit.value.is_none()) {
             count(&counters.negative_hits);
         }
         hit
@@ -239,8 +241,9 @@ impl Coherence {
         if !stream.live || stream.staleness_ns(now.ns)? > demand.bound_ns {
             return None;
         }
-        let entry = self.cache.shard(hash).get(hash)?;
-        let current = *entry.key == *key
+        let shard = self.cache.shard(hash);
+        let entry = shard.get(hash)?;
+        let current = entry.key() == key
             && entry.generation == stream.generation
             && entry.read_lsn >= self.slot_floor(slot)
             && now.ns.saturating_sub(entry.filled_at_ns) < LONGEST_LIFE_NS
@@ -255,13 +258,15 @@ impl Coherence {
         }
         entry.hit();
         // An absence has no version: it may be a deletion that the stream has yet to bring, so its reading counts.
-        let shown = match &entry.value {
-            Some(_) => entry.version,
-            None => entry.read_lsn,
+        let shown = match entry.found {
+            true => entry.version,
+            false => entry.read_lsn,
         };
         let lsn = stream.applied.max(shown);
         Some(Hit {
-            entry,
+            value: entry.value(),
+            version: entry.version,
+            expires_at_ms: entry.expires_at_ms,
             position: Position {
                 epoch: stream.epoch,
                 lsn,
@@ -300,7 +305,7 @@ impl Coherence {
                     .max(self.slot_floor(slot));
         let newer_held = shard.get(hash).is_some_and(|held| {
             held.generation == stream.generation
-                && *held.key == *key
+                && held.key() == key
                 && held.read_lsn >= answer.position.lsn
         });
         if newer_held && !self.faults.unguarded_fill() {
@@ -310,16 +315,14 @@ impl Coherence {
             count(&self.counters.refused_fills);
             return false;
         }
+        // A copy: the answer's bytes share a network buffer, which they would keep alive.
         let entry = Entry {
-            key: key.into(),
-            // The answer's bytes share a network buffer, which they would keep alive.
-            value: answer.value.as_deref().map(Bytes::copy_from_slice),
             version: answer.version,
             expires_at_ms: answer.expires_at_ms,
             read_lsn: answer.position.lsn,
             generation: stream.generation,
             filled_at_ns: now_ns,
-            hits: AtomicU32::new(0),
+            ..Entry::new(key, answer.value.as_deref())
         };
         shard.insert(hash, entry);
         count(&self.counters.fills);

@@ -275,11 +275,11 @@ impl World {
             return;
         };
         self.served += 1;
-        let value = hit.entry.value.as_deref();
+        let value = hit.value.as_deref();
         let version = value.map_or(0, |value| u64::from_be_bytes(value.try_into().unwrap()));
         let shown = self.newest(key, |commit| commit.lsn <= hit.position.lsn);
         assert_eq!(
-            (version, hit.entry.version),
+            (version, hit.version),
             (self.version(shown), self.version(shown)),
             "not the state at the position it names"
         );

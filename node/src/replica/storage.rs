@@ -235,12 +235,12 @@ fn kind_of(condition: Option<&pb::Condition>) -> Kind {
     }
 }
 
-fn result_of(hit: &Hit) -> pb::GetResult {
+fn result_of(hit: Hit) -> pb::GetResult {
     pb::GetResult {
-        found: hit.entry.value.is_some(),
-        value: hit.entry.value.clone().unwrap_or_default(),
-        version: hit.entry.version,
-        expires_at_unix_ms: hit.entry.expires_at_ms,
+        found: hit.value.is_some(),
+        value: hit.value.unwrap_or_default(),
+        version: hit.version,
+        expires_at_unix_ms: hit.expires_at_ms,
         error: None,
     }
 }
@@ -292,10 +292,11 @@ impl StorageService {
             let fill = Some((key, demand));
             return Ok(Looked::Missed(Box::new(Missed { admitted, fill })));
         };
-        let result = result_of(&hit);
+        let position = hit.position;
+        let result = result_of(hit);
         admitted.answers(result.value.len())?;
         Ok(Looked::Hit(pb::GetResponse {
-            header: Some(self.header(&view, hit.position)),
+            header: Some(self.header(&view, position)),
             found: result.found,
             value: result.value,
             version: result.version,
@@ -396,7 +397,7 @@ impl Storage for StorageService {
             match demand.as_ref().and_then(|demand| self.lookup(&key, demand)) {
                 Some(hit) => {
                     position = position.max(hit.position);
-                    results[index] = result_of(&hit);
+                    results[index] = result_of(hit);
                 }
                 None => missed.push((index, key)),
             }

@@ -25,6 +25,9 @@ pub(crate) struct Judge<'a> {
 impl Judge<'_> {
     /// `outcomes[i]` answers `ops[i]`; those `Applied` make up the record.
     pub(crate) fn batch(&mut self, batch: &Batch) -> Result<Vec<Outcome>> {
+        if let Some(gate) = &mut self.gate {
+            gate.begin();
+        }
         let mut outcomes = Vec::with_capacity(batch.ops.len());
         let mut written = Overlay::new();
         let mut refused = false;

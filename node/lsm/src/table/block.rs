@@ -13,9 +13,11 @@
 
 use std::cmp::Ordering;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::heads::Heads;
 use crate::range::Direction;
 use crate::value::{Value, ValueRef};
 use crate::varint;
@@ -106,6 +108,9 @@ pub(crate) struct Block {
     data: Bytes,
     entries_end: usize,
     restarts: usize,
+    /// Of the keys at restarts, in blocks that are kept: a search that looks at these keys visits a place in memory
+    /// for each.
+    heads: Option<Arc<Heads>>,
 }
 
 /// An entry before its key is put together; places in the payload.
@@ -130,11 +135,21 @@ impl Block {
             data,
             entries_end,
             restarts,
+            heads: None,
         })
     }
 
+    /// To be looked at often.
+    pub(crate) fn kept(mut self) -> Option<Block> {
+        let keys: Option<Vec<_>> = (0..self.restarts).map(|at| self.restart_key(at)).collect();
+        let keys = keys?;
+        let heads = Heads::new(keys.len(), |at| keys.get(at).copied().unwrap_or_default());
+        self.heads = Some(Arc::new(heads));
+        Some(self)
+    }
+
     pub(crate) fn bytes(&self) -> usize {
-        self.data.len()
+        self.data.len() + self.heads.as_ref().map_or(0, |heads| heads.bytes())
     }
 
     fn restart(&self, index: usize) -> Option<usize> {
@@ -204,12 +219,17 @@ impl Block {
         )
     }
 
-    /// The last restart whose key satisfies `before`, which holds for a prefix of them.
-    fn last_restart(&self, before: impl Fn(&[u8]) -> bool) -> Option<usize> {
+    /// The last restart at or before `key`.
+    fn last_restart(&self, key: &[u8]) -> Option<usize> {
+        if let Some(heads) = &self.heads {
+            let restart_key = |index| self.restart_key(index).unwrap_or_default();
+            let before = heads.before(key, restart_key, |at| at <= key);
+            return Some(before.saturating_sub(1));
+        }
         let (mut low, mut high) = (0, self.restarts);
         while low < high {
             let middle = low.midpoint(high);
-            if before(self.restart_key(middle)?) {
+            if self.restart_key(middle)? <= key {
                 low = middle + 1;
             } else {
                 high = middle;
@@ -224,7 +244,7 @@ impl Block {
         if self.restarts == 0 {
             return Some(None);
         }
-        let mut offset = self.restart(self.last_restart(|at| at <= key)?)?;
+        let mut offset = self.restart(self.last_restart(key)?)?;
         let mut matched = 0;
         while offset < self.entries_end {
             let entry = self.entry(offset)?;
@@ -312,7 +332,7 @@ impl BlockCursor {
         let (Bound::Included(start) | Bound::Excluded(start)) = from else {
             return Some(());
         };
-        let restart = self.block.last_restart(|at| at <= start)?;
+        let restart = self.block.last_restart(start)?;
         self.offset = self.block.restart(restart)?;
         while self.advance()? {
             self.found = match from {
@@ -330,7 +350,7 @@ impl BlockCursor {
         let (Bound::Included(end) | Bound::Excluded(end)) = from else {
             return Some(());
         };
-        self.interval = self.block.last_restart(|at| at <= end)? + 1;
+        self.interval = self.block.last_restart(end)? + 1;
         self.fetch_interval()?;
         while let Some(last) = self.pending.last() {
             let key = &self.keys[last.key..last.key_end];

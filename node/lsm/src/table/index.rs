@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::format::Handle;
+use super::heads::Heads;
 use crate::varint;
 
 pub(crate) fn put(buffer: &mut Vec<u8>, last_key: &[u8], handle: Handle) {
@@ -12,22 +13,11 @@ pub(crate) fn put(buffer: &mut Vec<u8>, last_key: &[u8], handle: Handle) {
     varint::put(buffer, u64::from(handle.length));
 }
 
-/// Keys stay in the payload: one allocation for all of them. A search compares numbers that lie close
-/// together, and whole keys only where these are equal.
+/// Keys stay in the payload: one allocation for all of them.
 pub(crate) struct Index {
     payload: Bytes,
     blocks: Vec<Position>,
-    /// Bytes that all keys begin with, and of each key the eight that follow.
-    shared: usize,
-    heads: Vec<u64>,
-}
-
-/// The first eight bytes as a number that compares like them; what is missing counts as zero.
-fn head(key: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    let length = key.len().min(8);
-    bytes[..length].copy_from_slice(&key[..length]);
-    u64::from_be_bytes(bytes)
+    last_keys: Heads,
 }
 
 struct Position {
@@ -55,15 +45,9 @@ impl Index {
         let mut index = Index {
             payload,
             blocks,
-            shared: 0,
-            heads: Vec::new(),
+            last_keys: Heads::new(0, |_| &[]),
         };
-        let last = index.last_key(index.len().saturating_sub(1));
-        let pairs = index.last_key(0).iter().zip(last);
-        index.shared = pairs.take_while(|(a, b)| a == b).count();
-        // Keys of a damaged file may not ascend, and then not share either.
-        let beyond = |block| head(index.last_key(block).get(index.shared..).unwrap_or(&[]));
-        index.heads = (0..index.len()).map(beyond).collect();
+        index.last_keys = Heads::new(index.len(), |block| index.last_key(block));
         Some(index)
     }
 
@@ -72,7 +56,7 @@ impl Index {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.payload.len() + self.blocks.len() * (size_of::<Position>() + 8)
+        self.payload.len() + self.blocks.len() * size_of::<Position>() + self.last_keys.bytes()
     }
 
     pub(crate) fn handle(&self, block: usize) -> Option<Handle> {
@@ -89,25 +73,7 @@ impl Index {
 
     /// The first block whose last key is not before `key`: the only one that can hold it.
     pub(crate) fn find(&self, key: &[u8]) -> usize {
-        if self.blocks.is_empty() {
-            return 0;
-        }
-        let prefix = &self.last_key(0)[..self.shared];
-        let Some(rest) = key.strip_prefix(prefix) else {
-            return if key < prefix { 0 } else { self.len() };
-        };
-        let head = head(rest);
-        let first = self.heads.partition_point(|other| *other < head);
-        let equal = self.heads[first..].partition_point(|other| *other == head);
-        let (mut low, mut high) = (first, first + equal);
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.last_key(middle) < key {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
+        self.last_keys
+            .before(key, |block| self.last_key(block), |last| last < key)
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod cache;
 pub(crate) mod cursor;
 pub(crate) mod filter;
 pub(crate) mod format;
+pub(crate) mod heads;
 pub(crate) mod index;
 pub(crate) mod properties;
 pub(crate) mod reader;

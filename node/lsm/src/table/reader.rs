@@ -106,10 +106,11 @@ impl Table {
         }
         let payload = read_block(&*self.file, &self.path, handle)?;
         let block = Block::new(payload).ok_or_else(|| self.damaged("block restarts"))?;
-        if fill {
-            let block = block.clone();
-            self.cache.insert(self.number, handle.offset, block);
+        if !fill {
+            return Ok(Some(block));
         }
+        let block = block.kept().ok_or_else(|| self.damaged("block restarts"))?;
+        self.cache.insert(self.number, handle.offset, block.clone());
         Ok(Some(block))
     }
 
