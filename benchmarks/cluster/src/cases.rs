@@ -123,6 +123,8 @@ pub fn cases(servers: &Servers, keys: &Keys, etcd_keys: &Keys) -> Vec<Case> {
         (Wire::Unary, BATCH_PUT, 0.0, Some(4.0)),
         (Wire::Pipeline, GET, 0.0, Some(2.0)),
         (Wire::Pipeline, PUT, 0.0, Some(2.0)),
+        (Wire::Pipeline, BATCH_GET, 0.0, Some(2.0)),
+        (Wire::Pipeline, BATCH_PUT, 0.0, Some(4.0)),
         (Wire::Unary, SCAN, 0.0, None),
     ] {
         let many_keys = work.keys() > 1;
@@ -143,7 +145,7 @@ pub fn cases(servers: &Servers, keys: &Keys, etcd_keys: &Keys) -> Vec<Case> {
             );
             ours.push(router.case(wire, work, keys).against(&base, Limit::None));
         }
-        if wire == Wire::Unary && (work == PUT || work == BATCH_PUT) {
+        if work == PUT || work == BATCH_PUT {
             ours.push(sized(group.case(wire, work, keys)).against(&base, Limit::None));
         }
         if work == BATCH_GET || (wire == Wire::Pipeline && work == GET) {
@@ -178,12 +180,15 @@ pub fn cases(servers: &Servers, keys: &Keys, etcd_keys: &Keys) -> Vec<Case> {
     if let Some(etcd) = etcd {
         for work in [GET, PUT] {
             let theirs = etcd.case(Wire::Etcd, work, etcd_keys);
-            let ours = Case {
-                name: format!("group {work} beside etcd"),
-                ..group.case(Wire::Unary, work, etcd_keys)
-            };
             cases.push(theirs.clone());
-            cases.push(ours.against(&theirs, Limit::Fold(10.0)));
+            for wire in [Wire::Unary, Wire::Pipeline] {
+                let ours = group.case(wire, work, etcd_keys);
+                let named = Case {
+                    name: format!("{} beside etcd", ours.name),
+                    ..ours
+                };
+                cases.push(named.against(&theirs, Limit::Fold(10.0)));
+            }
         }
     }
     cases

@@ -23,7 +23,7 @@ use crate::primary::limits::{check_batch, check_key};
 use crate::primary::{ResponseStream, moved};
 use crate::serve::{
     Admitted, Answer as Answering, Node, Origin, Requests, View, boottime_ns, busy, hold, pipeline,
-    wall_ms, whole,
+    whole,
 };
 
 #[derive(Clone)]
@@ -67,10 +67,11 @@ impl StorageService {
         }
     }
 
-    fn now(&self) -> Now {
+    /// For a request that was let in a moment ago.
+    fn now(&self, admitted: &Admitted) -> Now {
         Now {
             ns: boottime_ns(),
-            wall_ms: wall_ms(),
+            wall_ms: admitted.at_ms,
             skew_ms: 2 * self.node.clock_bound_ms(),
         }
     }
@@ -84,9 +85,9 @@ impl StorageService {
         }
     }
 
-    fn lookup(&self, key: &Key, demand: &Demand) -> Option<Hit> {
+    fn lookup(&self, key: &Key, demand: &Demand, now: &Now) -> Option<Hit> {
         let coherence = &self.replica.coherence;
-        coherence.lookup(key.slot, key.hash, &key.physical, demand, &self.now())
+        coherence.lookup(key.slot, key.hash, &key.physical, demand, now)
     }
 
     /// A miss: one reader of a key asks the primary, the others wait for what it gets, if that is new enough for them.
@@ -288,7 +289,7 @@ impl StorageService {
         };
         let keyspace = header.map_or(0, |header| header.keyspace);
         let key = Key::new(slot, keyspace, &asked.key);
-        let Some(hit) = self.lookup(&key, &demand) else {
+        let Some(hit) = self.lookup(&key, &demand, &self.now(&admitted)) else {
             let fill = Some((key, demand));
             return Ok(Looked::Missed(Box::new(Missed { admitted, fill })));
         };
@@ -385,6 +386,7 @@ impl Storage for StorageService {
         let mut results = vec![pb::GetResult::default(); request.keys.len()];
         let mut position = Position::default();
         let mut missed = Vec::new();
+        let now = self.now(&admitted);
         for (index, asked) in request.keys.iter().enumerate() {
             let slot = match self.readable(&view, asked) {
                 Ok(slot) => slot,
@@ -394,7 +396,10 @@ impl Storage for StorageService {
                 }
             };
             let key = Key::new(slot, keyspace, asked);
-            match demand.as_ref().and_then(|demand| self.lookup(&key, demand)) {
+            match demand
+                .as_ref()
+                .and_then(|demand| self.lookup(&key, demand, &now))
+            {
                 Some(hit) => {
                     position = position.max(hit.position);
                     results[index] = result_of(hit);

@@ -103,15 +103,17 @@ impl Admission {
         if in_flight > self.max_in_flight {
             return Err(busy(format!("{in_flight} requests are in flight here")));
         }
+        let now_ms = wall_ms();
         let deadline = Deadline {
-            at_ms: deadline(header, from.timeout_ms, wall_ms()),
+            at_ms: deadline(header, from.timeout_ms, now_ms),
         };
-        deadline.in_time()?;
+        deadline.not_passed_at(now_ms)?;
         inside.enter(in_flight, bytes)?;
         self.requests.fetch_add(1, Ordering::Relaxed);
         Ok(Admitted {
             inside: Some(inside),
             deadline,
+            at_ms: now_ms,
         })
     }
 
@@ -150,6 +152,8 @@ pub fn busy(why: impl AsRef<str>) -> Status {
 pub struct Admitted {
     inside: Option<Inside>,
     pub deadline: Deadline,
+    /// When, by the wall clock.
+    pub at_ms: u64,
 }
 
 impl Admitted {
@@ -262,7 +266,14 @@ pub struct Deadline {
 impl Deadline {
     /// Refuses when it has passed.
     pub fn in_time(self) -> Result<(), Status> {
-        if self.at_ms != 0 && wall_ms() >= self.at_ms {
+        match self.at_ms {
+            0 => Ok(()),
+            _ => self.not_passed_at(wall_ms()),
+        }
+    }
+
+    fn not_passed_at(self, now_ms: u64) -> Result<(), Status> {
+        if self.at_ms != 0 && now_ms >= self.at_ms {
             return Err(refuse(
                 ErrorCode::DeadlineExceeded,
                 "the deadline has passed; nothing was done",

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::Frame;
+use pin_project_lite::pin_project;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
@@ -88,16 +89,20 @@ fn collect<T>(parcel: &mut Parcel, poll: impl FnOnce() -> T) -> T {
     poll()
 }
 
-/// A future with what was admitted in it.
-pub struct Collecting<F> {
-    future: Pin<Box<F>>,
-    parcel: Parcel,
+pin_project! {
+    #[project = CollectingParts]
+    /// A future with what was admitted in it.
+    pub struct Collecting<F> {
+        #[pin]
+        future: F,
+        parcel: Parcel,
+    }
 }
 
 impl<F> Collecting<F> {
     pub fn new(future: F) -> Self {
         Self {
-            future: Box::pin(future),
+            future,
             parcel: Parcel::default(),
         }
     }
@@ -106,9 +111,9 @@ impl<F> Collecting<F> {
 impl<F: Future> Future for Collecting<F> {
     type Output = (F::Output, Parcel);
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { future, parcel } = &mut *self;
-        let output = ready!(collect(parcel, || future.as_mut().poll(cx)));
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let CollectingParts { future, parcel } = self.project();
+        let output = ready!(collect(parcel, || future.poll(cx)));
         Poll::Ready((output, std::mem::take(parcel)))
     }
 }
@@ -177,12 +182,16 @@ pub struct Call {
     _place: Place,
 }
 
-pub enum Answering<F> {
-    Let {
-        collecting: Collecting<F>,
-        call: Option<Call>,
-    },
-    Refused,
+pin_project! {
+    #[project = AnsweringParts]
+    pub enum Answering<F> {
+        Let {
+            #[pin]
+            collecting: Collecting<F>,
+            call: Option<Call>,
+        },
+        Refused,
+    }
 }
 
 impl<F, E> Future for Answering<F>
@@ -191,13 +200,13 @@ where
 {
     type Output = Result<http::Response<Answer>, E>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (answered, parcel, call) = match &mut *self {
-            Self::Let { collecting, call } => {
-                let (answered, parcel) = ready!(Pin::new(collecting).poll(cx));
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (answered, parcel, call) = match self.project() {
+            AnsweringParts::Let { collecting, call } => {
+                let (answered, parcel) = ready!(collecting.poll(cx));
                 (answered, parcel, call.take())
             }
-            Self::Refused => {
+            AnsweringParts::Refused => {
                 let refused = busy("this server has as many open calls as it may have").into_http();
                 (Ok(refused), Parcel::default(), None)
             }
