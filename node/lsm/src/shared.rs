@@ -196,7 +196,7 @@ impl Shared {
     }
 
     fn load(&self) -> Load {
-        let view = self.view();
+        let view = self.view.read();
         Load {
             full_memtables: view.full.len(),
             memtable_bytes: view.active.bytes(),

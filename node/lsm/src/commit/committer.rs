@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use super::answer::{Answer, Completion};
+use super::frames::Frames;
 use super::judge::{Judge, Overlay};
 use super::queue::Work;
 use super::syncer::Written;
@@ -17,13 +18,15 @@ use crate::batch::{Batch, Committed, Condition, Gate, Op, Outcome};
 use crate::error::{Error, Result};
 use crate::log::record::{self, Header};
 use crate::log::writer::LogWriter;
-use crate::log::{LogRecord, frame};
+use crate::log::{LogOp, LogRecord, frame};
 use crate::memtable::Memtable;
 use crate::options::SyncMode;
 use crate::shared::Shared;
 
 /// A new epoch leaves room for what others may have taken up to the cut (V1).
 const EPOCH_GAP: u64 = 1 << 32;
+/// Operations whose memory is kept for the next record.
+const SPARE_OPS: usize = 128;
 
 pub(crate) struct Committer {
     pub(super) shared: Arc<Shared>,
@@ -31,6 +34,10 @@ pub(crate) struct Committer {
     pub(super) gate: Option<Box<dyn Gate>>,
     /// Whoever commits looks after the sync, too.
     attended: bool,
+    frames: Frames,
+    /// Empty, between two groups: their memory serves the next one.
+    buffer: Vec<u8>,
+    ops: Vec<LogOp>,
 }
 
 /// A group while it is encoded.
@@ -52,6 +59,9 @@ impl Committer {
             log,
             gate,
             attended: false,
+            frames: Frames::default(),
+            buffer: Vec::new(),
+            ops: Vec::new(),
         }
     }
 
@@ -122,12 +132,14 @@ impl Committer {
     }
 
     fn encode(&mut self, works: Vec<Work>, segment: u64, bytes: usize) -> Group {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.reserve(bytes);
         let progress = &self.shared.progress;
         let mut group = Group {
             segment,
             synced_lsn: progress.synced(),
             clock_ms: self.shared.clock_ms(),
-            buffer: Vec::with_capacity(bytes),
+            buffer,
             records: Vec::with_capacity(works.len()),
             answers: Vec::with_capacity(works.len()),
             last_lsn: progress.appended(),
@@ -188,7 +200,7 @@ impl Committer {
         };
         let durable = batch.sync == Some(SyncMode::Group);
         if applied().next().is_some() {
-            group.put_record(lsn, applied());
+            group.put_record(lsn, applied(), self.shared.tail.keeps());
         }
         let committed = Committed {
             lsn: group.last_lsn,
@@ -202,7 +214,7 @@ impl Committer {
 
     pub(super) fn append(&mut self, group: Group) -> Result<()> {
         let Group {
-            buffer,
+            mut buffer,
             records,
             answers,
             last_lsn,
@@ -233,7 +245,9 @@ impl Committer {
             let unarchived = &self.shared.unarchived_bytes;
             unarchived.fetch_add(bytes as u64, Ordering::Relaxed);
         }
-        let records = self.insert(buffer.into(), records)?;
+        let frames = self.frames.keep(&mut buffer);
+        self.buffer = buffer;
+        let (records, full) = self.insert(&frames, records)?;
         self.shared.progress.set_epoch(epoch);
         self.shared.progress.set_appended(last_lsn);
         let at_once = self.shared.config.sync != SyncMode::Group;
@@ -258,22 +272,24 @@ impl Committer {
                 answers: waiting,
             });
         }
-        if self.shared.view().active.bytes() >= self.shared.config.memtable_bytes {
+        if full {
             self.rotate();
         }
         Ok(())
     }
 
+    /// The records, if anybody wants them, and whether the memtable is full.
     fn insert(
-        &self,
-        buffer: Bytes,
+        &mut self,
+        frames: &Bytes,
         records: Vec<(std::ops::Range<usize>, Vec<u32>)>,
-    ) -> Result<Vec<Arc<LogRecord>>> {
+    ) -> Result<(Vec<Arc<LogRecord>>, bool)> {
         let keeps = self.shared.tail.keeps();
         let mut memtable = Arc::clone(&self.shared.view().active);
         let mut inserted = Vec::new();
         for (range, tags) in records {
-            let mut record = LogRecord::decode(buffer.slice(range))?;
+            let ops = std::mem::take(&mut self.ops);
+            let mut record = LogRecord::decode_into(ops, frames.slice(range))?;
             for (op, tag) in record.ops.iter_mut().zip(tags) {
                 op.tag = tag;
             }
@@ -284,9 +300,13 @@ impl Committer {
             memtable.insert(&record);
             if keeps {
                 inserted.push(Arc::new(record));
+            } else if record.ops.capacity() <= SPARE_OPS {
+                self.ops = record.ops;
+                self.ops.clear();
             }
         }
-        Ok(inserted)
+        let full = memtable.bytes() >= self.shared.config.memtable_bytes;
+        Ok((inserted, full))
     }
 
     /// Hands the memtable to the flusher; returns the last LSN that a flush must cover.
@@ -303,9 +323,14 @@ impl Committer {
 }
 
 impl Group {
-    fn put_record<'a>(&mut self, lsn: u64, ops: impl Iterator<Item = &'a Op> + Clone) {
+    fn put_record<'a>(
+        &mut self,
+        lsn: u64,
+        ops: impl Iterator<Item = &'a Op> + Clone,
+        keep_tags: bool,
+    ) {
         let header = self.header(lsn);
-        let tags = ops.clone().map(|op| op.tag).collect();
+        let tags = ops.clone().map(|op| op.tag).filter(|_| keep_tags).collect();
         let range = frame::put(&mut self.buffer, self.segment, self.synced_lsn, |buffer| {
             record::put_record(buffer, header, ops);
         });

@@ -176,7 +176,13 @@ impl LogRecord {
     ///
     /// Errors: `Invalid`.
     pub fn decode(encoded: Bytes) -> Result<LogRecord> {
-        decode(&encoded).map_err(|what| Error::Invalid(format!("log record: {what}")))
+        LogRecord::decode_into(Vec::new(), encoded)
+    }
+
+    /// As [`LogRecord::decode`], in the memory of `ops`, which is empty.
+    pub(crate) fn decode_into(ops: Vec<LogOp>, encoded: Bytes) -> Result<LogRecord> {
+        let decoded = decode_with(ops, &encoded);
+        decoded.map_err(|what| Error::Invalid(format!("log record: {what}")))
     }
 }
 
@@ -318,9 +324,15 @@ const CUT: &str = "cut short";
 const UNKNOWN: &str = "a field this version does not know";
 
 pub(crate) fn decode(encoded: &Bytes) -> std::result::Result<LogRecord, &'static str> {
+    decode_with(Vec::new(), encoded)
+}
+
+fn decode_with(
+    mut ops: Vec<LogOp>,
+    encoded: &Bytes,
+) -> std::result::Result<LogRecord, &'static str> {
     let mut input = encoded.as_ref();
     let (mut format, mut epoch, mut lsn, mut previous_lsn, mut clock_ms) = (0, 0, 0, 0, 0);
-    let mut ops = Vec::new();
     while let Some((&tag, rest)) = input.split_first() {
         input = rest;
         let number = match tag {
