@@ -25,7 +25,8 @@ use crate::shared::Shared;
 
 /// A new epoch leaves room for what others may have taken up to the cut (V1).
 const EPOCH_GAP: u64 = 1 << 32;
-/// Operations whose memory is kept for the next record.
+/// Of a group and of a record, what is kept as memory for the next one.
+const SPARE_BYTES: usize = 64 << 10;
 const SPARE_OPS: usize = 128;
 
 pub(crate) struct Committer {
@@ -40,13 +41,21 @@ pub(crate) struct Committer {
     ops: Vec<LogOp>,
 }
 
+/// A record of a group, on its way to the memtable.
+pub(super) enum Appended {
+    /// Where it is in the group's buffer, and the tags of its operations.
+    Encoded(std::ops::Range<usize>, Vec<u32>),
+    /// Nobody but the memtable wants it: reading it back would cost more than to encode it.
+    Plain(LogRecord),
+}
+
 /// A group while it is encoded.
 pub(super) struct Group {
     pub segment: u64,
     pub synced_lsn: u64,
     pub clock_ms: u64,
     pub buffer: Vec<u8>,
-    pub records: Vec<(std::ops::Range<usize>, Vec<u32>)>,
+    pub records: Vec<Appended>,
     pub answers: Vec<(Answer, bool)>,
     pub last_lsn: u64,
     pub epoch: u64,
@@ -200,7 +209,19 @@ impl Committer {
         };
         let durable = batch.sync == Some(SyncMode::Group);
         if applied().next().is_some() {
-            group.put_record(lsn, applied(), self.shared.tail.keeps());
+            let header = group.header(lsn);
+            let place = group.put_record(header, applied());
+            group.records.push(if self.shared.tail.keeps() {
+                Appended::Encoded(place, applied().map(|op| op.tag).collect())
+            } else {
+                let ops = std::mem::take(&mut self.ops);
+                let pairs = batch.ops.into_iter().zip(&outcomes);
+                let applied = pairs.filter_map(|(op, outcome)| {
+                    matches!(outcome, Outcome::Applied { .. }).then_some(op)
+                });
+                let keep = |value: &[u8]| self.frames.keep(value);
+                Appended::Plain(LogRecord::plain(ops, header, applied, keep))
+            });
         }
         let committed = Committed {
             lsn: group.last_lsn,
@@ -245,8 +266,16 @@ impl Committer {
             let unarchived = &self.shared.unarchived_bytes;
             unarchived.fetch_add(bytes as u64, Ordering::Relaxed);
         }
-        let frames = self.frames.keep(&mut buffer);
-        self.buffer = buffer;
+        let encoded = |record: &Appended| matches!(record, Appended::Encoded(..));
+        let frames = if records.iter().any(encoded) {
+            self.frames.keep_all(&mut buffer)
+        } else {
+            Bytes::new()
+        };
+        if buffer.capacity() <= SPARE_BYTES {
+            buffer.clear();
+            self.buffer = buffer;
+        }
         let (records, full) = self.insert(&frames, records)?;
         self.shared.progress.set_epoch(epoch);
         self.shared.progress.set_appended(last_lsn);
@@ -282,27 +311,32 @@ impl Committer {
     fn insert(
         &mut self,
         frames: &Bytes,
-        records: Vec<(std::ops::Range<usize>, Vec<u32>)>,
+        records: Vec<Appended>,
     ) -> Result<(Vec<Arc<LogRecord>>, bool)> {
         let keeps = self.shared.tail.keeps();
         let mut memtable = Arc::clone(&self.shared.view().active);
         let mut inserted = Vec::new();
-        for (range, tags) in records {
-            let ops = std::mem::take(&mut self.ops);
-            let mut record = LogRecord::decode_into(ops, frames.slice(range))?;
-            for (op, tag) in record.ops.iter_mut().zip(tags) {
-                op.tag = tag;
-            }
+        for record in records {
+            let (mut record, complete) = match record {
+                Appended::Plain(record) => (record, false),
+                Appended::Encoded(range, tags) => {
+                    let mut record = LogRecord::decode(frames.slice(range))?;
+                    for (op, tag) in record.ops.iter_mut().zip(tags) {
+                        op.tag = tag;
+                    }
+                    (record, true)
+                }
+            };
             if !memtable.has_room_for(&record) {
                 self.rotate();
                 memtable = Arc::clone(&self.shared.view().active);
             }
             memtable.insert(&record);
-            if keeps {
+            if keeps && complete {
                 inserted.push(Arc::new(record));
             } else if record.ops.capacity() <= SPARE_OPS {
+                record.ops.clear();
                 self.ops = record.ops;
-                self.ops.clear();
             }
         }
         let full = memtable.bytes() >= self.shared.config.memtable_bytes;
@@ -323,19 +357,16 @@ impl Committer {
 }
 
 impl Group {
+    /// Where it is in the buffer.
     fn put_record<'a>(
         &mut self,
-        lsn: u64,
-        ops: impl Iterator<Item = &'a Op> + Clone,
-        keep_tags: bool,
-    ) {
-        let header = self.header(lsn);
-        let tags = ops.clone().map(|op| op.tag).filter(|_| keep_tags).collect();
-        let range = frame::put(&mut self.buffer, self.segment, self.synced_lsn, |buffer| {
+        header: Header,
+        ops: impl Iterator<Item = &'a Op>,
+    ) -> std::ops::Range<usize> {
+        self.last_lsn = header.lsn;
+        frame::put(&mut self.buffer, self.segment, self.synced_lsn, |buffer| {
             record::put_record(buffer, header, ops);
-        });
-        self.records.push((range, tags));
-        self.last_lsn = lsn;
+        })
     }
 
     fn begin_epoch(&mut self, epoch: u64, done: Completion<u64>) {
@@ -350,7 +381,7 @@ impl Group {
         let range = frame::put(&mut self.buffer, self.segment, self.synced_lsn, |buffer| {
             record::put_epoch_record(buffer, header);
         });
-        self.records.push((range, Vec::new()));
+        self.records.push(Appended::Encoded(range, Vec::new()));
         self.last_lsn = lsn;
         self.answers.push((Answer::Epoch(done, cut), true));
     }

@@ -176,13 +176,38 @@ impl LogRecord {
     ///
     /// Errors: `Invalid`.
     pub fn decode(encoded: Bytes) -> Result<LogRecord> {
-        LogRecord::decode_into(Vec::new(), encoded)
+        decode(&encoded).map_err(|what| Error::Invalid(format!("log record: {what}")))
     }
 
-    /// As [`LogRecord::decode`], in the memory of `ops`, which is empty.
-    pub(crate) fn decode_into(ops: Vec<LogOp>, encoded: Bytes) -> Result<LogRecord> {
-        let decoded = decode_with(ops, &encoded);
-        decoded.map_err(|what| Error::Invalid(format!("log record: {what}")))
+    /// What would be read back of [`put_record`], but without its encoding. `memory` is empty; `keep`
+    /// says where values stay.
+    pub(crate) fn plain(
+        memory: Vec<LogOp>,
+        header: Header,
+        ops: impl Iterator<Item = Op>,
+        mut keep: impl FnMut(&[u8]) -> Bytes,
+    ) -> LogRecord {
+        let mut logged = memory;
+        logged.extend(ops.map(|op| {
+            let (kind, value, expires_at_ms) = fields(&op.kind);
+            LogOp {
+                kind,
+                value: keep(value),
+                expires_at_ms,
+                key: op.key.into(),
+                version: header.lsn,
+                request: op.request,
+                tag: op.tag,
+            }
+        }));
+        LogRecord {
+            epoch: header.epoch,
+            lsn: header.lsn,
+            previous_lsn: header.previous_lsn,
+            clock_ms: header.clock_ms,
+            ops: logged,
+            encoded: Bytes::new(),
+        }
     }
 }
 
@@ -204,14 +229,7 @@ pub(crate) fn put_record<'a>(
 ) {
     put_header(buffer, header);
     for op in ops {
-        let (kind, value, expires_at_ms) = match &op.kind {
-            OpKind::Put {
-                value,
-                expires_at_ms,
-            } => (LogOpKind::Put, value.as_ref(), *expires_at_ms),
-            OpKind::Delete => (LogOpKind::Delete, [].as_slice(), 0),
-            OpKind::DeleteRange { end } => (LogOpKind::RangeDelete, end.as_ref(), 0),
-        };
+        let (kind, value, expires_at_ms) = fields(&op.kind);
         put_op(
             buffer,
             OpFields {
@@ -223,6 +241,17 @@ pub(crate) fn put_record<'a>(
                 request: op.request,
             },
         );
+    }
+}
+
+fn fields(kind: &OpKind) -> (LogOpKind, &[u8], u64) {
+    match kind {
+        OpKind::Put {
+            value,
+            expires_at_ms,
+        } => (LogOpKind::Put, value, *expires_at_ms),
+        OpKind::Delete => (LogOpKind::Delete, &[], 0),
+        OpKind::DeleteRange { end } => (LogOpKind::RangeDelete, end, 0),
     }
 }
 
@@ -324,15 +353,9 @@ const CUT: &str = "cut short";
 const UNKNOWN: &str = "a field this version does not know";
 
 pub(crate) fn decode(encoded: &Bytes) -> std::result::Result<LogRecord, &'static str> {
-    decode_with(Vec::new(), encoded)
-}
-
-fn decode_with(
-    mut ops: Vec<LogOp>,
-    encoded: &Bytes,
-) -> std::result::Result<LogRecord, &'static str> {
     let mut input = encoded.as_ref();
     let (mut format, mut epoch, mut lsn, mut previous_lsn, mut clock_ms) = (0, 0, 0, 0, 0);
+    let mut ops = Vec::new();
     while let Some((&tag, rest)) = input.split_first() {
         input = rest;
         let number = match tag {
@@ -471,6 +494,35 @@ mod tests {
             record.ops[6].sst_sha256(),
             Some(*b"0123456789abcdef0123456789abcdef")
         );
+    }
+
+    #[test]
+    fn a_plain_record_is_what_would_be_read_back() {
+        let mut put = Op::put("key", "value").with_expiry(7);
+        put.request = RequestId {
+            client: 9,
+            seq: 300,
+        };
+        let ops = vec![
+            put,
+            Op::put("empty", ""),
+            Op::delete("gone"),
+            Op::delete_range(&crate::range::Range::between("a", "b")).unwrap(),
+            Op::delete_range(&crate::range::Range::all()).unwrap(),
+        ];
+        let header = Header {
+            epoch: 3,
+            lsn: 1 << 33,
+            previous_lsn: 17,
+            clock_ms: 1_700_000_000_000,
+        };
+        let mut buffer = Vec::new();
+        put_record(&mut buffer, header, ops.iter());
+        let decoded = LogRecord::decode(buffer.into()).unwrap();
+        let keep = Bytes::copy_from_slice;
+        let mut plain = LogRecord::plain(Vec::new(), header, ops.into_iter(), keep);
+        plain.encoded = decoded.encoded.clone();
+        assert_eq!(plain, decoded);
     }
 
     #[test]
