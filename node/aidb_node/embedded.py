@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -162,7 +162,7 @@ class Store:
             return self.write_many(writes, durability=durability)
         _check_durability(durability)
         collected = _Collected()
-        for chunk in _sized(pairs, lambda pair: len(pair[0]) + len(pair[1])):
+        for chunk in _sized_pairs(pairs):
             try:
                 version = self._native.put_all(chunk, ttl_ms)
             except AidbError:
@@ -325,6 +325,15 @@ def _sized(items: Iterable[Item], bytes_of: Any) -> Iterator[list[Item]]:
             chunk, size = [], 0
     if chunk:
         yield chunk
+
+
+def _sized_pairs(pairs: Iterable[tuple[bytes, bytes]]) -> Iterable[Sequence[tuple[bytes, bytes]]]:
+    # What is in memory already need not be looked at pair by pair.
+    if isinstance(pairs, list | tuple) and (
+        0 < len(pairs) <= _BATCH_ITEMS and sum(map(len, chain.from_iterable(pairs))) <= _BATCH_BYTES
+    ):
+        return (pairs,)
+    return _sized(pairs, lambda pair: len(pair[0]) + len(pair[1]))
 
 
 def _successor(prefix: bytes) -> bytes:
