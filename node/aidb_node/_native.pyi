@@ -1,10 +1,11 @@
 """The native module: servers hosted in this process, and the embedded store. What waits holds no GIL."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from aidb.errors import AidbError
+from aidb.interface import Entry
 from aidb_node.config import Common
 
 VERSION: str
@@ -123,13 +124,13 @@ _Found = tuple[bytes, int, int]
 # and the last, how many records, their bytes in the log.
 _Chunk = tuple[bytes, int, int, int, int, int, int]
 
-class Scan:
-    """Entries of one snapshot, in order."""
+class Scan(Iterator[Entry]):
+    """Entries of one snapshot, in order, read in chunks."""
 
-    def take(self, count: int, size: int) -> list[tuple[bytes, bytes, int, float | None]]:
-        """The next entries, at most `count` of about `size` bytes; empty at the end."""
-
+    def __next__(self) -> Entry: ...
     def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exc: object) -> None: ...
 
 class Store:
     """The engine on raw keys. All methods raise AidbError."""
@@ -155,7 +156,15 @@ class Store:
     def write_one(self, write: _Write) -> int: ...
     def write_many(self, writes: Sequence[_Write]) -> list[tuple[int, AidbError | None]]: ...
     def write_atomic(self, writes: Sequence[_Write]) -> int: ...
-    def scan(self, start: bytes, end: bytes, after: bytes | None, reverse: bool, keys_only: bool) -> Scan: ...
+    def scan(
+        self,
+        start: bytes,
+        end: bytes,
+        after: bytes | None,
+        reverse: bool,
+        keys_only: bool,
+        limit: int | None,
+    ) -> Scan: ...
     def stats(self) -> dict[str, object]: ...
     def flush(self) -> None: ...
     def compact(self) -> None: ...

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -30,9 +29,6 @@ from aidb_node import _native
 
 _BATCH_ITEMS = 4096
 _BATCH_BYTES = 4 << 20
-_CHUNK_ITEMS = 1024
-_FIRST_ITEMS = 128
-_CHUNK_BYTES = 1 << 20
 
 Item = TypeVar("Item")
 _NativeWrite = tuple[bytes, bytes | None, int, str, int]
@@ -101,6 +97,10 @@ class Store:
         durability: Durability | None = None,
         timeout: Seconds | None = None,
     ) -> int:
+        plain = not if_absent and not if_exists and if_version is None
+        if plain and ttl is None and durability is None:
+            # What the helpers below take to find out is a quarter of such a put.
+            return self._native.put(key, value, 0)
         _check_durability(durability)
         condition = Condition.of(if_absent, if_exists, if_version)
         if condition is None:
@@ -162,7 +162,7 @@ class Store:
             return self.write_many(writes, durability=durability)
         _check_durability(durability)
         collected = _Collected()
-        for chunk in _sized(pairs, lambda pair: len(pair[0]) + len(pair[1])):
+        for chunk in _sized_pairs(pairs):
             try:
                 version = self._native.put_all(chunk, ttl_ms)
             except AidbError:
@@ -215,12 +215,12 @@ class Store:
         ordered: bool = False,
         consistency: Consistency | None = None,
         timeout: Seconds | None = None,
-    ) -> Scan:
+    ) -> _native.Scan:
         if limit is not None and limit < 0:
             raise InvalidArgument(f"a limit is not negative, but {limit} is")
-        lowest, highest = max(start, prefix), _lower_end(end, _successor(prefix))
-        native = self._native.scan(lowest, highest, after, reverse, keys_only)
-        return Scan(native, limit)
+        if prefix:
+            start, end = max(start, prefix), _lower_end(end, _successor(prefix))
+        return self._native.scan(start, end, after, reverse, keys_only, limit)
 
     def stats(self, *, timeout: Seconds | None = None) -> Mapping[str, Any]:
         return self._native.stats()
@@ -246,47 +246,6 @@ class Store:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
-
-
-#: From a tuple of an entry's fields.
-_as_entry: Callable[[tuple[bytes, bytes, int, float | None]], Entry] = partial(tuple.__new__, Entry)
-
-
-class Scan(Iterator[Entry]):
-    """Entries of one snapshot in key order, read in chunks."""
-
-    def __init__(self, native: _native.Scan, limit: int | None) -> None:
-        self._native = native
-        # Entry by entry without a frame of Python.
-        self._entries = chain.from_iterable(self._chunks(limit))
-
-    def _chunks(self, limit: int | None) -> Iterator[Iterator[Entry]]:
-        left = limit
-        # The first chunks are small, unless it is said how much is wanted: many scans end early.
-        count = 16 if limit is None else _FIRST_ITEMS
-        while left is None or left > 0:
-            taken = self._native.take(count if left is None else min(count, left), _CHUNK_BYTES)
-            if not taken:
-                return
-            # The constructor in Python would cost more than reading the entry did.
-            yield map(_as_entry, taken)
-            left = None if left is None else left - len(taken)
-            count = min(count * 4, _CHUNK_ITEMS)
-
-    def __iter__(self) -> Iterator[Entry]:
-        return self._entries
-
-    def __next__(self) -> Entry:
-        return next(self._entries)
-
-    def close(self) -> None:
-        self._native.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
         self.close()
 
 
@@ -366,6 +325,15 @@ def _sized(items: Iterable[Item], bytes_of: Any) -> Iterator[list[Item]]:
             chunk, size = [], 0
     if chunk:
         yield chunk
+
+
+def _sized_pairs(pairs: Iterable[tuple[bytes, bytes]]) -> Iterable[Sequence[tuple[bytes, bytes]]]:
+    # What is in memory already need not be looked at pair by pair.
+    if isinstance(pairs, list | tuple) and (
+        0 < len(pairs) <= _BATCH_ITEMS and sum(map(len, chain.from_iterable(pairs))) <= _BATCH_BYTES
+    ):
+        return (pairs,)
+    return _sized(pairs, lambda pair: len(pair[0]) + len(pair[1]))
 
 
 def _successor(prefix: bytes) -> bytes:

@@ -33,12 +33,8 @@ def open_store(path: Path, memtable_bytes: int = 1 << 20) -> Store:
 
 
 def contents(store: Store) -> State:
-    scan = store.scan(b"", b"", None, False, False)
-    found: State = {}
-    while entries := scan.take(10_000, 1 << 24):
-        found |= {entry[0]: entry[1] for entry in entries}
-    scan.close()
-    return found
+    with store.scan(b"", b"", None, False, False, None) as scan:
+        return {entry.key: entry.value for entry in scan}
 
 
 class Primary:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,32 @@ def test_scans_go_in_key_order(store: KeyValue) -> None:
             wanted = [key for key in wanted if (key < after if reverse else key > after)]
         found = store.scan(prefix=prefix, start=start, end=end, after=after, reverse=reverse, limit=limit)
         assert [(entry.key, entry.value) for entry in found] == [(key, model[key]) for key in wanted[:limit]]
+
+
+def test_an_entry_of_a_scan_is_an_entry(store: KeyValue) -> None:
+    version = store.put(b"a", b"1")
+    store.put(b"b", b"2", ttl=1000)
+    plain, expiring = store.scan()
+    assert type(plain) is aidb.Entry
+    assert plain == aidb.Entry(b"a", b"1", version)
+    assert expiring == store.get_entry(b"b")
+    assert [entry.value for entry in store.scan(keys_only=True)] == [b"", b""]
+
+
+def test_threads_share_a_scan(store: KeyValue) -> None:
+    keys = [b"%05d" % number for number in range(20_000)]
+    store.put_many((key, key) for key in keys)
+    with store.scan() as scan, ThreadPoolExecutor(4) as pool:
+        parts = [pool.submit(lambda: [entry.key for entry in scan]) for _ in range(4)]
+        assert sorted(chain.from_iterable(part.result() for part in parts)) == keys
+
+
+def test_a_closed_scan_is_at_its_end(store: KeyValue) -> None:
+    store.put_many((b"%d" % number, b"") for number in range(100))
+    with store.scan() as scan:
+        assert next(scan).key == b"0"
+    assert list(scan) == []
+    scan.close()
 
 
 def test_an_atomic_batch_takes_any_keys(store: KeyValue) -> None:

@@ -66,6 +66,8 @@ pub(crate) struct Shared {
     pub flushed_bytes: AtomicUsize,
     /// Why writers are slowed or refused at the moment.
     pub stall: Mutex<Option<String>>,
+    /// Whether there is a reason: spares each commit the lock.
+    pub stalled: AtomicBool,
     pub view: RwLock<Arc<View>>,
 }
 
@@ -163,6 +165,10 @@ impl Shared {
     ///
     /// Errors: `DiskFull`, `Stalled`, `Poisoned`.
     pub(crate) fn admit(&self, bytes: usize) -> Result<()> {
+        if admission(&self.load(), &self.config) == Admission::Now {
+            self.set_stall(None);
+            return Ok(());
+        }
         loop {
             let seen = self.events.seen();
             match admission(&self.load(), &self.config) {
@@ -196,7 +202,7 @@ impl Shared {
     }
 
     fn load(&self) -> Load {
-        let view = self.view();
+        let view = self.view.read();
         Load {
             full_memtables: view.full.len(),
             memtable_bytes: view.active.bytes(),
@@ -209,6 +215,10 @@ impl Shared {
     }
 
     fn set_stall(&self, reason: Option<&str>) {
+        if reason.is_none() && !self.stalled.load(Ordering::Relaxed) {
+            return;
+        }
+        self.stalled.store(reason.is_some(), Ordering::Relaxed);
         let mut stall = self.stall.lock();
         if stall.as_deref() != reason {
             *stall = reason.map(str::to_owned);

@@ -197,6 +197,7 @@ impl Store {
 
     /// Entries in [start, end), in key order or its reverse; an empty `end` is open. `after` (given, and not empty) is
     /// passed in the scan's direction.
+    #[pyo3(signature = (start, end, after, reverse, keys_only, limit))]
     fn scan(
         &self,
         start: &[u8],
@@ -204,6 +205,7 @@ impl Store {
         after: Option<&[u8]>,
         reverse: bool,
         keys_only: bool,
+        limit: Option<usize>,
     ) -> PyResult<Scan> {
         let store = self.open()?;
         let direction = if reverse {
@@ -211,7 +213,8 @@ impl Store {
         } else {
             Direction::Forward
         };
-        Scan::new(&store.snapshot(), start, end, after, direction, keys_only)
+        let snapshot = store.snapshot();
+        Scan::new(&snapshot, start, end, after, direction, keys_only, limit)
     }
 
     fn stats(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {

@@ -24,6 +24,11 @@ impl<T> Waiter<T> {
         (Waiter(slot), done)
     }
 
+    /// The result, when it is there already.
+    pub(crate) fn answered(&self) -> Option<Result<T>> {
+        self.0.0.lock().take()
+    }
+
     pub(crate) fn wait(self) -> Result<T> {
         let (result, arrived) = &*self.0;
         let mut result = result.lock();

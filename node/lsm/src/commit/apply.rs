@@ -2,7 +2,7 @@
 //! they were. So a store that was restored from a snapshot catches up with an archive.
 
 use super::answer::{Answer, Completion};
-use super::committer::{Committer, Group};
+use super::committer::{Appended, Committer, Group};
 use crate::error::{Error, Result};
 use crate::log::{LogOpKind, LogRecord, frame};
 
@@ -42,7 +42,7 @@ impl Committer {
             let place = frame::put(&mut group.buffer, segment, group.synced_lsn, |buffer| {
                 buffer.extend_from_slice(record.encoded());
             });
-            group.records.push((place, Vec::new()));
+            group.records.push(Appended::Encoded(place, Vec::new()));
             group.last_lsn = record.lsn;
             group.epoch = record.epoch;
             progress.clock(record.clock_ms);

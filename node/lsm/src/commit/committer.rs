@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use super::answer::{Answer, Completion};
+use super::frames::Frames;
 use super::judge::{Judge, Overlay};
 use super::queue::Work;
 use super::syncer::Written;
@@ -17,13 +18,16 @@ use crate::batch::{Batch, Committed, Condition, Gate, Op, Outcome};
 use crate::error::{Error, Result};
 use crate::log::record::{self, Header};
 use crate::log::writer::LogWriter;
-use crate::log::{LogRecord, frame};
+use crate::log::{LogOp, LogRecord, frame};
 use crate::memtable::Memtable;
 use crate::options::SyncMode;
 use crate::shared::Shared;
 
 /// A new epoch leaves room for what others may have taken up to the cut (V1).
 const EPOCH_GAP: u64 = 1 << 32;
+/// Of a group and of a record, what is kept as memory for the next one.
+const SPARE_BYTES: usize = 64 << 10;
+const SPARE_OPS: usize = 128;
 
 pub(crate) struct Committer {
     pub(super) shared: Arc<Shared>,
@@ -31,6 +35,18 @@ pub(crate) struct Committer {
     pub(super) gate: Option<Box<dyn Gate>>,
     /// Whoever commits looks after the sync, too.
     attended: bool,
+    frames: Frames,
+    /// Empty, between two groups: their memory serves the next one.
+    buffer: Vec<u8>,
+    ops: Vec<LogOp>,
+}
+
+/// A record of a group, on its way to the memtable.
+pub(super) enum Appended {
+    /// Where it is in the group's buffer, and the tags of its operations.
+    Encoded(std::ops::Range<usize>, Vec<u32>),
+    /// Nobody but the memtable wants it: reading it back would cost more than to encode it.
+    Plain(LogRecord),
 }
 
 /// A group while it is encoded.
@@ -39,7 +55,7 @@ pub(super) struct Group {
     pub synced_lsn: u64,
     pub clock_ms: u64,
     pub buffer: Vec<u8>,
-    pub records: Vec<(std::ops::Range<usize>, Vec<u32>)>,
+    pub records: Vec<Appended>,
     pub answers: Vec<(Answer, bool)>,
     pub last_lsn: u64,
     pub epoch: u64,
@@ -52,6 +68,9 @@ impl Committer {
             log,
             gate,
             attended: false,
+            frames: Frames::default(),
+            buffer: Vec::new(),
+            ops: Vec::new(),
         }
     }
 
@@ -122,12 +141,14 @@ impl Committer {
     }
 
     fn encode(&mut self, works: Vec<Work>, segment: u64, bytes: usize) -> Group {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.reserve(bytes);
         let progress = &self.shared.progress;
         let mut group = Group {
             segment,
             synced_lsn: progress.synced(),
             clock_ms: self.shared.clock_ms(),
-            buffer: Vec::with_capacity(bytes),
+            buffer,
             records: Vec::with_capacity(works.len()),
             answers: Vec::with_capacity(works.len()),
             last_lsn: progress.appended(),
@@ -188,7 +209,19 @@ impl Committer {
         };
         let durable = batch.sync == Some(SyncMode::Group);
         if applied().next().is_some() {
-            group.put_record(lsn, applied());
+            let header = group.header(lsn);
+            let place = group.put_record(header, applied());
+            group.records.push(if self.shared.tail.keeps() {
+                Appended::Encoded(place, applied().map(|op| op.tag).collect())
+            } else {
+                let ops = std::mem::take(&mut self.ops);
+                let pairs = batch.ops.into_iter().zip(&outcomes);
+                let applied = pairs.filter_map(|(op, outcome)| {
+                    matches!(outcome, Outcome::Applied { .. }).then_some(op)
+                });
+                let keep = |value: &[u8]| self.frames.keep(value);
+                Appended::Plain(LogRecord::plain(ops, header, applied, keep))
+            });
         }
         let committed = Committed {
             lsn: group.last_lsn,
@@ -202,7 +235,7 @@ impl Committer {
 
     pub(super) fn append(&mut self, group: Group) -> Result<()> {
         let Group {
-            buffer,
+            mut buffer,
             records,
             answers,
             last_lsn,
@@ -233,7 +266,17 @@ impl Committer {
             let unarchived = &self.shared.unarchived_bytes;
             unarchived.fetch_add(bytes as u64, Ordering::Relaxed);
         }
-        let records = self.insert(buffer.into(), records)?;
+        let encoded = |record: &Appended| matches!(record, Appended::Encoded(..));
+        let frames = if records.iter().any(encoded) {
+            self.frames.keep_all(&mut buffer)
+        } else {
+            Bytes::new()
+        };
+        if buffer.capacity() <= SPARE_BYTES {
+            buffer.clear();
+            self.buffer = buffer;
+        }
+        let (records, full) = self.insert(&frames, records)?;
         self.shared.progress.set_epoch(epoch);
         self.shared.progress.set_appended(last_lsn);
         let at_once = self.shared.config.sync != SyncMode::Group;
@@ -258,35 +301,46 @@ impl Committer {
                 answers: waiting,
             });
         }
-        if self.shared.view().active.bytes() >= self.shared.config.memtable_bytes {
+        if full {
             self.rotate();
         }
         Ok(())
     }
 
+    /// The records, if anybody wants them, and whether the memtable is full.
     fn insert(
-        &self,
-        buffer: Bytes,
-        records: Vec<(std::ops::Range<usize>, Vec<u32>)>,
-    ) -> Result<Vec<Arc<LogRecord>>> {
+        &mut self,
+        frames: &Bytes,
+        records: Vec<Appended>,
+    ) -> Result<(Vec<Arc<LogRecord>>, bool)> {
         let keeps = self.shared.tail.keeps();
         let mut memtable = Arc::clone(&self.shared.view().active);
         let mut inserted = Vec::new();
-        for (range, tags) in records {
-            let mut record = LogRecord::decode(buffer.slice(range))?;
-            for (op, tag) in record.ops.iter_mut().zip(tags) {
-                op.tag = tag;
-            }
+        for record in records {
+            let (mut record, complete) = match record {
+                Appended::Plain(record) => (record, false),
+                Appended::Encoded(range, tags) => {
+                    let mut record = LogRecord::decode(frames.slice(range))?;
+                    for (op, tag) in record.ops.iter_mut().zip(tags) {
+                        op.tag = tag;
+                    }
+                    (record, true)
+                }
+            };
             if !memtable.has_room_for(&record) {
                 self.rotate();
                 memtable = Arc::clone(&self.shared.view().active);
             }
             memtable.insert(&record);
-            if keeps {
+            if keeps && complete {
                 inserted.push(Arc::new(record));
+            } else if record.ops.capacity() <= SPARE_OPS {
+                record.ops.clear();
+                self.ops = record.ops;
             }
         }
-        Ok(inserted)
+        let full = memtable.bytes() >= self.shared.config.memtable_bytes;
+        Ok((inserted, full))
     }
 
     /// Hands the memtable to the flusher; returns the last LSN that a flush must cover.
@@ -303,14 +357,16 @@ impl Committer {
 }
 
 impl Group {
-    fn put_record<'a>(&mut self, lsn: u64, ops: impl Iterator<Item = &'a Op> + Clone) {
-        let header = self.header(lsn);
-        let tags = ops.clone().map(|op| op.tag).collect();
-        let range = frame::put(&mut self.buffer, self.segment, self.synced_lsn, |buffer| {
+    /// Where it is in the buffer.
+    fn put_record<'a>(
+        &mut self,
+        header: Header,
+        ops: impl Iterator<Item = &'a Op>,
+    ) -> std::ops::Range<usize> {
+        self.last_lsn = header.lsn;
+        frame::put(&mut self.buffer, self.segment, self.synced_lsn, |buffer| {
             record::put_record(buffer, header, ops);
-        });
-        self.records.push((range, tags));
-        self.last_lsn = lsn;
+        })
     }
 
     fn begin_epoch(&mut self, epoch: u64, done: Completion<u64>) {
@@ -325,7 +381,7 @@ impl Group {
         let range = frame::put(&mut self.buffer, self.segment, self.synced_lsn, |buffer| {
             record::put_epoch_record(buffer, header);
         });
-        self.records.push((range, Vec::new()));
+        self.records.push(Appended::Encoded(range, Vec::new()));
         self.last_lsn = lsn;
         self.answers.push((Answer::Epoch(done, cut), true));
     }

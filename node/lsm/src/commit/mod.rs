@@ -11,6 +11,7 @@
 pub(crate) mod answer;
 mod apply;
 pub(crate) mod committer;
+mod frames;
 mod ingest;
 pub(crate) mod judge;
 pub(crate) mod queue;

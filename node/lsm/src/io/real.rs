@@ -103,7 +103,21 @@ impl IoFile for RealFile {
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(data, offset)
+        // Not the C library's, which looks for a cancellation of the thread before and after: a
+        // twentieth of what a short write takes.
+        let (mut data, mut offset) = (data, offset);
+        while !data.is_empty() {
+            match rustix::io::pwrite(&self.0, data, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    data = &data[count..];
+                    offset += count as u64;
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     fn preallocate(&self, length: u64) -> io::Result<()> {

@@ -178,6 +178,37 @@ impl LogRecord {
     pub fn decode(encoded: Bytes) -> Result<LogRecord> {
         decode(&encoded).map_err(|what| Error::Invalid(format!("log record: {what}")))
     }
+
+    /// What would be read back of [`put_record`], but without its encoding. `memory` is empty; `keep`
+    /// says where values stay.
+    pub(crate) fn plain(
+        memory: Vec<LogOp>,
+        header: Header,
+        ops: impl Iterator<Item = Op>,
+        mut keep: impl FnMut(&[u8]) -> Bytes,
+    ) -> LogRecord {
+        let mut logged = memory;
+        logged.extend(ops.map(|op| {
+            let (kind, value, expires_at_ms) = fields(&op.kind);
+            LogOp {
+                kind,
+                value: keep(value),
+                expires_at_ms,
+                key: op.key.into(),
+                version: header.lsn,
+                request: op.request,
+                tag: op.tag,
+            }
+        }));
+        LogRecord {
+            epoch: header.epoch,
+            lsn: header.lsn,
+            previous_lsn: header.previous_lsn,
+            clock_ms: header.clock_ms,
+            ops: logged,
+            encoded: Bytes::new(),
+        }
+    }
 }
 
 /// Upper bound of what [`put_record`] appends for the operations.
@@ -198,14 +229,7 @@ pub(crate) fn put_record<'a>(
 ) {
     put_header(buffer, header);
     for op in ops {
-        let (kind, value, expires_at_ms) = match &op.kind {
-            OpKind::Put {
-                value,
-                expires_at_ms,
-            } => (LogOpKind::Put, value.as_ref(), *expires_at_ms),
-            OpKind::Delete => (LogOpKind::Delete, [].as_slice(), 0),
-            OpKind::DeleteRange { end } => (LogOpKind::RangeDelete, end.as_ref(), 0),
-        };
+        let (kind, value, expires_at_ms) = fields(&op.kind);
         put_op(
             buffer,
             OpFields {
@@ -217,6 +241,17 @@ pub(crate) fn put_record<'a>(
                 request: op.request,
             },
         );
+    }
+}
+
+fn fields(kind: &OpKind) -> (LogOpKind, &[u8], u64) {
+    match kind {
+        OpKind::Put {
+            value,
+            expires_at_ms,
+        } => (LogOpKind::Put, value, *expires_at_ms),
+        OpKind::Delete => (LogOpKind::Delete, &[], 0),
+        OpKind::DeleteRange { end } => (LogOpKind::RangeDelete, end, 0),
     }
 }
 
@@ -459,6 +494,35 @@ mod tests {
             record.ops[6].sst_sha256(),
             Some(*b"0123456789abcdef0123456789abcdef")
         );
+    }
+
+    #[test]
+    fn a_plain_record_is_what_would_be_read_back() {
+        let mut put = Op::put("key", "value").with_expiry(7);
+        put.request = RequestId {
+            client: 9,
+            seq: 300,
+        };
+        let ops = vec![
+            put,
+            Op::put("empty", ""),
+            Op::delete("gone"),
+            Op::delete_range(&crate::range::Range::between("a", "b")).unwrap(),
+            Op::delete_range(&crate::range::Range::all()).unwrap(),
+        ];
+        let header = Header {
+            epoch: 3,
+            lsn: 1 << 33,
+            previous_lsn: 17,
+            clock_ms: 1_700_000_000_000,
+        };
+        let mut buffer = Vec::new();
+        put_record(&mut buffer, header, ops.iter());
+        let decoded = LogRecord::decode(buffer.into()).unwrap();
+        let keep = Bytes::copy_from_slice;
+        let mut plain = LogRecord::plain(Vec::new(), header, ops.into_iter(), keep);
+        plain.encoded = decoded.encoded.clone();
+        assert_eq!(plain, decoded);
     }
 
     #[test]

@@ -102,6 +102,9 @@ impl Running {
                 fail(&self.shared, "committer", &panic_text(panic.as_ref()));
             }
         }
+        if let Some(answer) = waiter.answered() {
+            return Ok(answer);
+        }
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.syncer.help())) {
             fail(&self.shared, "syncer", &panic_text(panic.as_ref()));
         }

@@ -130,6 +130,7 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Opened> {
         flushed_bytes: AtomicUsize::new(0),
         counters: Counters::default(),
         stall: Mutex::new(None),
+        stalled: AtomicBool::new(false),
         view: RwLock::new(Arc::new(view)),
     });
     ingest::replay::complete(&shared, &replayed.ingests)?;
