@@ -6,6 +6,7 @@ import random
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -72,6 +73,10 @@ def covered(chunks: list[pb.ScanResponse]) -> list[int]:
     return [slot for found in ranges for slot in range(found.first, found.last + 1)]
 
 
+def gone(router: NodeProcess, key: bytes) -> bool:
+    return not get(router, key).found
+
+
 def test_both_shards_are_written_and_read_without_a_header(routed: Routed) -> None:
     for shard in range(2):
         key = routed.key_of(shard, "plain")
@@ -80,7 +85,7 @@ def test_both_shards_are_written_and_read_without_a_header(routed: Routed) -> No
         assert (found.value, found.version, found.header.shard) == (b"one", version, shard)
         routed.router.storage.Delete(pb.DeleteRequest(key=key))
         # Without a session nothing promises that a replica has heard of it yet.
-        until(lambda: not get(routed.router, key).found)
+        until(partial(gone, routed.router, key))
 
 
 def test_reads_come_from_caches_and_strong_ones_from_the_primary(routed: Routed) -> None:

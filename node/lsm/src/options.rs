@@ -49,7 +49,7 @@ pub struct Options {
     /// Of the block cache, unless `memory_bytes` is given.
     pub cache_bytes: usize,
     /// One budget for block cache, indexes and filters of open tables, and memtables: the cache gets
-    /// what the others leave, but at least a sixteenth. Not in it: what snapshots keep of older
+    /// what the others leave, but at least a sixteenth; a memtable has an eighth at most. Not in it: what snapshots keep of older
     /// states, a block for each level of an open scan, the log's tail (`tail_bytes`) and queue.
     pub memory_bytes: Option<usize>,
     pub block_bytes: usize,
@@ -122,6 +122,9 @@ impl Default for Options {
     }
 }
 
+/// A memtable is at most this part of the memory budget: one fills while others are flushed.
+const MEMTABLE_PART: usize = 8;
+
 /// The plain numbers of [`Options`].
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -150,7 +153,9 @@ impl Options {
         Config {
             sync: self.sync,
             memory_bytes: self.memory_bytes,
-            memtable_bytes: self.memtable_bytes,
+            memtable_bytes: self.memory_bytes.map_or(self.memtable_bytes, |budget| {
+                self.memtable_bytes.min(budget / MEMTABLE_PART)
+            }),
             block_bytes: self.block_bytes,
             bloom_bits_per_key: self.bloom_bits_per_key,
             compression: self.compression,

@@ -46,6 +46,8 @@ const REQUEST_BYTES: usize = 100;
 /// Of a memory budget: for records that replicas may still ask for, and for request ids; the engine has the rest.
 const TAIL_PART: usize = 8;
 const REQUESTS_PART: usize = 16;
+/// What nobody counts: what the allocator rounds up and has free, buffers of the moment. Measured as resident memory.
+const UNCOUNTED_PART: usize = 5;
 
 #[derive(Clone, Debug)]
 pub struct PrimaryOptions {
@@ -90,7 +92,8 @@ impl Primary {
             let tail = options.memory_bytes / TAIL_PART;
             let requests = options.memory_bytes / REQUESTS_PART;
             engine.tail_bytes = engine.tail_bytes.min(tail);
-            engine.memory_bytes = Some(options.memory_bytes - tail - requests);
+            let uncounted = options.memory_bytes / UNCOUNTED_PART;
+            engine.memory_bytes = Some(options.memory_bytes - tail - requests - uncounted);
             most_requests = most_requests.min(requests / REQUEST_BYTES);
         }
         let gate = OwnerGate::new(Arc::clone(&node), most_requests);

@@ -10,17 +10,23 @@ pub(crate) struct BlockCache(Cache<(u64, u64), Block, ByBytes>);
 #[derive(Clone)]
 struct ByBytes;
 
-const BLOCK_OVERHEAD: usize = 128;
+/// Itself, its heads, the cache's slot.
+const BLOCK_OVERHEAD: usize = 192;
+
+/// Allocators have few sizes: a block is rounded up by an eighth of its bytes, about.
+fn memory(block_bytes: usize) -> usize {
+    block_bytes + block_bytes / 8 + BLOCK_OVERHEAD
+}
 
 impl Weighter<(u64, u64), Block> for ByBytes {
     fn weight(&self, _: &(u64, u64), block: &Block) -> u64 {
-        (block.bytes() + BLOCK_OVERHEAD) as u64
+        memory(block.bytes()) as u64
     }
 }
 
 impl BlockCache {
     pub(crate) fn new(capacity: usize, block_bytes: usize) -> BlockCache {
-        let blocks = capacity / (block_bytes + BLOCK_OVERHEAD).max(1);
+        let blocks = capacity / memory(block_bytes).max(1);
         BlockCache(Cache::with_weighter(
             blocks.max(1),
             capacity as u64,
