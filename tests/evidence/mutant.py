@@ -31,8 +31,9 @@ def build() -> Path:
     package = overlay / "aidb_node"
     shutil.rmtree(overlay, ignore_errors=True)
     package.mkdir(parents=True)
-    for source in (ROOT / "node" / "aidb_node").glob("*.py"):
-        (package / source.name).symlink_to(source)
+    for source in (ROOT / "node" / "aidb_node").iterdir():
+        if source.suffix == ".py" or (source.is_dir() and source.name != "__pycache__"):
+            (package / source.name).symlink_to(source)
     shutil.copyfile(built, package / "_native.abi3.so")
     return overlay
 
