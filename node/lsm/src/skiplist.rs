@@ -132,7 +132,10 @@ impl SkipList {
             && writer.after[0].is_none_or(|after| !after.is_before(at));
         if !behind_last {
             // Its place is right before the value that it replaces: on the lowest level, no search is needed.
-            let older = self.newest_of(key, hash).filter(|_| height == 1);
+            let older = match height {
+                1 => self.newest_of(key, hash),
+                _ => None,
+            };
             if let Some(older) = older.filter(|older| !older.is_before(at)) {
                 let before = older.back().load(Ordering::Relaxed);
                 writer.before[0] = NonNull::new(before).map_or(self.head, Node);

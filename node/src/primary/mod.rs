@@ -46,7 +46,8 @@ const REQUEST_BYTES: usize = 100;
 /// Of a memory budget: for records that replicas may still ask for, and for request ids; the engine has the rest.
 const TAIL_PART: usize = 8;
 const REQUESTS_PART: usize = 16;
-/// What nobody counts: what the allocator rounds up and has free, buffers of the moment. Measured as resident memory.
+/// What nobody counts: what the allocator rounds up and has free, buffers of the moment. (The engine keeping to the rest
+/// did not lower the resident set after half a minute of load: where the remaining excess is, is not known yet.)
 const UNCOUNTED_PART: usize = 5;
 
 #[derive(Clone, Debug)]

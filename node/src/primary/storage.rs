@@ -47,17 +47,17 @@ impl Requests for StorageService {
     const SHARED: bool = false;
 
     fn begin_get(&self, from: Origin, asked: pb::GetRequest) -> Answer<pb::GetResponse> {
-        match self.node.view_at_once(asked.header.as_ref()) {
-            Ok(Ok(view)) => {
-                let header = asked.header.as_ref();
-                let admitted = self.node.admission.admit(from, header, 0);
-                Answer::Now(admitted.and_then(|admitted| self.get_by(&view, admitted, &asked)))
-            }
+        let header = asked.header.as_ref();
+        let admitted = match self.node.admission.admit(from, header, 0) {
+            Ok(admitted) => admitted,
+            Err(refused) => return Answer::Now(Err(refused)),
+        };
+        match self.node.view_at_once(header) {
+            Ok(Ok(view)) => Answer::Now(self.get_by(&view, admitted, &asked)),
             Ok(Err(_)) => {
                 let me = self.clone();
                 Answer::Later(Box::pin(async move {
                     let header = asked.header.as_ref();
-                    let admitted = me.node.admission.admit(from, header, 0)?;
                     let view = me.node.view_for(header, &admitted).await?;
                     me.get_by(&view, admitted, &asked)
                 }))

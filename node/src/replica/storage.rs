@@ -283,14 +283,15 @@ impl StorageService {
         let mut admitted = self.node.admission.admit(from, header, 0)?;
         let view = self.node.topology.view();
         let slot = self.readable(&view, &asked.key).map_err(status)?;
-        let Some(demand) = demand(header, &view, self.shard(), self.replica.lease())? else {
-            let fill = None;
-            return Ok(Looked::Missed(Box::new(Missed { admitted, fill })));
-        };
-        let keyspace = header.map_or(0, |header| header.keyspace);
-        let key = Key::new(slot, keyspace, &asked.key);
-        let Some(hit) = self.lookup(&key, &demand, &self.now(&admitted)) else {
-            let fill = Some((key, demand));
+        let mut fill = None;
+        let mut hit = None;
+        if let Some(demand) = demand(header, &view, self.shard(), self.replica.lease())? {
+            let keyspace = header.map_or(0, |header| header.keyspace);
+            let key = Key::new(slot, keyspace, &asked.key);
+            hit = self.lookup(&key, &demand, &self.now(&admitted));
+            fill = Some((key, demand));
+        }
+        let Some(hit) = hit else {
             return Ok(Looked::Missed(Box::new(Missed { admitted, fill })));
         };
         let position = hit.position;
