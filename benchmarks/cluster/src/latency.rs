@@ -27,7 +27,7 @@ pub struct Latency {
     /// Of each run: sync `interval`, sync `group`, and `interval` beside a process that keeps the disk busy.
     #[arg(long, default_value_t = 10.0)]
     minutes: f64,
-    /// Puts and replica hits per second; without it, half of what the machine can with both and the echo at work.
+    /// Puts and replica hits per second; without it, half of what the machine keeps up with, the echo at work beside them.
     #[arg(long, num_args = 2, value_names = ["PUTS", "HITS"])]
     rates: Option<Vec<f64>>,
     #[arg(long, default_value_t = 100_000)]
@@ -41,6 +41,9 @@ pub struct Latency {
 }
 
 const CALIBRATION: Duration = Duration::from_secs(4);
+const TRIALS: usize = 6;
+/// A stream whose p99 is beyond this has fallen behind its schedule.
+const LATE: Duration = Duration::from_millis(50);
 const SETTLE: Duration = Duration::from_secs(2);
 const AMPLE: u64 = 256 << 20;
 /// Operations of one stream that may be under way before they wait in the generator.
@@ -77,16 +80,8 @@ fn one(options: &Latency, name: &str, sync: &'static str, hogged: bool) -> Resul
     let streams = bench.streams();
     let rates = match &options.rates {
         Some(rates) => [rates[0], rates[1], rates[0], rates[1]],
-        None => half(&calibrate(&streams)?),
+        None => capacity(&streams)?.map(|rate| rate / 2.0),
     };
-    let open = streams
-        .iter()
-        .zip(rates)
-        .map(|(stream, per_second)| Stream {
-            pace: Pace::Open { per_second },
-            in_flight: IN_FLIGHT,
-            ..stream.clone()
-        });
     let _hog: Option<Program> = match hogged {
         true => Some(hog::start(&place.dir)?),
         false => None,
@@ -94,7 +89,7 @@ fn one(options: &Latency, name: &str, sync: &'static str, hogged: bool) -> Resul
     let probe = Probe::start(&place.dir);
     let before = compacted(&bench.cluster)?;
     let mut running = Vec::new();
-    for stream in open {
+    for stream in open(&streams, rates) {
         running.push(Running::start(&stream).map_err(told)?);
     }
     std::thread::sleep(SETTLE);
@@ -128,8 +123,34 @@ fn watch(options: &Latency, running: &[Running]) -> [Tally; 4] {
     totals
 }
 
-/// What all streams reach when each of them sends as fast as it can.
-fn calibrate(streams: &[Stream; 4]) -> Result<[f64; 4], String> {
+/// The highest rates that all four streams keep up with at once by a schedule, the echo's like those of what it is
+/// compared with. Found by halves between nothing and what they reach when each sends as fast as it can, which an open loop
+/// does not: it has fewer operations to gather in one read or write.
+fn capacity(streams: &[Stream; 4]) -> Result<[f64; 4], String> {
+    let closed = measure(streams)?;
+    let (puts, hits) = (
+        rate(&closed[0]).min(rate(&closed[2])),
+        rate(&closed[1]).min(rate(&closed[3])),
+    );
+    let rates = |part: f64| [puts * part, hits * part, puts * part, hits * part];
+    let (mut kept, mut fell_behind) = (0.0, 1.0);
+    for _ in 0..TRIALS {
+        let part = (kept + fell_behind) / 2.0;
+        let tallies = measure(&open(streams, rates(part)))?;
+        let late = tallies.iter().map(|tally| tally.quantile(0.99));
+        let keeps_up = late.fold(0.0, f64::max) < LATE.as_micros() as f64;
+        match keeps_up {
+            true => kept = part,
+            false => fell_behind = part,
+        }
+    }
+    match kept > 0.0 {
+        true => Ok(rates(kept)),
+        false => Err("no rate was kept up with: the machine has other work to do".into()),
+    }
+}
+
+fn measure(streams: &[Stream]) -> Result<Vec<Tally>, String> {
     let told = |failure: Failure| failure.name;
     let mut running = Vec::new();
     for stream in streams {
@@ -137,23 +158,26 @@ fn calibrate(streams: &[Stream; 4]) -> Result<[f64; 4], String> {
     }
     std::thread::sleep(SETTLE);
     running.iter().for_each(|stream| drop(stream.take()));
-    let started = Instant::now();
     std::thread::sleep(CALIBRATION);
-    let mut rates = [0.0; 4];
-    for (stream, rate) in running.iter().zip(&mut rates) {
-        *rate = stream.take().operations as f64 / started.elapsed().as_secs_f64();
-    }
+    let tallies = running.iter().map(Running::take).collect();
     for stream in running {
         stream.stop().map_err(told)?;
     }
-    Ok(rates)
+    Ok(tallies)
 }
 
-/// Half of it, the echo at the same rates as what it is compared with.
-fn half(capacity: &[f64; 4]) -> [f64; 4] {
-    let puts = capacity[0].min(capacity[2]) / 2.0;
-    let hits = capacity[1].min(capacity[3]) / 2.0;
-    [puts, hits, puts, hits]
+fn rate(tally: &Tally) -> f64 {
+    tally.operations as f64 / CALIBRATION.as_secs_f64()
+}
+
+fn open(streams: &[Stream; 4], rates: [f64; 4]) -> Vec<Stream> {
+    let paced = streams.iter().zip(rates);
+    let paced = paced.map(|(stream, per_second)| Stream {
+        pace: Pace::Open { per_second },
+        in_flight: IN_FLIGHT,
+        ..stream.clone()
+    });
+    paced.collect()
 }
 
 fn compacted(cluster: &Cluster) -> Result<u64, String> {
