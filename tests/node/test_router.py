@@ -252,6 +252,25 @@ def test_a_late_request_of_a_stream_is_refused_alone(routed: Routed) -> None:
     assert answers[2].put.version
 
 
+def test_puts_that_come_together_are_judged_one_by_one(routed: Routed) -> None:
+    """They travel as one batch; a key that comes again, a condition and a wrong owner are each's own matter."""
+    key, other = routed.key_of(0, "together"), routed.key_of(0, "together-other")
+    puts = [pb.PutRequest(key=key, value=b"%d" % number) for number in range(20)]
+    conditional = pb.PutRequest(key=other, value=b"v", condition=pb.Condition(if_exists=True))
+    foreign = pb.PutRequest(key=routed.key_of(1, "together"), value=b"v")
+    all_puts = [*puts, conditional, foreign, pb.PutRequest(key=other, value=b"w", ttl_ms=60_000)]
+    requests = [pb.PipelineRequest(id=number, put=each) for number, each in enumerate(all_puts)]
+    answers = pipelined(routed.primaries[0], requests)
+    versions = [answers[number].put.version for number in range(20)]
+    assert all(versions) and len(set(versions)) == 20
+    newest = get(routed.primaries[0], key)
+    assert newest.version == max(versions) and newest.value == b"%d" % versions.index(max(versions))
+    assert all(answer.put.header.lsn >= answer.put.version for answer in answers.values())
+    assert answers[21].error.code == common.MOVED
+    assert answers[20].error.code == common.CONDITION_FAILED or answers[20].put.version
+    assert answers[22].put.version and get(routed.primaries[0], other).expires_at_unix_ms
+
+
 def test_reserved_calls_are_refused(routed: Routed) -> None:
     watching = routed.router.storage.Watch(pb.WatchRequest(), timeout=5)
     assert refusal(lambda: next(iter(watching))).code == common.UNSUPPORTED

@@ -27,6 +27,9 @@ pub struct Latency {
     /// Of each run: sync `interval`, sync `group`, and `interval` beside a process that keeps the disk busy.
     #[arg(long, default_value_t = 10.0)]
     minutes: f64,
+    /// One of them: `interval`, `group` or `hog`.
+    #[arg(long)]
+    only: Option<String>,
     /// Puts and replica hits per second; without it, half of what the machine keeps up with, the echo at work beside them.
     #[arg(long, num_args = 2, value_names = ["PUTS", "HITS"])]
     rates: Option<Vec<f64>>,
@@ -53,12 +56,16 @@ const NAMES: [&str; 4] = ["put", "hit", "echo put", "echo get"];
 pub fn run(options: &Latency) -> Result<(), String> {
     let mut rows = String::new();
     for (name, sync, hogged) in [
-        ("sync interval", "interval", false),
-        ("sync group", "group", false),
-        ("sync interval, disk hog", "interval", true),
+        ("interval", "interval", false),
+        ("group", "group", false),
+        ("hog", "interval", true),
     ] {
-        println!("{name}:");
-        rows += &one(options, name, sync, hogged)?;
+        if options.only.as_deref().is_none_or(|only| only == name) {
+            println!("{name}:");
+            let row = one(options, name, sync, hogged)?;
+            print!("{row}");
+            rows += &row;
+        }
     }
     let text = format!(
         "{} minutes each; {} B values; one serving thread in each server.\n\n\

@@ -2,6 +2,7 @@
 
 mod cases;
 mod cluster;
+mod cores;
 mod echo;
 mod etcd;
 mod hog;

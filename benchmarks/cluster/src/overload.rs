@@ -1,10 +1,12 @@
 //! `make bench-overload`: three times as much as the server can, by a schedule that does not care. What counts is how much
-//! of the peak is still answered well, what memory does, and whether refusals are said.
+//! of the peak is still answered well, what memory does, and whether refusals are said. Servers and generator have cores of
+//! their own, for the peak as for the flood: else the flood takes from the server what it is said to have lost.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, Shape};
+use crate::cores;
 use crate::keys::Keys;
 use crate::load::{OnBusy, Pace, Running, Spans, Stream, fill};
 use crate::measure::measure;
@@ -45,7 +47,14 @@ const WARM_UP: Duration = Duration::from_secs(2);
 pub fn run(options: &Overload) -> Result<(), String> {
     let told = |failure: Failure| failure.name;
     let (place, _dir) = options.place.make()?;
+    let halves = cores::halves();
+    if let Some((servers, _)) = &halves {
+        cores::keep_to(servers)?;
+    }
     let cluster = Cluster::start("overload", &Shape::primary("interval"), &place)?;
+    if let Some((_, generator)) = &halves {
+        cores::keep_to(generator)?;
+    }
     let (address, pid) = (&cluster.primary.address, cluster.primary.pid());
     let keys = Keys::new(options.keys, options.value_bytes);
     fill(Wire::Unary, address, &keys).map_err(told)?;
@@ -83,8 +92,12 @@ pub fn run(options: &Overload) -> Result<(), String> {
         };
         rows += &flood(&stream, spans, peak, &resident)?;
     }
+    let apart = match halves {
+        Some(_) => "server and generator on cores of their own",
+        None => "server and generator on one core",
+    };
     let text = format!(
-        "{} by {:?}; peak {peak:.0} op/s; offered {} times as much for {} s.\n\n\
+        "{} by {:?}; {apart}; peak {peak:.0} op/s; offered {} times as much for {} s.\n\n\
          | busy errors | answered well | of the peak | target | | p50/p99 s | resident MB, most | failures |\n\
          |---|---|---|---|---|---|---|---|\n{rows}",
         options.work, options.wire, options.times, options.seconds

@@ -16,6 +16,16 @@ use super::token::header;
 use super::write::{Context, Write, answer};
 use crate::serve::{Admitted, View};
 
+/// Whether a write of this request is acknowledged as soon as the engine has committed it.
+pub fn at_commit(header: Option<&pb::RequestHeader>) -> bool {
+    let durability = header.map_or(pb::Durability::Default, pb::RequestHeader::durability);
+    matches!(durability, pb::Durability::Default | pb::Durability::Async)
+}
+
+pub(super) fn sequenced(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Applied { .. } | Outcome::Duplicate { .. })
+}
+
 /// What only an archive or a tail set could promise is refused rather than promised.
 pub fn check_durability(header: &pb::RequestHeader) -> Result<(), Status> {
     match header.durability() {
@@ -83,7 +93,7 @@ impl StorageService {
         Ok((lsn, outcome))
     }
 
-    fn check_poison(&self) -> Result<(), Status> {
+    pub(super) fn check_poison(&self) -> Result<(), Status> {
         if self.primary.poisoned.load(Ordering::Acquire) {
             let message = "the store refuses writes after a failed write or sync; its log says why; restart this primary";
             return Err(refuse(ErrorCode::Poisoned, message));
@@ -108,7 +118,7 @@ impl StorageService {
             .map_err(|failed| self.failed(failed))
     }
 
-    fn failed(&self, failed: Error) -> Status {
+    pub(super) fn failed(&self, failed: Error) -> Status {
         let poisoned = self.primary.store.stats().poisoned.is_some();
         self.primary.poisoned.fetch_or(poisoned, Ordering::AcqRel);
         status_of_commit(failed)
@@ -116,10 +126,7 @@ impl StorageService {
 
     /// Just before an answer: it may be shown only under evidence (D1). What was sequenced is answered ok or unknown,
     /// never as if it had not been (q6).
-    fn check_evidence(&self, outcomes: &[Outcome]) -> Result<(), Status> {
-        let sequenced = |outcome: &Outcome| {
-            matches!(outcome, Outcome::Applied { .. } | Outcome::Duplicate { .. })
-        };
+    pub(super) fn check_evidence(&self, outcomes: &[Outcome]) -> Result<(), Status> {
         let shows = |outcome: &Outcome| {
             sequenced(outcome) || matches!(outcome, Outcome::ConditionFailed { .. })
         };
@@ -168,11 +175,11 @@ impl StorageService {
     }
 }
 
-fn late() -> Status {
+pub(super) fn late() -> Status {
     unknown("the deadline passed while the write was being synced")
 }
 
-fn closed() -> Status {
+pub(super) fn closed() -> Status {
     unknown("the store was closed while the write was being synced")
 }
 

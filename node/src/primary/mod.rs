@@ -1,6 +1,6 @@
 //! The primary: owner of a shard's data.
 //!
-//! Write path: `storage` (admission, limits) -> `write` (request to batch) -> `commit` (single writes: `together`) -> the
+//! Write path: `storage` (admission, limits) -> `write` (request to batch) -> `commit` (single writes: `together`, or `run` in a pipeline) -> the
 //! engine, where `gate` judges ownership and request ids -> evidence checked once more -> answer. Read path: `storage` -> engine -> evidence -> answer.
 //! `replication` streams what was synced to the cache replicas.
 
@@ -8,9 +8,11 @@ mod bounds;
 mod commit;
 mod engine;
 mod gate;
+mod groups;
 pub(crate) mod limits;
 mod replication;
 mod requests;
+mod run;
 mod scan;
 mod slots;
 mod storage;

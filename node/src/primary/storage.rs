@@ -8,20 +8,22 @@ use aidb_client::key::physical_key_in;
 use aidb_client::pb::storage_server::Storage;
 use aidb_client::pb::{self, ErrorCode};
 use aidb_client::slots::slot_of;
-use aidb_lsm::{Entry, Outcome};
+use aidb_lsm::{Entry, Op, Outcome};
 use bytes::Bytes;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::Primary;
-use super::commit::check_durability;
+use super::commit::{at_commit, check_durability};
 use super::engine::status_of;
 use super::gate::owns;
+use super::groups::Groups;
 use super::limits::{check_batch, check_key};
+use super::run::{self, Put};
 use super::together::Together;
 use super::token::header;
 use super::write::{Plan, Write, answer, moved};
-use crate::serve::{Admitted, Answer, Node, Origin, Requests, View, pipeline};
+use crate::serve::{Admitted, Answer, Node, Origin, Puts, Requests, View, pipeline};
 
 pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -66,9 +68,54 @@ impl Requests for StorageService {
         }
     }
 
+    type Run = Groups<Put>;
+
     fn begin_put(&self, from: Origin, asked: pb::PutRequest) -> Answer<pb::PutResponse> {
         let me = self.clone();
         Answer::Later(Box::pin(async move { me.put_one(from, asked).await }))
+    }
+
+    fn gather(
+        &self,
+        from: Origin,
+        id: u64,
+        asked: pb::PutRequest,
+        run: &mut Self::Run,
+    ) -> Option<Answer<pb::PutResponse>> {
+        let header = asked.header.as_ref();
+        if asked.condition.is_some() || !at_commit(header) {
+            return Some(self.begin_put(from, asked));
+        }
+        let bytes = asked.key.len() + asked.value.len();
+        let admitted = match self.node.admission.admit(from, header, bytes) {
+            Ok(admitted) => admitted,
+            Err(refused) => return Some(Answer::Now(Err(refused))),
+        };
+        match self.node.view_at_once(header) {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) => {
+                let me = self.clone();
+                return Some(Answer::Later(Box::pin(async move {
+                    me.put_admitted(admitted, asked).await
+                })));
+            }
+            Err(refused) => return Some(Answer::Now(Err(refused))),
+        }
+        let default = pb::RequestHeader::default();
+        let context = self.context(header.unwrap_or(&default), &admitted);
+        match context.op(0, &Write::put(&asked)) {
+            Ok(op) => {
+                let admitted = Some(admitted);
+                let key = asked.key;
+                run.add(op, Put { id, key, admitted });
+                None
+            }
+            Err(refused) => Some(Answer::Now(Err(status(refused)))),
+        }
+    }
+
+    fn begin_run(&self, run: Self::Run) -> Puts {
+        run::begin(self.clone(), run)
     }
 }
 
@@ -109,14 +156,18 @@ impl StorageService {
         let bytes = asked.key.len() + asked.value.len();
         let header = asked.header.as_ref();
         let admitted = self.node.admission.admit(from, header, bytes)?;
-        let write = Write {
-            key: &asked.key,
-            value: Some(&asked.value),
-            ttl_ms: asked.ttl_ms,
-            condition: asked.condition.as_ref(),
-            request_seq: 0,
-        };
-        let (header, version) = self.write_one(header, admitted, write).await?;
+        self.put_admitted(admitted, asked).await
+    }
+
+    async fn put_admitted(
+        &self,
+        admitted: Admitted,
+        asked: pb::PutRequest,
+    ) -> Result<pb::PutResponse, Status> {
+        let write = Write::put(&asked);
+        let (header, version) = self
+            .write_one(asked.header.as_ref(), admitted, write)
+            .await?;
         Ok(pb::PutResponse {
             header: Some(header),
             version,
@@ -192,9 +243,10 @@ impl Storage for StorageService {
         request: Request<pb::BatchGetRequest>,
     ) -> Result<Response<pb::BatchGetResponse>, Status> {
         let bytes = request.get_ref().keys.iter().map(Bytes::len).sum();
+        let held = bytes + request.get_ref().keys.len() * READ_COST;
         let mut admitted = self
             .node
-            .admit(&request, request.get_ref().header.as_ref(), bytes)?;
+            .admit(&request, request.get_ref().header.as_ref(), held)?;
         let request = request.into_inner();
         check_batch(&self.node.limits, request.keys.len(), bytes).map_err(status)?;
         let view = self
@@ -211,7 +263,7 @@ impl Storage for StorageService {
                     asked.push(physical_key_in(slot, keyspace, key));
                     positions.push(index);
                 }
-                Err(refused) => results[index].error = Some(refused),
+                Err(refused) => results[index].error = Some(refused.into()),
             }
         }
         // Before the values are read: those that there is no room for are not read in vain.
@@ -225,10 +277,8 @@ impl Storage for StorageService {
         for (index, entry) in positions.into_iter().zip(entries) {
             let size = entry.as_ref().map_or(0, |entry| entry.value.len()) + ITEM_OVERHEAD;
             if size > room {
-                results[index].error = Some(error(
-                    ErrorCode::Busy,
-                    "the answer is full; ask for this key again",
-                ));
+                let full = "the answer is full; ask for this key again";
+                results[index].error = Some(error(ErrorCode::Busy, full).into());
                 continue;
             }
             room -= size;
@@ -252,9 +302,10 @@ impl Storage for StorageService {
             .iter()
             .map(|op| op.key.len() + op.value.len())
             .sum();
+        let held = bytes + request.get_ref().ops.len() * WRITE_COST;
         let admitted = self
             .node
-            .admit(&request, request.get_ref().header.as_ref(), bytes)?;
+            .admit(&request, request.get_ref().header.as_ref(), held)?;
         let request = request.into_inner();
         let asked = request.header.clone().unwrap_or_default();
         check_batch(&self.node.limits, request.ops.len(), bytes).map_err(status)?;
@@ -268,7 +319,7 @@ impl Storage for StorageService {
         };
         let mut results = vec![pb::WriteResult::default(); request.ops.len()];
         for (index, refused) in plan.refused {
-            results[index].error = Some(refused);
+            results[index].error = Some(refused.into());
         }
         let mut lsn = self.primary.store.visible_lsn();
         if !plan.batch.ops.is_empty() {
@@ -296,7 +347,7 @@ impl Storage for StorageService {
                     },
                     Err(refused) => pb::WriteResult {
                         version: 0,
-                        error: Some(refused),
+                        error: Some(refused.into()),
                     },
                 };
                 lsn = lsn.max(results[index].version);
@@ -371,3 +422,12 @@ impl Storage for StorageService {
 
 /// Framing, version and expiry of one item of an answer, at most.
 const ITEM_OVERHEAD: usize = 64;
+
+/// What an item of a batch takes in memory beside its bytes: the request's, the physical key, the engine's, the answer's.
+/// Of small items it is the larger part by far.
+const READ_COST: usize = size_of::<Bytes>() + 2 * size_of::<Vec<u8>>() + size_of::<pb::GetResult>();
+const WRITE_COST: usize = size_of::<pb::WriteOp>()
+    + size_of::<Op>()
+    + size_of::<Vec<u8>>()
+    + size_of::<Outcome>()
+    + size_of::<pb::WriteResult>();

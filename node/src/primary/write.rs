@@ -33,6 +33,16 @@ pub struct Write<'a> {
 }
 
 impl<'a> Write<'a> {
+    pub fn put(asked: &'a pb::PutRequest) -> Self {
+        Self {
+            key: &asked.key,
+            value: Some(&asked.value),
+            ttl_ms: asked.ttl_ms,
+            condition: asked.condition.as_ref(),
+            request_seq: 0,
+        }
+    }
+
     pub fn of(op: &'a pb::WriteOp) -> Self {
         Self {
             key: &op.key,

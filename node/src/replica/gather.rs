@@ -215,7 +215,7 @@ fn distribute(reads: Vec<Waiting>, answer: Result<pb::BatchGetResponse, Status>)
     };
     for (read, result) in reads.into_iter().zip(answer.results) {
         let outcome = match result.error {
-            Some(refused) => Outcome::Refused(refused),
+            Some(refused) => Outcome::Refused(*refused),
             None => Outcome::Answered(pb::GetResponse {
                 header: answer.header.clone(),
                 found: result.found,
@@ -268,7 +268,7 @@ mod tests {
             self.permits.acquire().await.unwrap().forget();
             let result = |key: &Bytes| match &key[..] {
                 b"refused" => pb::GetResult {
-                    error: Some(aidb_client::error::error(ErrorCode::Moved, "elsewhere")),
+                    error: Some(aidb_client::error::error(ErrorCode::Moved, "elsewhere").into()),
                     ..Default::default()
                 },
                 _ => pb::GetResult {

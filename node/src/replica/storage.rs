@@ -253,6 +253,7 @@ fn bytes_of(results: &[pb::GetResult]) -> usize {
 impl Requests for StorageService {
     /// Readers of one key share a fill.
     const SHARED: bool = true;
+    type Run = ();
 
     fn begin_get(&self, from: Origin, asked: pb::GetRequest) -> Answering<pb::GetResponse> {
         match self.look(from, &asked) {
@@ -392,7 +393,7 @@ impl Storage for StorageService {
             let slot = match self.readable(&view, asked) {
                 Ok(slot) => slot,
                 Err(refused) => {
-                    results[index].error = Some(refused);
+                    results[index].error = Some(refused.into());
                     continue;
                 }
             };

@@ -45,12 +45,12 @@ pub trait ItemResult: Sized {
 
 impl ItemResult for pb::GetResult {
     fn error(&self) -> Option<&pb::Error> {
-        self.error.as_ref()
+        self.error.as_deref()
     }
 
     fn failed(error: pb::Error) -> Self {
         Self {
-            error: Some(error),
+            error: Some(error.into()),
             ..Default::default()
         }
     }
@@ -58,12 +58,12 @@ impl ItemResult for pb::GetResult {
 
 impl ItemResult for pb::WriteResult {
     fn error(&self) -> Option<&pb::Error> {
-        self.error.as_ref()
+        self.error.as_deref()
     }
 
     fn failed(error: pb::Error) -> Self {
         Self {
-            error: Some(error),
+            error: Some(error.into()),
             ..Default::default()
         }
     }
@@ -256,7 +256,7 @@ mod tests {
         let (found, asked) = run(items, |at, indices| {
             let mut results = written(indices);
             if at == "a" {
-                results[1].error = Some(moved("c"));
+                results[1].error = Some(moved("c").into());
             }
             Ok(results)
         })

@@ -88,6 +88,7 @@ impl StorageService {
 impl Requests for StorageService {
     /// What waits for a member goes on whether or not a client reads.
     const SHARED: bool = true;
+    type Run = ();
 }
 
 #[tonic::async_trait]
@@ -197,7 +198,7 @@ impl Storage for StorageService {
                 key,
             ) {
                 Ok(item) => items.push(item),
-                Err(refused) => results[index].error = Some(refused),
+                Err(refused) => results[index].error = Some(refused.into()),
             }
         }
         let expected = &self.node.expected.batch;
@@ -249,7 +250,7 @@ impl Storage for StorageService {
         for (index, op) in ops.iter().enumerate() {
             match write_item(&self.node.limits, &begun.view, index, op) {
                 Ok(item) => items.push(item),
-                Err(refused) => results[index].error = Some(refused),
+                Err(refused) => results[index].error = Some(refused.into()),
             }
         }
         let headers = scatter(items, &mut results, |part: &Part| {

@@ -117,6 +117,15 @@ impl Admission {
         })
     }
 
+    /// Whether a request of `peer` would be refused whatever it asks for. Asked before its body is read: what a server
+    /// spends on requests that it refuses, it lacks for those that it has let in.
+    pub fn full_for(&self, peer: Option<SocketAddr>) -> bool {
+        let in_flight = self.in_flight.load(Ordering::Relaxed) + 1;
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        in_flight > self.max_in_flight
+            || (self.shares.crowded(in_flight, bytes) && self.shares.full(peer))
+    }
+
     /// Bytes that are held for `peer` beside its requests: none as yet.
     pub fn held(self: &Arc<Self>, peer: Option<SocketAddr>) -> Inside {
         Inside::new(self, peer, 0)

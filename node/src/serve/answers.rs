@@ -28,6 +28,15 @@ use super::places::{Place, Places};
 use super::uploads::Upload;
 
 const PIECE: usize = 256 << 10;
+/// Methods whose handlers admit the request first of all.
+const ADMITTED: [&str; 6] = [
+    "/aidb.v1.Storage/Get",
+    "/aidb.v1.Storage/Put",
+    "/aidb.v1.Storage/Delete",
+    "/aidb.v1.Storage/BatchGet",
+    "/aidb.v1.Storage/BatchPut",
+    "/aidb.v1.Storage/Scan",
+];
 
 /// What was admitted for one answer. Most have one request.
 #[derive(Default)]
@@ -161,10 +170,17 @@ where
             connection.calls();
         }
         let Some(place) = self.limits.calls.take(peer) else {
-            return Answering::Refused;
+            return Answering::Refused {
+                why: "this server has as many open calls as it may have",
+            };
         };
-        let (parts, body) = request.into_parts();
         let admission = &self.limits.admission;
+        if ADMITTED.contains(&request.uri().path()) && admission.full_for(peer) {
+            return Answering::Refused {
+                why: "this server is full, or crowded and this connection has its share of what is in flight",
+            };
+        }
+        let (parts, body) = request.into_parts();
         let upload = Upload::new(body, parts.uri.path(), admission, connection.clone());
         Answering::Let {
             collecting: Collecting::new(self.inner.call(http::Request::from_parts(parts, upload))),
@@ -190,7 +206,9 @@ pin_project! {
             collecting: Collecting<F>,
             call: Option<Call>,
         },
-        Refused,
+        Refused {
+            why: &'static str,
+        },
     }
 }
 
@@ -206,10 +224,7 @@ where
                 let (answered, parcel) = ready!(collecting.poll(cx));
                 (answered, parcel, call.take())
             }
-            AnsweringParts::Refused => {
-                let refused = busy("this server has as many open calls as it may have").into_http();
-                (Ok(refused), Parcel::default(), None)
-            }
+            AnsweringParts::Refused { why } => (Ok(busy(why).into_http()), Parcel::default(), None),
         };
         Poll::Ready(answered.map(|response| {
             response.map(|body| Answer {
@@ -373,6 +388,22 @@ mod tests {
         assert!(answer(&limited).await.headers().contains_key("grpc-status"));
         drop(first);
         assert!(!answer(&limited).await.headers().contains_key("grpc-status"));
+    }
+
+    #[tokio::test]
+    async fn what_would_be_refused_is_refused_unread() {
+        let limited = limited(10);
+        let mut service = limited.layer(Handler(Arc::clone(&limited.admission)));
+        let admit = || limited.admission.admit(Origin::default(), None, 0).unwrap();
+        let inside: Vec<_> = (0..8).map(|_| admit()).collect();
+        let mut refused = async |path: &str| {
+            let request = http::Request::builder().uri(path);
+            let Ok(answer) = service.call(request.body(Body::empty()).unwrap()).await;
+            answer.headers().contains_key("grpc-status")
+        };
+        assert!(refused(ADMITTED[0]).await);
+        drop(inside);
+        assert!(!refused(ADMITTED[0]).await);
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 //!
 //! The stream of answers is what reads the requests: one that needs to wait for nothing is answered on the spot, without
 //! a task, a channel or memory of its own; the others are polled together. (A task that reads and a channel of answers
-//! cost more than most reads do.)
+//! cost more than most reads do.) Puts that have come one after another may be gathered and begun together.
 //!
 //! Bounded: `INSIDE` requests of a stream wait at a time. While they do, or while the client does not read its answers,
 //! the stream is not read, and flow control holds the client back. So a request that others may wait for (see
@@ -19,7 +19,7 @@ use aidb_client::pb::pipeline_request::Request as Asked;
 use aidb_client::pb::pipeline_response::Response as Answered;
 use aidb_client::pb::storage_server::Storage;
 use aidb_client::pb::{self, ErrorCode};
-use futures_util::stream::FuturesUnordered;
+use futures_util::stream::{FuturesUnordered, SelectAll};
 use tokio::task::JoinHandle;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
@@ -34,6 +34,8 @@ use super::security::Caller;
 const INSIDE: usize = 256;
 
 type Answers = Pin<Box<dyn Stream<Item = Result<pb::PipelineResponse, Status>> + Send>>;
+/// Answers to puts by their ids, as they come.
+pub type Puts = Pin<Box<dyn Stream<Item = Vec<(u64, Result<pb::PutResponse, Status>)>> + Send>>;
 type Later<T> = Pin<Box<dyn Future<Output = Result<T, Status>> + Send>>;
 
 /// What became of a request.
@@ -55,6 +57,8 @@ impl<T> Answer<T> {
 pub trait Requests: Storage + Clone + Unpin {
     /// Requests of other clients may wait for what one of these does.
     const SHARED: bool;
+    /// Puts that are begun together.
+    type Run: Default + Send + Unpin;
 
     fn begin_get(&self, from: Origin, asked: pb::GetRequest) -> Answer<pb::GetResponse> {
         let (me, request) = (self.clone(), from.request(asked));
@@ -64,6 +68,21 @@ pub trait Requests: Storage + Clone + Unpin {
     fn begin_put(&self, from: Origin, asked: pb::PutRequest) -> Answer<pb::PutResponse> {
         let (me, request) = (self.clone(), from.request(asked));
         later(async move { me.put(request).await })
+    }
+
+    /// Adds a put to `run`, or begins it by itself.
+    fn gather(
+        &self,
+        from: Origin,
+        _id: u64,
+        asked: pb::PutRequest,
+        _run: &mut Self::Run,
+    ) -> Option<Answer<pb::PutResponse>> {
+        Some(self.begin_put(from, asked))
+    }
+
+    fn begin_run(&self, _run: Self::Run) -> Puts {
+        Box::pin(tokio_stream::empty())
     }
 }
 
@@ -95,6 +114,11 @@ pub fn pipeline<S: Requests>(
         caller: requests.extensions().get::<Caller>().cloned(),
         requests: requests.into_inner(),
         under_way: FuturesUnordered::new(),
+        run: S::Run::default(),
+        gathered: 0,
+        runs: SelectAll::new(),
+        in_runs: 0,
+        told: Vec::new().into_iter(),
         reading: true,
         stopping: Box::pin(async move { stopping.stopping().await }),
         farewell: None,
@@ -102,13 +126,21 @@ pub fn pipeline<S: Requests>(
     }))
 }
 
-struct Pipeline<S> {
+struct Pipeline<S: Requests> {
     service: S,
     from: Origin,
     /// None: without security there is nobody to judge.
     caller: Option<Caller>,
     requests: Streaming<pb::PipelineRequest>,
     under_way: FuturesUnordered<UnderWay>,
+    run: S::Run,
+    /// Puts in `run`.
+    gathered: usize,
+    runs: SelectAll<Puts>,
+    /// Puts of all runs that are not answered.
+    in_runs: usize,
+    /// Their answers that are not sent.
+    told: std::vec::IntoIter<(u64, Result<pb::PutResponse, Status>)>,
     reading: bool,
     stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// Why it ends, when the client did not end it.
@@ -122,10 +154,18 @@ impl<S: Requests> Stream for Pipeline<S> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let me = &mut *self;
         loop {
+            if let Some((id, put)) = me.told.next() {
+                return Poll::Ready(Some(Ok(response(id, answered(put, Answered::Put)))));
+            }
             if let Poll::Ready(Some(answer)) = Pin::new(&mut me.under_way).poll_next(cx) {
                 return Poll::Ready(Some(Ok(answer)));
             }
-            if me.reading && me.under_way.len() < INSIDE {
+            if let Poll::Ready(Some(answers)) = Pin::new(&mut me.runs).poll_next(cx) {
+                me.in_runs -= answers.len();
+                me.told = answers.into_iter();
+                continue;
+            }
+            if me.reading && me.inside() < INSIDE {
                 match Pin::new(&mut me.requests).poll_next(cx) {
                     Poll::Ready(Some(Ok(request))) => match me.begin(request) {
                         Some(answer) => return Poll::Ready(Some(Ok(answer))),
@@ -136,12 +176,18 @@ impl<S: Requests> Stream for Pipeline<S> {
                     Poll::Pending => {}
                 }
             }
+            if me.gathered > 0 {
+                me.in_runs += std::mem::take(&mut me.gathered);
+                let run = me.service.begin_run(std::mem::take(&mut me.run));
+                me.runs.push(run);
+                continue;
+            }
             if me.reading && me.stopping.as_mut().poll(cx).is_ready() {
                 let leaving = "this node leaves the cluster; ask again elsewhere";
                 me.farewell = Some(refuse(ErrorCode::ShuttingDown, leaving));
                 me.reading = false;
             }
-            return match me.reading || !me.under_way.is_empty() {
+            return match me.reading || me.inside() > 0 {
                 true => Poll::Pending,
                 false => Poll::Ready(me.farewell.take().map(Err)),
             };
@@ -150,15 +196,15 @@ impl<S: Requests> Stream for Pipeline<S> {
 }
 
 impl<S: Requests> Pipeline<S> {
+    /// Requests that have no answer.
+    fn inside(&self) -> usize {
+        self.under_way.len() + self.gathered + self.in_runs
+    }
+
     /// The answer, if it needs to wait for nothing.
     fn begin(&mut self, request: pb::PipelineRequest) -> Option<pb::PipelineResponse> {
         let pb::PipelineRequest { id, request } = request;
-        let response = |response| {
-            Some(pb::PipelineResponse {
-                id,
-                response: Some(response),
-            })
-        };
+        let response = |answer| Some(response(id, answer));
         let Some(asked) = request else {
             let unknown = "a request of a kind that this server does not know: upgrade it";
             return response(told(&refuse(ErrorCode::Unsupported, unknown)));
@@ -175,9 +221,13 @@ impl<S: Requests> Pipeline<S> {
                 Answer::Now(answer) => return response(answered(answer, Answered::Get)),
                 Answer::Later(answer) => Waiting::Get(answer),
             },
-            Asked::Put(asked) => match service.begin_put(from, asked) {
-                Answer::Now(answer) => return response(answered(answer, Answered::Put)),
-                Answer::Later(answer) => Waiting::Put(answer),
+            Asked::Put(asked) => match service.gather(from, id, asked, &mut self.run) {
+                Some(Answer::Now(answer)) => return response(answered(answer, Answered::Put)),
+                Some(Answer::Later(answer)) => Waiting::Put(answer),
+                None => {
+                    self.gathered += 1;
+                    return None;
+                }
             },
             other => Waiting::Other(Box::pin(by_handler(service.clone(), from, other))),
         };
@@ -263,10 +313,14 @@ impl Future for UnderWay {
                 )),
             }),
         };
-        answered.map(|response| pb::PipelineResponse {
-            id: self.id,
-            response: Some(response),
-        })
+        answered.map(|answer| response(self.id, answer))
+    }
+}
+
+fn response(id: u64, answer: Answered) -> pb::PipelineResponse {
+    pb::PipelineResponse {
+        id,
+        response: Some(answer),
     }
 }
 

@@ -29,6 +29,22 @@ struct ByPeer {
     all: Held,
 }
 
+impl Held {
+    /// Whether a connection that holds `own` may have a request of `bytes` more when so much is free.
+    fn fit(self, own: &Self, bytes: usize) -> bool {
+        own.requests < self.requests && own.bytes + bytes <= self.bytes
+    }
+}
+
+impl ByPeer {
+    fn free(&self, most: Held) -> Held {
+        Held {
+            requests: most.requests.saturating_sub(self.all.requests),
+            bytes: most.bytes.saturating_sub(self.all.bytes),
+        }
+    }
+}
+
 impl Shares {
     /// Of a server that admits so many requests and bytes in all.
     pub fn new(max_in_flight: usize, max_bytes: usize) -> Self {
@@ -46,16 +62,21 @@ impl Shares {
         in_flight > self.most.requests || bytes > self.most.bytes
     }
 
+    /// Whether `peer` holds all that it may, so that not even an empty request would be booked.
+    pub fn full(&self, peer: Option<SocketAddr>) -> bool {
+        let held = self.lock();
+        let Some(own) = held.peers.get(&peer) else {
+            return false;
+        };
+        own.requests > 0 && !held.free(self.most).fit(own, 0)
+    }
+
     /// Books a request; false when its connection holds its share already. One alone is always within it.
     pub fn enter(&self, peer: Option<SocketAddr>, bytes: usize) -> bool {
         let mut held = self.lock();
-        let free = Held {
-            requests: self.most.requests.saturating_sub(held.all.requests),
-            bytes: self.most.bytes.saturating_sub(held.all.bytes),
-        };
+        let free = held.free(self.most);
         let own = held.peers.entry(peer).or_default();
-        let fits = own.requests < free.requests && own.bytes + bytes <= free.bytes;
-        if own.requests > 0 && !fits {
+        if own.requests > 0 && !free.fit(own, bytes) {
             return false;
         }
         own.requests += 1;
