@@ -949,6 +949,9 @@ class DurabilityStats(_message.Message):
     SNAPSHOT_LSN_FIELD_NUMBER: _builtins.int
     SNAPSHOT_AT_MS_FIELD_NUMBER: _builtins.int
     SNAPSHOT_UPLOADED_FIELD_NUMBER: _builtins.int
+    VERIFY_FIELD_NUMBER: _builtins.int
+    DRILL_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
     store: _builtins.str
     """where it is"""
     fenced: _builtins.bool
@@ -979,6 +982,18 @@ class DurabilityStats(_message.Message):
     """since 1970"""
     snapshot_uploaded: _builtins.int
     """bytes that the store lacked"""
+    @_builtins.property
+    def verify(self) -> Global___CheckStats:
+        """of what lies in the store"""
+
+    @_builtins.property
+    def drill(self) -> Global___CheckStats:
+        """a restore to scratch, compared with the source"""
+
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___ObjectRequests]:
+        """to the store, by this process"""
+
     def __init__(
         self,
         *,
@@ -1000,14 +1015,92 @@ class DurabilityStats(_message.Message):
         snapshot_lsn: _builtins.int = ...,
         snapshot_at_ms: _builtins.int = ...,
         snapshot_uploaded: _builtins.int = ...,
+        verify: Global___CheckStats | None = ...,
+        drill: Global___CheckStats | None = ...,
+        requests: _abc.Iterable[Global___ObjectRequests] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drill", b"drill", "verify", b"verify"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_bytes", b"archive_bytes", "archive_error", b"archive_error", "archive_gaps", b"archive_gaps", "archive_lag_bytes", b"archive_lag_bytes", "archive_lag_ms", b"archive_lag_ms", "archive_objects", b"archive_objects", "archived_lsn", b"archived_lsn", "fenced", b"fenced", "snapshot", b"snapshot", "snapshot_at_ms", b"snapshot_at_ms", "snapshot_bytes", b"snapshot_bytes", "snapshot_bytes_done", b"snapshot_bytes_done", "snapshot_error", b"snapshot_error", "snapshot_lsn", b"snapshot_lsn", "snapshot_running", b"snapshot_running", "snapshot_uploaded", b"snapshot_uploaded", "snapshots_ended", b"snapshots_ended", "store", b"store"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_bytes", b"archive_bytes", "archive_error", b"archive_error", "archive_gaps", b"archive_gaps", "archive_lag_bytes", b"archive_lag_bytes", "archive_lag_ms", b"archive_lag_ms", "archive_objects", b"archive_objects", "archived_lsn", b"archived_lsn", "drill", b"drill", "fenced", b"fenced", "requests", b"requests", "snapshot", b"snapshot", "snapshot_at_ms", b"snapshot_at_ms", "snapshot_bytes", b"snapshot_bytes", "snapshot_bytes_done", b"snapshot_bytes_done", "snapshot_error", b"snapshot_error", "snapshot_lsn", b"snapshot_lsn", "snapshot_running", b"snapshot_running", "snapshot_uploaded", b"snapshot_uploaded", "snapshots_ended", b"snapshots_ended", "store", b"store", "verify", b"verify"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DurabilityStats: _TypeAlias = DurabilityStats  # noqa: Y015
+
+@_typing.final
+class CheckStats(_message.Message):
+    """A check of the second copy that is made on a schedule."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDED_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    LSN_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    TOOK_MS_FIELD_NUMBER: _builtins.int
+    ended: _builtins.int
+    """since the start, well or not"""
+    running: _builtins.bool
+    at_ms: _builtins.int
+    """end of the newest that ended, over restarts, since 1970; 0 = none yet"""
+    problem: _builtins.str
+    """what it found, or why it could not be made; empty = all is well"""
+    lsn: _builtins.int
+    """through which all is well"""
+    bytes: _builtins.int
+    """read from the store"""
+    took_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        ended: _builtins.int = ...,
+        running: _builtins.bool = ...,
+        at_ms: _builtins.int = ...,
+        problem: _builtins.str = ...,
+        lsn: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        took_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "bytes", b"bytes", "ended", b"ended", "lsn", b"lsn", "problem", b"problem", "running", b"running", "took_ms", b"took_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckStats: _TypeAlias = CheckStats  # noqa: Y015
+
+@_typing.final
+class ObjectRequests(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    operation: _builtins.str
+    """get | head | list | create | delete"""
+    requests: _builtins.int
+    failures: _builtins.int
+    """of them; a create of what was there already is none"""
+    bytes: _builtins.int
+    """of bodies, received or sent"""
+    def __init__(
+        self,
+        *,
+        operation: _builtins.str = ...,
+        requests: _builtins.int = ...,
+        failures: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "failures", b"failures", "operation", b"operation", "requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ObjectRequests: _TypeAlias = ObjectRequests  # noqa: Y015
 
 @_typing.final
 class PipelineRequest(_message.Message):
