@@ -29,6 +29,7 @@ class Kind(IntEnum):
     SEAL = 4
     MANIFEST = 5
     HOLD = 6
+    TOPOLOGY = 7
 
 
 class Malformed(Exception):

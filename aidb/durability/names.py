@@ -1,9 +1,11 @@
 """Names of objects.
 
     <cluster uid>/cluster                       the stamp (D8)
+    <cluster uid>/topology/<version>            the topology as it was from some time on (D9)
     <cluster uid>/<shard>/epoch/<n>             claim
     <cluster uid>/<shard>/e<epoch>/log/<seq>    a piece of the log, or the seal: one name, so that they
-    collide <cluster uid>/<shard>/e<epoch>/manifest/<seq>
+    collide
+    <cluster uid>/<shard>/e<epoch>/manifest/<seq>
     <cluster uid>/<shard>/sst/<sha256>
     <cluster uid>/<shard>/hold/<id>             somebody is at work: restore, snapshot or retention
 
@@ -81,6 +83,14 @@ class Names:
 
 def stamp(cluster_uid: str) -> str:
     return f"{cluster_uid}/cluster"
+
+
+def topologies(cluster_uid: str) -> str:
+    return f"{cluster_uid}/topology/"
+
+
+def topology(cluster_uid: str, version: int) -> str:
+    return f"{topologies(cluster_uid)}{_number(version)}"
 
 
 def last_number(key: str) -> int | None:

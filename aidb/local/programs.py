@@ -49,14 +49,25 @@ def _program(name: str, description: Description, layout: Layout) -> Program:
     data = ("--data", str(layout.directory(name)))
     if role == "coordinator":
         shards = ("--shards", str(description.shards), "--cluster-uid", description.cluster_uid)
-        return Program(name, role, (*_PYTHON, "aidb_coordinator", *data, *listen, *shards))
+        return Program(
+            name,
+            role,
+            (*_PYTHON, "aidb_coordinator", *data, *listen, *shards, *_objects(description, layout)),
+        )
     command = [*_PYTHON, "aidb_node", role, "--coordinator", description.coordinator, "--name", name, *listen]
     if role != "router":
         command += ["--shard", name.split("-")[1]]
     if role == "primary":
         command += [*data, "--sync", description.sync]
         if description.objects != NO_OBJECTS:
-            command += ["--objects", description.objects or layout.objects.as_uri()]
+            command += _objects(description, layout)
             # On the disk of the data itself: less is kept than in a store of its own.
             command += [] if description.objects else ["--snapshot-keep-days", "1"]
     return Program(name, role, tuple(command), needs=description.ports["coordinator"])
+
+
+def _objects(description: Description, layout: Layout) -> tuple[str, ...]:
+    """The store of the second copy, for those who write to it."""
+    if description.objects == NO_OBJECTS:
+        return ()
+    return ("--objects", description.objects or layout.objects.as_uri())

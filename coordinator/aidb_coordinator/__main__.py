@@ -82,6 +82,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="UID",
         help="of a new cluster (random); an existing one must have it",
     )
+    add(
+        "--objects",
+        default="",
+        metavar="URL",
+        help="keep every version of the topology in this store: file:///dir or s3://... (nowhere)",
+    )
     defaults = Settings.__dataclass_fields__
     for name, unit, text in (
         ("lease_ms", "MS", "T: how long a primary may serve without a renewed lease"),

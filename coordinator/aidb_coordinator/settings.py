@@ -22,6 +22,7 @@ class Settings:
     probe_*: active health probes; `probe_failures` silent or unready ones in a row fail a member,
     `probe_successes` end that.
     max_watchers: open WatchTopology streams.
+    objects: URL of the store that keeps the topology's history; empty = nobody keeps it.
     """
 
     data: Path
@@ -33,6 +34,7 @@ class Settings:
     health_listen: str = ""
     shards: int | None = None
     cluster_uid: str = ""
+    objects: str = ""
     lease_ms: int = 10_000
     heartbeat_ms: int = 500
     heartbeat_timeout_ms: int = 2_500

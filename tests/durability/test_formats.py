@@ -21,6 +21,8 @@ from aidb.durability.identity import Place, check_place
 from aidb.durability.manifest import File, Manifest, parse_label
 from aidb.durability.names import LARGEST, Names, last_number
 from aidb.durability.piece import Piece, Seal, Start
+from aidb.durability.placement import Placement
+from aidb.v1 import cluster_pb2 as pb
 
 u64 = st.integers(0, (1 << 64) - 1)
 texts = st.text(max_size=40)
@@ -56,8 +58,18 @@ def some_pieces(draw: st.DrawFn) -> Piece:
     )  # fmt: skip
 
 
-objects: Any = st.one_of(claims, seals, holds, manifests, some_pieces())
-DECODERS: list[Callable[[bytes], Any]] = [Claim.decode, Hold.decode, Manifest.decode, pieces.decode]
+topologies = st.builds(
+    pb.Topology, cluster_uid=texts, version=u64, term=u64, slot_owners=st.binary(max_size=9)
+)
+placements = st.builds(Placement, u64, topologies)
+objects: Any = st.one_of(claims, seals, holds, manifests, placements, some_pieces())
+DECODERS: list[Callable[[bytes], Any]] = [
+    Claim.decode,
+    Hold.decode,
+    Manifest.decode,
+    Placement.decode,
+    pieces.decode,
+]
 
 
 def decoder_of(thing: object) -> Callable[[bytes], Any]:

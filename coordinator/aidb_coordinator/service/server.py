@@ -17,9 +17,11 @@ from grpc_health.v1.health import aio as health_service
 from grpc_reflection.v1alpha import reflection
 
 from aidb.metrics import MetricsServer
+from aidb.objects.errors import ObjectError
 from aidb.security.server import ServerSecurity
 from aidb.v1 import cluster_pb2 as pb
 from aidb.v1 import cluster_pb2_grpc as rpc
+from aidb_coordinator.archive import TopologyArchive
 from aidb_coordinator.bootstrap import begin_term
 from aidb_coordinator.control import Clock, Control
 from aidb_coordinator.dial import Dialer
@@ -30,7 +32,7 @@ from aidb_coordinator.service.discovery import Discovery
 from aidb_coordinator.service.guard import Guard, credentials
 from aidb_coordinator.service.metrics import ClusterCollector
 from aidb_coordinator.service.views import ClusterViews, cluster_status
-from aidb_coordinator.settings import Settings
+from aidb_coordinator.settings import Settings, SettingsError
 from aidb_coordinator.store.file import EVENTS, FileStore
 
 log = logging.getLogger("aidb.coordinator")
@@ -104,13 +106,19 @@ class Server:
                 stack.callback(security.close)
                 if metrics:
                     metrics.register(security.collector())
+            archive = self._open_archive(stack, metrics)
             await server.start()
             if plain:
                 health_pb2_grpc.add_HealthServicer_to_server(self._health, plain)
                 await plain.start()
                 stack.push_async_callback(plain.stop, None)
             stack.push_async_callback(self._close_server, server)
-            for run in (self._ticks(), self._probes(), self._write_events_as_they_come()):
+            for run in (
+                self._ticks(),
+                self._probes(),
+                self._write_events_as_they_come(),
+                self._archive_topologies(archive),
+            ):
                 stack.push_async_callback(_cancel, asyncio.create_task(run))
             self._stack = stack.pop_all()
 
@@ -158,6 +166,30 @@ class Server:
                 await changed.wait()
         finally:
             await self._prober.close()
+
+    def _open_archive(
+        self, stack: contextlib.AsyncExitStack, metrics: MetricsServer | None
+    ) -> TopologyArchive | None:
+        """Raises SettingsError."""
+        if not self._settings.objects:
+            return None
+        control = self._control
+        try:
+            archive = TopologyArchive(
+                self._settings.objects, control.topology.cluster_uid, control.clock.wall_ms
+            )
+        except ObjectError as error:
+            raise SettingsError(f"--objects: {error}") from error
+        stack.push_async_callback(asyncio.to_thread, archive.close)
+        if metrics:
+            metrics.register(archive)
+        return archive
+
+    async def _archive_topologies(self, archive: TopologyArchive | None) -> None:
+        while archive is not None:
+            changed = self._control.changed.next
+            archive.put(self._control.topology)
+            await changed.wait()
 
     async def _write_events_as_they_come(self) -> None:
         while True:
