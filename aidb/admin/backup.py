@@ -22,7 +22,7 @@ from aidb.v1 import node_pb2, storage_pb2
 from aidb.v1.node_pb2_grpc import NodeStub
 from aidb.v1.storage_pb2_grpc import StorageStub
 
-_CALL_SECONDS = 10.0
+CALL_SECONDS = 10.0
 _POLL = 0.1
 
 
@@ -40,15 +40,15 @@ def backup(
     address: str | None, shard: int | None, name: str, how: Output, *, wait: bool, timeout: float
 ) -> int:
     """Of all shards, or one."""
-    primaries = _primaries(find_address(address), shard)
+    found = primaries(find_address(address), shard)
     with ExitStack() as stack:
         asked = []
-        for number, primary in primaries:
+        for number, primary in found:
             channel = stack.enter_context(calling(primary, (), find_tls(primary)))
             try:
-                answer = NodeStub(channel).Backup(node_pb2.BackupRequest(name=name), timeout=_CALL_SECONDS)
+                answer = NodeStub(channel).Backup(node_pb2.BackupRequest(name=name), timeout=CALL_SECONDS)
             except grpc.RpcError as error:
-                raise _refused(error, primary, number) from error
+                raise refused(error, primary, number) from error
             empty = storage_pb2.DurabilityStats()
             asked.append(_Asked(number, StorageStub(channel), answer.snapshots_ended, empty))
         if not wait:
@@ -64,8 +64,9 @@ def backup(
     return int(Exit.ERROR if failed else Exit.OK)
 
 
-def _primaries(address: str, shard: int | None) -> list[tuple[int, str]]:
-    status = fetch(address, _CALL_SECONDS)
+def primaries(address: str, shard: int | None) -> list[tuple[int, str]]:
+    """Shards and their primaries' addresses. Raises Failure."""
+    status = fetch(address, CALL_SECONDS)
     found = [(one.id, one.primary.member.address) for one in status.shards if shard in (None, one.id)]
     if not found:
         raise Failure(f"there is no shard {shard}", Exit.BAD_INPUT)
@@ -96,14 +97,15 @@ def _wait(asked: list[_Asked], ends: float) -> None:
 
 def _look(one: _Asked) -> storage_pb2.DurabilityStats:
     try:
-        answer = one.storage.GetStats(storage_pb2.GetStatsRequest(), timeout=_CALL_SECONDS)
+        answer = one.storage.GetStats(storage_pb2.GetStatsRequest(), timeout=CALL_SECONDS)
     except grpc.RpcError as error:
-        raise _refused(error, f"shard {one.shard}'s primary", one.shard) from error
+        raise refused(error, f"shard {one.shard}'s primary", one.shard) from error
     found: storage_pb2.DurabilityStats = answer.durability
     return found
 
 
-def _refused(error: grpc.RpcError, address: str, shard: int) -> AidbError:
+def refused(error: grpc.RpcError, address: str, shard: int) -> AidbError:
+    """What a primary's answer means."""
     assert isinstance(error, grpc.Call)
     trailers = dict(error.trailing_metadata() or ())
     trailer = trailers.get(TRAILER)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from aidb.cli import output
 from aidb.cli.exits import Exit
+from aidb.cli.progress import Advance
 
 _LONGEST_VALUE = 60
 
@@ -67,3 +68,18 @@ def damage(items: Iterable[dict[str, Any]]) -> int:
         print(f"damage in {item['file']} at byte {item['offset']}: {item['what']}")
         code = Exit.ERROR
     return int(code)
+
+
+def restoring(advance: Advance) -> Callable[[str, int, int], None]:
+    """What a restore or a drill tells, as progress."""
+
+    def seen(what: str, done: int, total: int) -> None:
+        if what == "tables":
+            text = f"tables: {output.human_bytes(done)} of {output.human_bytes(total)}"
+        elif what == "log":
+            text = f"log: piece {done} of {total}"
+        else:
+            text = f"compared: {done} {what}"
+        advance(0, text)
+
+    return seen

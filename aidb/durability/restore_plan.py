@@ -15,10 +15,13 @@ from aidb.durability.manifest import Manifest
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An LSN, a time of the shard's clock, or the newest."""
+    """An LSN, a time of the shard's clock, or the newest. ``least_lsn``: a restore to a time goes on through
+    this LSN, where the shard acquired slots that it owned then (D9).
+    """
 
     lsn: int = END
     clock_ms: int = END
+    least_lsn: int = 0
 
     def __str__(self) -> str:
         if self.lsn != END:

@@ -57,6 +57,8 @@ class Settings:
     snapshot_keep_days: float = 7.0
     uploads: int = 4
     upload_rate: int = 64 << 20
+    verify_every: float = 86_400.0
+    drill_every: float = 604_800.0
     tls: Path | None = None
     tokens: Path | None = None
     tls_domain: str = DEFAULT_DOMAIN
@@ -122,6 +124,16 @@ def _seconds(text: str) -> float:
         number = math.nan
     if not 0 < number <= 86_400:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: give seconds, at most a day of them")
+    return number
+
+
+def _period(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 366 * 86_400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no period: give seconds, at most a year; 0 = never")
     return number
 
 
@@ -252,3 +264,16 @@ def _add_backup(add: Callable[..., object]) -> None:
         metavar="SIZE",
         help="of snapshots, a second; 0 = no limit (64MiB)",
     )
+    for name, default, text in (
+        (
+            "--verify-every",
+            defaults.verify_every,
+            "how often all objects are read and checked (86400, a day)",
+        ),
+        (
+            "--drill-every",
+            defaults.drill_every,
+            "how often the newest state is restored beside the data and compared with it (604800, a week)",
+        ),
+    ):
+        add(name, type=_period, default=default, metavar="SECONDS", help=f"{text}; 0 = never")

@@ -115,6 +115,33 @@ def _durability(labels: _Labels, durability: pb.DurabilityStats) -> Iterator[Met
     yield labels.gauge(
         "aidb_snapshot_total_bytes", "Of the snapshot that is being made", durability.snapshot_bytes
     )
+    yield from _check(labels, "verify", "reading of all objects", durability.verify)
+    yield from _check(labels, "drill", "restore that was compared with the source", durability.drill)
+    requests = durability.requests
+    yield labels.by_operation(
+        "aidb_object_requests",
+        "Requests to the object store",
+        {one.operation: one.requests for one in requests},
+    )
+    yield labels.by_operation(
+        "aidb_object_request_failures",
+        "Of these, those that failed",
+        {one.operation: one.failures for one in requests},
+    )
+    yield labels.by_operation(
+        "aidb_object_bytes",
+        "Bytes of bodies, received or sent",
+        {one.operation: one.bytes for one in requests},
+    )
+
+
+def _check(labels: _Labels, name: str, text: str, check: pb.CheckStats) -> Iterator[Metric]:
+    yield labels.gauge(
+        f"aidb_{name}_timestamp_seconds", f"End of the newest {text}; 0 = none yet", check.at_ms / 1000
+    )
+    yield labels.gauge(f"aidb_{name}_failing", f"1 if the newest {text} found damage", bool(check.problem))
+    yield labels.gauge(f"aidb_{name}_lsn", f"Through which the newest {text} found all well", check.lsn)
+    yield labels.gauge(f"aidb_{name}_seconds", f"How long the newest {text} took", check.took_ms / 1000)
 
 
 def _cache(labels: _Labels, cache: pb.CacheStats) -> Iterator[Metric]:
@@ -157,4 +184,10 @@ class _Labels:
         family = GaugeMetricFamily(name, text, labels=(*self._names, "level"))
         for level, value in enumerate(values):
             family.add_metric((*self._values, str(level)), float(value))
+        return family
+
+    def by_operation(self, name: str, text: str, values: dict[str, int]) -> Metric:
+        family = CounterMetricFamily(name, text, labels=(*self._names, "operation"))
+        for operation, value in values.items():
+            family.add_metric((*self._values, operation), float(value))
         return family

@@ -1,6 +1,6 @@
-"""Runs the archive and the snapshots of a primary, each in a thread of its own.
+"""Runs the archive, the snapshots and the checks of a primary, each in a thread of its own.
 
-The store may be away at any time, from the start on: both threads try again, and the status says what is
+The store may be away at any time, from the start on: all threads try again, and the status says what is
 wrong. What ends them is the program's end, or another primary that has taken over: then the program has to
 end (``superseded``).
 """
@@ -19,10 +19,12 @@ from aidb.durability.collecting import collect
 from aidb.durability.fencing import Superseded
 from aidb.durability.names import Names
 from aidb.errors import AidbError
+from aidb.objects.counting import CountingStore
 from aidb.objects.errors import ObjectError
 from aidb.objects.opening import connect, probed
 from aidb.objects.retrying import Patience, RetryingStore
 from aidb_node.backup.archive import Archive
+from aidb_node.backup.checks import Checks
 from aidb_node.backup.primary import Primary
 from aidb_node.backup.rate import RateLimit
 from aidb_node.backup.settings import BackupSettings
@@ -70,10 +72,11 @@ class SecondCopy:
         self._owner = owner
         self._log = log
         self._superseded = superseded
-        self._store = connect(settings.objects)
+        self._store = CountingStore(connect(settings.objects))
         # What a crash left keeps tables on the disk that are no part of the store any more.
         shutil.rmtree(directory / SCRATCH, ignore_errors=True)
         self._status = Status(lambda: primary.log_position()[0], primary.report_durability, self._store.url)
+        self._status.counted = self._store.counted
         self._status.report()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -88,7 +91,11 @@ class SecondCopy:
         self._stop = threading.Event()
         self._archive = None
         names = Names(cluster_uid, self._shard)
-        for name, run in (("archive", self._run_archive), ("snapshots", self._run_snapshots)):
+        for name, run in (
+            ("archive", self._run_archive),
+            ("snapshots", self._run_snapshots),
+            ("checks", self._run_checks),
+        ):
             thread = threading.Thread(
                 target=run, args=(names, epoch, lease_ms, self._stop), name=name, daemon=True
             )
@@ -280,3 +287,18 @@ class SecondCopy:
             return
         if collected.deleted or collected.notes:
             self._log.info("collected", objects=collected.deleted, notes="; ".join(collected.notes))
+
+    # --- checks ---
+
+    def _run_checks(self, names: Names, _epoch: int, _lease_ms: int, stop: threading.Event) -> None:
+        Checks(
+            Catalog(RetryingStore(self._store, stop=stop), names),
+            self._primary,
+            self._directory,
+            {"verify": self._settings.verify_every, "drill": self._settings.drill_every},
+            archived=lambda: self._status.archive.archived_lsn,
+            said=self._status.checks,
+            changed=self._status.report,
+            log=self._log,
+            stop=stop,
+        ).run()

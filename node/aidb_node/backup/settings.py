@@ -9,7 +9,9 @@ from aidb.durability.retention_plan import Policy
 
 @dataclass(frozen=True, slots=True)
 class BackupSettings:
-    """Times in seconds, sizes in bytes. `objects` is a URL; empty = there is no second copy."""
+    """Times in seconds, sizes in bytes. `objects` is a URL; empty = there is no second copy. `verify_every`,
+    `drill_every`: 0 = never.
+    """
 
     objects: str = ""
     archive_every: float = 1.0
@@ -19,6 +21,8 @@ class BackupSettings:
     snapshot_keep_days: float = 7.0
     uploads: int = 4
     upload_rate: int = 64 << 20
+    verify_every: float = 86_400.0
+    drill_every: float = 604_800.0
 
     @property
     def policy(self) -> Policy:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from aidb.durability.manifest import Manifest
+from aidb.objects.counting import Counted
 from aidb.v1 import storage_pb2 as pb
 from aidb_node.backup.archive import Progress
+from aidb_node.backup.checks import KINDS, Check, Kind
 from aidb_node.backup.snapshots import Uploaded
 
 
@@ -30,6 +32,8 @@ class Status:
     snapshot_error: str = ""
     snapshot: Manifest | None = None
     uploaded: int = 0
+    checks: dict[Kind, Check] = field(default_factory=lambda: {kind: Check() for kind in KINDS})
+    counted: Callable[[], dict[str, Counted]] = dict
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def report(self) -> None:
@@ -56,9 +60,19 @@ class Status:
             snapshots_ended=self.ended,
             snapshot_error=self.snapshot_error,
         )
+        message.verify.CopyFrom(_check(self.checks["verify"]))
+        message.drill.CopyFrom(_check(self.checks["drill"]))
+        for name, one in self.counted().items():
+            message.requests.add(
+                operation=name, requests=one.requests, failures=one.failures, bytes=one.bytes
+            )
         if self.snapshot is not None:
             message.snapshot = self.snapshot.label
             message.snapshot_lsn = self.snapshot.lsn
             message.snapshot_at_ms = self.snapshot.at_ms
             message.snapshot_uploaded = self.uploaded
         return message
+
+
+def _check(check: Check) -> pb.CheckStats:
+    return pb.CheckStats(**asdict(check))

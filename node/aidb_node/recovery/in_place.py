@@ -10,6 +10,7 @@ could be recovered.
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 from aidb.durability.catalog import Catalog
@@ -17,9 +18,32 @@ from aidb.durability.fencing import seal_log
 from aidb.durability.restore_plan import Target
 from aidb.objects.errors import NoSuchKey, Unusable
 from aidb_node import identity
-from aidb_node.recovery.recover import Report, Seen, recover
+from aidb_node.recovery.drill import drill
+from aidb_node.recovery.recover import Prepared, Report, Seen, prepare, recover
 
-__all__ = ["in_place", "recover"]
+__all__ = ["drill", "in_place", "prepare", "prepare_in_place", "recover"]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedInPlace:
+    """As `Prepared`, with the identity that the disk will have."""
+
+    prepared: Prepared
+    identity: identity.Identity
+
+    @property
+    def report(self) -> Report:
+        return self.prepared.report
+
+    @property
+    def disk_id(self) -> str:
+        return self.identity.disk_id
+
+    def put_in_place(self) -> Report:
+        """Raises OSError."""
+        report = self.prepared.put_in_place()
+        identity.restore(self.prepared.directory, self.identity)
+        return report
 
 
 def in_place(
@@ -32,37 +56,53 @@ def in_place(
     accept_loss: bool = False,
     seen: Seen = lambda _what, _done, _total: None,
 ) -> Report:
-    """As `recover`, into a primary's data directory.
+    """As `recover`, into a primary's data directory: see `prepare_in_place`."""
+    prepared = prepare_in_place(
+        catalog, directory, target, label=label, at_once=at_once, accept_loss=accept_loss, seen=seen
+    )
+    return prepared.put_in_place()
+
+
+def prepare_in_place(
+    catalog: Catalog,
+    directory: Path,
+    target: Target,
+    *,
+    label: str = "",
+    at_once: int = 8,
+    accept_loss: bool = False,
+    epoch: int = 0,
+    seen: Seen = lambda _what, _done, _total: None,
+) -> PreparedInPlace:
+    """``epoch``: the newest that was published, if it is known; it may never have been claimed.
 
     Raises:
         Unusable: nobody ever claimed the shard.
         StartRefused: the directory is another's.
         And as `recover`.
     """
-    epoch = catalog.newest_claim()
+    claimed = catalog.newest_claim()
     try:
-        claim = catalog.claim(epoch)
+        claim = catalog.claim(claimed)
     except NoSuchKey as error:
         raise Unusable(f"{catalog.store.url} has nothing of shard {catalog.names.shard}") from error
     _check_identity(directory, catalog, claim.id)
-    seal_log(catalog, epoch, epoch + 1, uuid.uuid4().hex)
-    report = recover(
+    seal_log(catalog, claimed, claimed + 1, uuid.uuid4().hex)
+    prepared = prepare(
         catalog,
         directory,
         target,
         label=label,
         at_once=at_once,
         accept_loss=accept_loss,
-        epoch=epoch,
+        epoch=max(claimed, epoch),
         seen=seen,
     )
-    identity.restore(
-        directory,
-        identity.Identity(
-            claim.id, catalog.names.shard, catalog.names.cluster_uid, pending_epoch=report.epoch
-        ),
+    names = catalog.names
+    return PreparedInPlace(
+        prepared,
+        identity.Identity(claim.id, names.shard, names.cluster_uid, pending_epoch=prepared.report.epoch),
     )
-    return report
 
 
 def _check_identity(directory: Path, catalog: Catalog, disk_id: str) -> None:

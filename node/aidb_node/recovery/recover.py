@@ -11,9 +11,9 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from aidb.durability.hold import Purpose
 from aidb.durability.holding import held
 from aidb.durability.loss import Loss, Lossy
 from aidb.durability.manifest import Manifest
-from aidb.durability.restore_plan import Target
+from aidb.durability.restore_plan import Step, Target
 from aidb.errors import AidbError
 from aidb.objects.errors import Damaged, Denied
 from aidb_node._native import Store
@@ -65,6 +65,18 @@ class Report:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A restore that is whole, and not in its place yet."""
+
+    report: Report
+    directory: Path
+
+    def put_in_place(self) -> Report:
+        """Raises OSError."""
+        return replace(self.report, kept_aside=_put_in_place(self.directory))
+
+
 def recover(
     catalog: Catalog,
     directory: Path,
@@ -76,8 +88,32 @@ def recover(
     epoch: int = 0,
     seen: Seen = lambda _what, _done, _total: None,
 ) -> Report:
-    """Restores the shard of ``catalog`` into ``directory``. ``epoch``: what the store is in at least, in
-    the end.
+    """Restores the shard of ``catalog`` into ``directory``: `prepare`, and put in place."""
+    prepared = prepare(
+        catalog,
+        directory,
+        target,
+        label=label,
+        at_once=at_once,
+        accept_loss=accept_loss,
+        epoch=epoch,
+        seen=seen,
+    )
+    return prepared.put_in_place()
+
+
+def prepare(
+    catalog: Catalog,
+    directory: Path,
+    target: Target,
+    *,
+    label: str = "",
+    at_once: int = 8,
+    accept_loss: bool = False,
+    epoch: int = 0,
+    seen: Seen = lambda _what, _done, _total: None,
+) -> Prepared:
+    """``epoch``: what the store is in at least, in the end.
 
     Raises:
         Lossy: what was asked for cannot be had whole.
@@ -97,6 +133,8 @@ def recover(
         try:
             total = len(choice.steps)
             done = replay(store, catalog, choice.steps, target, lambda now: seen("log", now.pieces, total))
+            if done.lsn < target.least_lsn and done.loss is None:
+                done = _go_on(store, catalog, choice.steps, target.least_lsn, done)
             loss = done.loss or _short(done, target)
             if loss is not None and not accept_loss:
                 raise Lossy(loss)
@@ -106,7 +144,7 @@ def recover(
             reached = store.position()[0]
         finally:
             store.close()
-    return Report(
+    report = Report(
         snapshot=manifest.label,
         snapshot_lsn=manifest.lsn,
         lsn=done.lsn,
@@ -120,8 +158,9 @@ def recover(
         table_seconds=tables_at - begin,
         replay_seconds=time.monotonic() - tables_at,
         loss=loss,
-        kept_aside=_put_in_place(directory),
+        kept_aside="",
     )
+    return Prepared(report, directory)
 
 
 @contextmanager
@@ -179,6 +218,18 @@ def _open(work: Path, manifest: Manifest) -> Store:
             f"its manifest says {manifest.lsn} of {manifest.store_epoch}"
         )
     return store
+
+
+def _go_on(store: Store, catalog: Catalog, steps: Sequence[Step], lsn: int, before: Replayed) -> Replayed:
+    """Beyond the time that was asked for, through ``lsn`` (D9)."""
+    bounded = [replace(step, through=min(step.through, lsn)) for step in steps]
+    done = replay(store, catalog, bounded, Target(lsn=lsn), lambda _: None)
+    done.records += before.records
+    done.pieces += before.pieces
+    done.bytes += before.bytes
+    if done.loss is None and done.lsn < lsn:
+        done.loss = Loss("the archive ends there", done.lsn, done.clock_ms, lsn, None)
+    return done
 
 
 def _short(done: Replayed, target: Target) -> Loss | None:
