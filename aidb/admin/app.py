@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from aidb.cli.parameters import Address, Data, Format, Output, Timeout, duration
+from aidb.cli.parameters import Address, Data, FileFormat, Format, Output, Timeout, duration
 
 app = typer.Typer(
     help="Backups and recovery; the files of a store: a look into them, repair; tokens and certificates.",
@@ -117,7 +117,16 @@ def backups(
 
 @app.command()
 def recover(
-    shard: Annotated[int, typer.Option("--shard", min=0, max=65534)],
+    shard: Annotated[
+        int | None,
+        typer.Option(
+            "--shard",
+            min=0,
+            max=65534,
+            help="one shard  [default: all, and the topology, of the local cluster in --data]",
+            show_default=False,
+        ),
+    ] = None,
     objects: Objects = None,
     cluster: Cluster = None,
     data: Data = DEFAULT_DATA,
@@ -143,16 +152,35 @@ def recover(
         bool, typer.Option("--accept-loss", help="stop where the log is damaged, and take what is before")
     ] = False,
     parallel: AtOnce = 8,
+    shards_at_once: Annotated[
+        int, typer.Option("--shards-at-once", min=1, max=64, help="of a whole cluster")
+    ] = 4,
     output: Format = Output.TABLE,
 ) -> None:
-    """Restore a shard: the newest state, or that of an LSN or a time. Damage stops it, and the loss is
-    named.
+    """Restore a shard, or a whole cluster that is down: the newest state, or that of an LSN (of one shard) or
+    a time. Damage stops it, and the loss is named. What was there before is kept aside.
     """
     from aidb.admin.places import Where
     from aidb.admin.recover import recover as run
     from aidb.admin.recover import target_of
+    from aidb.cli.exits import Exit, Failure
 
     where, target = Where(objects, cluster, data), target_of(to_lsn, to_time)
+    if shard is None:
+        from aidb.admin.recover_cluster import recover_cluster
+
+        if into or snapshot:
+            raise Failure("--into and --snapshot are for one shard: give --shard", Exit.BAD_INPUT)
+        raise typer.Exit(
+            recover_cluster(
+                where,
+                target,
+                output,
+                at_once=parallel,
+                shards_at_once=shards_at_once,
+                accept_loss=accept_loss,
+            )
+        )
     raise typer.Exit(
         run(where, shard, into, target, output, label=snapshot, at_once=parallel, accept_loss=accept_loss)
     )
@@ -172,6 +200,86 @@ def verify(
     from aidb.admin.places import Where
 
     raise typer.Exit(run(Where(objects, cluster, data), shard, output, at_once=parallel))
+
+
+@app.command()
+def drill(
+    address: Address = None,
+    objects: Objects = None,
+    cluster: Cluster = None,
+    data: Data = DEFAULT_DATA,
+    shard: Shard = None,
+    scratch: Annotated[
+        Path | None,
+        typer.Option(
+            "--scratch",
+            exists=True,
+            file_okay=False,
+            metavar="DIR",
+            help="where the copy is made, which goes afterwards  [default: the system's temporary directory]",
+            show_default=False,
+        ),
+    ] = None,
+    parallel: AtOnce = 8,
+    timeout: Timeout = 60.0,
+    output: Format = Output.TABLE,
+) -> None:
+    """Restore the newest state of every shard, or of one, to scratch, and compare it with the primary at one
+    LSN, key by key. Exit code 1 if anything differs. To be run where the primaries are.
+    """
+    from aidb.admin.drill import drill as run
+    from aidb.admin.places import Where
+
+    where = Where(objects, cluster, data)
+    raise typer.Exit(run(where, address, shard, scratch, output, at_once=parallel, timeout=timeout))
+
+
+@app.command()
+def salvage(
+    directory: Annotated[
+        Path,
+        typer.Argument(
+            exists=True,
+            file_okay=False,
+            metavar="DIR",
+            help="a primary's data directory, or a store in it that a restore kept aside",
+        ),
+    ],
+    address: Address = None,
+    apply: Annotated[
+        bool, typer.Option("--apply/--dry-run", help="write what is not newer in the cluster")
+    ] = False,
+    only_existing: Annotated[
+        bool,
+        typer.Option(
+            "--only-existing",
+            help="leave out keys that the cluster does not have: they may have been deleted",
+        ),
+    ] = False,
+    export: Annotated[
+        Path | None, typer.Option("--export", dir_okay=False, metavar="FILE", help="write the records there")
+    ] = None,
+    format: Annotated[FileFormat, typer.Option("--format", help="of --export")] = FileFormat.JSONL,
+    timeout: Timeout = 30.0,
+    output: Format = Output.TABLE,
+) -> None:
+    """Show what a disk that was kept aside has beyond the epoch that superseded it, and re-apply it. Nothing
+    that is newer in the cluster is touched; nothing on the disk is changed.
+    """
+    from aidb.admin.salvage import salvage as run
+
+    raise typer.Exit(
+        run(
+            directory,
+            address,
+            output,
+            apply=apply,
+            only_existing=only_existing,
+            export=export,
+            format=format.value,
+            timeout=timeout,
+        )
+    )
 
 
 @app.command()

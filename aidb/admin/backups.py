@@ -11,6 +11,7 @@ from aidb.cli import output
 from aidb.cli.exits import Exit, Failure
 from aidb.cli.parameters import Output
 from aidb.cli.progress import progress
+from aidb.durability import history
 from aidb.durability.catalog import Catalog
 from aidb.durability.collecting import Collected, collect
 from aidb.durability.manifest import Manifest
@@ -80,7 +81,7 @@ def retention(
     """Deletes what the policy does not keep."""
     if not dry_run and not yes:
         raise Failure("nothing was deleted: say --yes to delete, or --dry-run to see what", Exit.BAD_INPUT)
-    documents = []
+    documents: list[dict[str, Any]] = []
     with catalogs(where, shard) as found:
         for catalog in found:
             collected = collect(catalog, policy, dry_run=dry_run)
@@ -88,9 +89,31 @@ def retention(
                 documents.append(_collected_document(catalog, collected, dry_run))
             else:
                 _print_collected(catalog, collected, dry_run)
+        if shard is None and found:
+            _retain_topologies(found[0], documents if how is Output.JSON else None, dry_run=dry_run)
     if how is Output.JSON:
         output.document(documents)
     return int(Exit.OK)
+
+
+def _retain_topologies(catalog: Catalog, documents: list[dict[str, Any]] | None, *, dry_run: bool) -> None:
+    """Of the cluster that ``catalog`` is of."""
+    gone = history.collect(history.History(catalog.store, catalog.names.cluster_uid), dry_run=dry_run)
+    if documents is not None:
+        documents.append(
+            {
+                "shard": None,
+                "dry_run": dry_run,
+                "kept": [],
+                "deletions": [stat.key for stat in gone],
+                "bytes": sum(stat.size for stat in gone),
+                "deleted": 0 if dry_run else len(gone),
+                "notes": ["the topology's history, of the whole cluster"],
+            }
+        )
+    else:
+        verb = "would be deleted" if dry_run else "deleted"
+        print(f"topology: {len(gone)} old versions {verb}")
 
 
 def _done(now: Verified) -> str:

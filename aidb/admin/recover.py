@@ -25,9 +25,38 @@ from aidb.local.layout import Layout
 
 
 class Report(Protocol):
-    loss: Loss | None
+    """What was restored."""
 
+    @property
+    def loss(self) -> Loss | None: ...
+    @property
+    def lsn(self) -> int: ...
+    @property
+    def epoch(self) -> int: ...
     def as_dict(self) -> dict[str, Any]: ...
+
+
+class Drilled(Protocol):
+    """``problem``: what is wrong, or nothing."""
+
+    @property
+    def problem(self) -> str: ...
+    def as_dict(self) -> dict[str, Any]: ...
+
+
+class Drill(Protocol):
+    """See `aidb_node.recovery.drill`."""
+
+    def __call__(
+        self,
+        catalog: Catalog,
+        source: Path,
+        lsn: int,
+        scratch: Path,
+        *,
+        at_once: int,
+        seen: Callable[[str, int, int], None],
+    ) -> Drilled: ...
 
 
 class _Recover(Protocol):
@@ -44,11 +73,37 @@ class _Recover(Protocol):
     ) -> Report: ...
 
 
+class Prepared(Protocol):
+    """A restore that is whole, and not in its place yet."""
+
+    @property
+    def report(self) -> Report: ...
+    @property
+    def disk_id(self) -> str: ...
+    def put_in_place(self) -> Report: ...
+
+
+class _Prepare(Protocol):
+    def __call__(
+        self,
+        catalog: Catalog,
+        directory: Path,
+        target: Target,
+        *,
+        at_once: int,
+        accept_loss: bool,
+        epoch: int,
+        seen: Callable[[str, int, int], None],
+    ) -> Prepared: ...
+
+
 class Recovery(Protocol):
     """The entry point `aidb.recovery`, of the node's distribution."""
 
     recover: _Recover
     in_place: _Recover
+    prepare_in_place: _Prepare
+    drill: Drill
 
 
 def recover(
@@ -65,17 +120,18 @@ def recover(
     """Into the directory ``into``, or, without one, into the one that the local cluster's primary starts
     from.
     """
-    run = _recovery().recover if into else _recovery().in_place
+    run = recovery().recover if into else recovery().in_place
     directory = into or _primary_directory(where.data, shard)
     with catalogs(where, shard) as (catalog,), progress(f"shard {shard}", None) as advance:
-
-        def seen(what: str, done: int, total: int) -> None:
-            tables = f"tables: {output.human_bytes(done)} of {output.human_bytes(total)}"
-            advance(0, tables if what == "tables" else f"log: piece {done} of {total}")
-
         try:
             report = run(
-                catalog, directory, target, label=label, at_once=at_once, accept_loss=accept_loss, seen=seen
+                catalog,
+                directory,
+                target,
+                label=label,
+                at_once=at_once,
+                accept_loss=accept_loss,
+                seen=show.restoring(advance),
             )
         except Lossy as lossy:
             if how is Output.JSON:
@@ -112,7 +168,8 @@ def _primary_directory(data: Path, shard: int) -> Path:
     return layout.directory(f"shard-{shard}-primary")
 
 
-def _recovery() -> Recovery:
+def recovery() -> Recovery:
+    """Raises Unsupported where the engine is not installed."""
     from importlib.metadata import entry_points
 
     for found in entry_points(group="aidb.recovery"):

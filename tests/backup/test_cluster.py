@@ -113,8 +113,10 @@ def test_a_lost_disk_comes_back_with_everything_that_was_archived(aidb: Command,
     assert everything(aidb) == written
     (verified,) = admin(aidb, "verify")
     assert verified["problems"] == []
-    (planned,) = admin(aidb, "retention", "--dry-run", "--keep", 1, "--keep-days", 0)
-    assert (planned["deletions"], planned["deleted"]) == ([], 0), "everything is younger than the minimum age"
+    planned = admin(aidb, "retention", "--dry-run", "--keep", 1, "--keep-days", 0)
+    assert [one["shard"] for one in planned] == [0, None]
+    for one in planned:
+        assert (one["deletions"], one["deleted"]) == ([], 0), "everything is younger than the minimum age"
 
 
 def test_an_old_primary_finds_its_log_sealed_and_ends(aidb: Command) -> None:

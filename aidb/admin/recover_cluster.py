@@ -1,0 +1,275 @@
+"""`recover` without `--shard`: every shard of a cluster that is down, to one time, and its topology (D9).
+
+All shards are restored beside what is there, at once; only when all are whole are they put in place, then the
+topology. What was there before is kept aside. A failure of any shard leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from aidb.admin import show
+from aidb.admin.places import Where, catalogs
+from aidb.admin.recover import Prepared, Report, recovery
+from aidb.cli import output
+from aidb.cli.exits import Exit, Failure
+from aidb.cli.parameters import Output
+from aidb.cli.progress import Advance, progress
+from aidb.durability.catalog import Catalog
+from aidb.durability.cluster_plan import ShardPlan, cluster_plan
+from aidb.durability.history import History
+from aidb.durability.lineage import END
+from aidb.durability.loss import Lossy
+from aidb.durability.names import Names
+from aidb.durability.placement import Placement
+from aidb.durability.restore_plan import Target
+from aidb.errors import AidbError
+from aidb.local import lock
+from aidb.local.cluster import LocalCluster
+from aidb.local.layout import Layout
+from aidb.objects.errors import NoSuchKey, ObjectError
+from aidb.v1 import cluster_pb2 as pb
+
+_RESTORING_SECONDS = 60.0
+
+
+class _Ended(Exception):
+    """Another shard has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    shard: int
+    error: Exception
+
+
+def recover_cluster(
+    where: Where, target: Target, how: Output, *, at_once: int, shards_at_once: int, accept_loss: bool
+) -> int:
+    """Into the directories of the local cluster in ``where.data``."""
+    if target.lsn != END:
+        raise Failure("an LSN is one shard's: give --shard, or --to-time for all", Exit.BAD_INPUT)
+    layout = Layout.at(where.data)
+    with _stopped(where.data, layout), catalogs(where, None) as found:
+        if not found:
+            raise Failure("the store holds no shard of this cluster", Exit.NOT_FOUND)
+        store, uid = found[0].store, found[0].names.cluster_uid
+        history = History(store, uid)
+        current = _current(layout)
+        then, newest = _topologies(history, current, target.clock_ms)
+        plans = cluster_plan(then.topology, newest, target.clock_ms)
+        directories = _directories(where.data, layout, plans)
+        with progress(f"{len(plans)} shards", None) as advance:
+            prepared = _prepare_all(
+                [(Catalog(store, Names(uid, plan.shard)), plan, directories[plan.shard]) for plan in plans],
+                _Told(advance),
+                at_once=at_once,
+                shards_at_once=shards_at_once,
+                accept_loss=accept_loss,
+            )
+        failed = [one for one in prepared.values() if isinstance(one, _Failed)]
+        if failed:
+            raise _failure(failed, how)
+        whole = {shard: one for shard, one in prepared.items() if not isinstance(one, _Failed)}
+        reports = {shard: one.put_in_place() for shard, one in whole.items()}
+        version = _write_topology(layout, then, newest, whole)
+    if how is Output.JSON:
+        documents = [
+            {"shard": shard, "directory": str(directories[shard])} | report.as_dict()
+            for shard, report in sorted(reports.items())
+        ]
+        topology = {"restored": then.topology.version, "at_ms": then.at_ms, "version": version}
+        output.document({"recovered": True, "topology": topology, "shards": documents})
+    else:
+        for shard, report in sorted(reports.items()):
+            _print(shard, report)
+        print(f"topology: as in version {then.topology.version}, now version {version}")
+    lossy = any(report.loss is not None for report in reports.values())
+    return int(Exit.ERROR if lossy else Exit.OK)
+
+
+def _print(shard: int, report: Report) -> None:
+    done = report.as_dict()
+    print(
+        f"shard {shard}: lsn {report.lsn}, clock {show.moment(done['clock_ms'])}, "
+        f"from snapshot {done['snapshot'] or '(none)'} and {done['records']} records"
+    )
+    if report.loss is not None:
+        print(f"  LOST: {Lossy(report.loss)}")
+
+
+@contextmanager
+def _stopped(data: Path, layout: Layout) -> Iterator[None]:
+    """Nothing of the cluster runs, and no supervisor starts, until this ends. Raises Failure."""
+    cluster = LocalCluster.existing(data)
+    if cluster is None:
+        raise Failure(f"there is no cluster in {data}: name its directory with --data", Exit.BAD_INPUT)
+    held = lock.acquire(layout.lock)
+    try:
+        if held is None or cluster.running():
+            raise Failure(f"the cluster in {data} runs: aidb down stops it", Exit.BAD_INPUT)
+        yield
+    finally:
+        if held is not None:
+            os.close(held)
+
+
+def _topologies(
+    history: History, current: pb.Topology | None, clock_ms: int
+) -> tuple[Placement, list[pb.Topology]]:
+    """The one that held then, and the newest ones that are known. Raises Failure, ObjectError."""
+    version = history.newest_version()
+    newest = [history.get(version)] if version else []
+    known = [one.topology for one in newest] + ([current] if current is not None else [])
+    if not known:
+        raise Failure(
+            f"neither {history.store.url} nor the coordinator's directory has a topology of the cluster",
+            Exit.NOT_FOUND,
+        )
+    if clock_ms == END:
+        return Placement(newest[0].at_ms if newest else 0, max(known, key=lambda one: one.version)), known
+    if not newest:
+        # Written before there was a history: slots have never moved since.
+        return Placement(0, known[0]), known
+    try:
+        return history.at(clock_ms), known
+    except NoSuchKey as error:
+        raise Failure(str(error), Exit.NOT_FOUND) from error
+
+
+def _directories(data: Path, layout: Layout, plans: list[ShardPlan]) -> dict[int, Path]:
+    cluster = LocalCluster.existing(data)
+    assert cluster is not None
+    names = {plan.shard: f"shard-{plan.shard}-primary" for plan in plans}
+    there = {name for name in cluster.description.ports if name.endswith("-primary")}
+    if set(names.values()) != there:
+        raise Failure(
+            f"then the cluster had the shards {sorted(names)}, "
+            f"the one in {data} has {cluster.description.shards}: "
+            "restore shard by shard with --shard N --into DIR"
+        )
+    return {shard: layout.directory(name) for shard, name in names.items()}
+
+
+class _Told:
+    """The progress of several shards in one line."""
+
+    def __init__(self, advance: Advance) -> None:
+        self._advance = advance
+        self._lock = threading.Lock()
+        self._shards: dict[int, tuple[str, int, int]] = {}
+
+    def seen(self, shard: int, what: str, done: int, total: int) -> None:
+        with self._lock:
+            self._shards[shard] = what, done, total
+            parts = []
+            for kind in ("tables", "log"):
+                of = [(d, t) for w, d, t in self._shards.values() if w == kind]
+                if of:
+                    sums = sum(d for d, _ in of), sum(t for _, t in of)
+                    text = [output.human_bytes(one) if kind == "tables" else str(one) for one in sums]
+                    parts.append(f"{kind}: {text[0]} of {text[1]} in {len(of)} shards")
+            self._advance(0, "; ".join(parts))
+
+
+def _prepare_all(
+    todo: list[tuple[Catalog, ShardPlan, Path]],
+    told: _Told,
+    *,
+    at_once: int,
+    shards_at_once: int,
+    accept_loss: bool,
+) -> dict[int, Prepared | _Failed]:
+    prepare = recovery().prepare_in_place
+    failed = threading.Event()
+
+    def one(catalog: Catalog, plan: ShardPlan, directory: Path) -> Prepared | _Failed:
+        def seen(what: str, done: int, total: int) -> None:
+            if failed.is_set():
+                raise _Ended("another shard has failed")
+            told.seen(plan.shard, what, done, total)
+
+        try:
+            return prepare(
+                catalog,
+                directory,
+                plan.target,
+                at_once=at_once,
+                accept_loss=accept_loss,
+                epoch=plan.epoch,
+                seen=seen,
+            )
+        except (Lossy, ObjectError, AidbError, OSError, _Ended) as error:
+            failed.set()
+            return _Failed(plan.shard, error)
+
+    with ThreadPoolExecutor(shards_at_once, thread_name_prefix="shard") as pool:
+        futures = {item[1].shard: pool.submit(one, *item) for item in todo}
+        return {shard: future.result() for shard, future in futures.items()}
+
+
+def _failure(failed: list[_Failed], how: Output) -> Failure:
+    first = [one for one in failed if not isinstance(one.error, _Ended)]
+    if how is Output.JSON:
+        losses = {one.shard: asdict(one.error.loss) for one in first if isinstance(one.error, Lossy)}
+        output.document(
+            {"recovered": False, "losses": losses, "errors": {one.shard: str(one.error) for one in first}}
+        )
+    what = "; ".join(f"shard {one.shard}: {one.error}" for one in first)
+    return Failure(f"nothing was put in place: {what}")
+
+
+def _current(layout: Layout) -> pb.Topology | None:
+    """What the coordinator's directory has. Raises Failure."""
+    if not layout.directory("coordinator").exists():
+        return None
+    found = _restoring(layout, {"show": True})["topology"]
+    return None if found is None else pb.Topology.FromString(base64.b64decode(found))
+
+
+def _write_topology(
+    layout: Layout, then: Placement, newest: list[pb.Topology], prepared: dict[int, Prepared]
+) -> int:
+    """The version that was written. Raises Failure."""
+    asked = {
+        "then": base64.b64encode(then.topology.SerializeToString()).decode(),
+        "least_version": max(one.version for one in newest),
+        "shards": [
+            {
+                "id": shard,
+                "epoch": one.report.epoch,
+                "disk_id": one.disk_id,
+                "lsn": one.report.lsn,
+            }
+            for shard, one in prepared.items()
+        ],
+    }
+    written = pb.Topology.FromString(base64.b64decode(_restoring(layout, asked)["topology"]))
+    return written.version
+
+
+def _restoring(layout: Layout, asked: dict[str, Any]) -> dict[str, Any]:
+    """Another program's work: who writes a topology knows its rules. Raises Failure."""
+    command = [sys.executable, "-P", "-m", "aidb_coordinator.restoring"]
+    done = subprocess.run(
+        [*command, "--data", str(layout.directory("coordinator"))],
+        input=json.dumps(asked).encode(),
+        capture_output=True,
+        timeout=_RESTORING_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        raise Failure(f"the coordinator's topology: {done.stderr.decode().strip()}")
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer

@@ -1,0 +1,142 @@
+"""`python -m aidb_coordinator.restoring --data DIR`: the topology of a cluster that was restored as a whole
+(D9), written where its coordinator will find it. `aidb-admin recover` runs it; the coordinator must be down.
+
+    stdin   {"show": true}                                              or
+            {"then": base64, "least_version": n, "shards": [{"id", "epoch", "disk_id", "lsn"}]}
+    stdout  {"topology": base64 or null}
+
+``then`` says who owned what; it is written as a version after every one that was ever published. Shards are
+in the epochs of the disks that were restored, so that their primaries start as after a restart (D10). Cuts
+are lowered to what was restored: sessions that saw more are told (C5). Slots that change hands get a newer
+epoch, and moves that were under way are over (M1).
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from aidb.slots import SLOT_COUNT
+from aidb.v1 import cluster_pb2 as pb
+from aidb_coordinator import codec
+from aidb_coordinator.store import StoreError
+from aidb_coordinator.store.file import FileStore
+from aidb_coordinator.topology import Cut, Shard, SlotEpoch, SlotSpan, Topology, TopologyError
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A shard's disk: the last epoch in it, and its last LSN."""
+
+    epoch: int
+    disk_id: str
+    lsn: int
+
+
+def restored(
+    current: Topology | None, then: Topology, least_version: int, shards: Mapping[int, Restored]
+) -> Topology:
+    """The next document. ``current``: what the coordinator had, if that is left. Raises TopologyError when
+    the restored shards are not those of ``then``.
+    """
+    if set(shards) != {shard.id for shard in then.shards}:
+        raise TopologyError("the shards that were restored are not those of the topology")
+    known = current or then
+    if known.cluster_uid != then.cluster_uid:
+        raise TopologyError(f"this is cluster {known.cluster_uid}, the topology is of {then.cluster_uid}")
+    return replace(
+        known,
+        version=max(known.version, then.version, least_version) + 1,
+        term=max(known.term, then.term),
+        feature_level=max(known.feature_level, then.feature_level),
+        slot_owners=then.slot_owners,
+        slot_epochs=tuple(_slot_epochs(known, then)),
+        shards=tuple(_shard(known.shard(one.id) or one, shards[one.id]) for one in then.shards),
+        moves=(),
+    )
+
+
+def _shard(known: Shard, disk: Restored) -> Shard:
+    cuts = tuple(Cut(cut.epoch, min(cut.lsn, disk.lsn)) for cut in known.cuts)
+    return replace(known, epoch=disk.epoch, disk_id=disk.disk_id, cuts=cuts, tail_set=())
+
+
+def _slot_epochs(known: Topology, then: Topology) -> Iterator[SlotEpoch]:
+    before, since = _by_slot(known), _by_slot(then)
+    states = []
+    for slot in range(SLOT_COUNT):
+        moved = known.owner(slot) != then.owner(slot)
+        epoch = max(before[slot][0], since[slot][0]) + moved
+        states.append((epoch, since[slot][1]))
+    first = 0
+    for state, run in groupby(states):
+        last = first + sum(1 for _ in run) - 1
+        if state != (0, 0):
+            yield SlotEpoch(SlotSpan(first, last), *state)
+        first = last + 1
+
+
+def _by_slot(topology: Topology) -> Sequence[tuple[int, int]]:
+    found = [(0, 0)] * SLOT_COUNT
+    for one in topology.slot_epochs:
+        for slot in range(one.span.first, one.span.last + 1):
+            found[slot] = one.epoch, one.since_lsn
+    return found
+
+
+def run(data: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    """Raises StoreError, TopologyError."""
+    store = FileStore(data)
+    try:
+        stored = store.load()
+        if not asked.get("show"):
+            shards = {
+                int(one["id"]): Restored(int(one["epoch"]), str(one["disk_id"]), int(one["lsn"]))
+                for one in asked["shards"]
+            }
+            then = _decoded(asked["then"])
+            document = restored(
+                None if stored is None else stored.topology, then, int(asked["least_version"]), shards
+            )
+            stored = store.swap(None if stored is None else stored.revision, document)
+    finally:
+        store.close()
+    return {"topology": None if stored is None else _encoded(stored.topology)}
+
+
+def _decoded(text: str) -> Topology:
+    message = pb.Topology()
+    try:
+        message.ParseFromString(base64.b64decode(text))
+    except (DecodeError, ValueError) as error:
+        raise TopologyError(f"it cannot be read: {error}") from error
+    return codec.from_proto(message)
+
+
+def _encoded(topology: Topology) -> str:
+    return base64.b64encode(codec.to_proto(topology).SerializeToString()).decode()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="aidb_coordinator.restoring", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    options = parser.parse_args()
+    try:
+        print(json.dumps(run(options.data, json.load(sys.stdin))))
+    except (StoreError, TopologyError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""The topology of a restored cluster is newer than all that was published, and contradicts nothing of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aidb_coordinator import codec
+from aidb_coordinator.restoring import Restored, restored
+from aidb_coordinator.store.file import FileStore
+from aidb_coordinator.topology import (
+    Cut,
+    Member,
+    Move,
+    Role,
+    Shard,
+    SlotEpoch,
+    SlotSpan,
+    Topology,
+    TopologyError,
+    check,
+    pack_owners,
+)
+
+from aidb.durability.cluster_plan import cluster_plan
+from aidb.slots import SLOT_COUNT
+
+HALF = SLOT_COUNT // 2
+
+
+def document(boundary: int, version: int, epochs: tuple[int, int], **more: Any) -> Topology:
+    """Slots below the boundary are shard 0's, the others shard 1's."""
+    owners = pack_owners([0] * boundary + [1] * (SLOT_COUNT - boundary))
+    shards = tuple(
+        Shard(id=number, epoch=epoch, disk_id=f"disk-{number}", cuts=(Cut(1, 1000), Cut(2, 5000)))
+        for number, epoch in enumerate(epochs)
+    )
+    return Topology("uid", owners, shards, version=version, term=3, **more)
+
+
+DISKS = {0: Restored(9, "disk-a", 3000), 1: Restored(7, "disk-b", 800)}
+
+
+def test_it_is_newer_than_everything_and_has_the_disks() -> None:
+    then = document(HALF, 10, (3, 3))
+    now = document(HALF, 40, (8, 6), moves=(Move("m", 1, (SlotSpan(0, 1),), 0, 8, 1, 6, "COPY"),))
+    made = restored(now, then, 50, DISKS)
+    check(made)
+    assert (made.version, made.moves, made.slot_owners) == (51, (), then.slot_owners)
+    assert [(shard.epoch, shard.disk_id) for shard in made.shards] == [(9, "disk-a"), (7, "disk-b")]
+    assert made.shards[0].cuts == (Cut(1, 1000), Cut(2, 3000))
+    assert made.shards[1].cuts == (Cut(1, 800), Cut(2, 800)), "sessions that saw more are told"
+    assert made.slot_epochs == ()
+
+
+def test_slots_that_go_back_get_a_newer_epoch() -> None:
+    then = document(HALF, 10, (3, 3), slot_epochs=(SlotEpoch(SlotSpan(5, 9), 1, 77),))
+    moved = SlotEpoch(SlotSpan(HALF, HALF + 99), 4, 123)
+    now = document(HALF + 100, 40, (8, 6), slot_epochs=(SlotEpoch(SlotSpan(5, 9), 1, 77), moved))
+    made = restored(now, then, 0, DISKS)
+    assert made.slot_epochs == (SlotEpoch(SlotSpan(5, 9), 1, 77), SlotEpoch(moved.span, 5, 0))
+
+
+def test_without_a_coordinator_what_held_then_is_taken() -> None:
+    member = Member("shard-0-primary", "127.0.0.1:1", Role.PRIMARY)
+    then = document(HALF, 10, (3, 3))
+    then = replace(then, shards=(replace(then.shards[0], primary=member), then.shards[1]))
+    made = restored(None, then, 12, DISKS)
+    assert (made.version, made.members) == (13, {"shard-0-primary": member})
+    with pytest.raises(TopologyError, match="not those of the topology"):
+        restored(None, then, 12, {0: DISKS[0]})
+    with pytest.raises(TopologyError, match="is of uid"):
+        restored(replace(then, cluster_uid="other"), then, 12, DISKS)
+
+
+def test_shards_go_through_their_acquisitions() -> None:
+    """D9: a slot acquired at a later LSN than the time would give."""
+    acquired = (
+        SlotEpoch(SlotSpan(5, 9), 1, 77),
+        SlotEpoch(SlotSpan(10, 11), 1, 99),
+        SlotEpoch(SlotSpan(HALF, HALF), 2, 5),
+    )
+    then = document(HALF, 10, (3, 4), slot_epochs=acquired)
+    plans = cluster_plan(codec.to_proto(then), [codec.to_proto(document(HALF, 11, (8, 3)))], 1_000)
+    assert [(plan.shard, plan.target.least_lsn, plan.epoch) for plan in plans] == [(0, 99, 8), (1, 5, 4)]
+    assert {plan.target.clock_ms for plan in plans} == {1_000}
+    assert [plan.target.least_lsn for plan in cluster_plan(codec.to_proto(then), [])] == [0, 0]
+
+
+def program(data: Path, asked: dict[str, Any]) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "aidb_coordinator.restoring", "--data", str(data)]
+    return subprocess.run(command, input=json.dumps(asked).encode(), capture_output=True, check=False)
+
+
+def test_the_program_writes_it_where_the_coordinator_looks(tmp_path: Path) -> None:
+    assert json.loads(program(tmp_path / "new", {"show": True}).stdout) == {"topology": None}
+    then = document(HALF, 10, (3, 3))
+    shards = [
+        {"id": number, "epoch": disk.epoch, "disk_id": disk.disk_id, "lsn": disk.lsn}
+        for number, disk in DISKS.items()
+    ]
+    encoded = base64.b64encode(codec.to_proto(then).SerializeToString()).decode()
+    asked = {"then": encoded, "least_version": 11, "shards": shards}
+    assert program(tmp_path / "new", asked).returncode == 0
+    store = FileStore(tmp_path / "new")
+    stored = store.load()
+    assert stored is not None
+    assert stored.topology == restored(None, then, 11, DISKS)
+    refused = program(tmp_path / "new", asked)
+    store.close()
+    assert refused.returncode == 2
+    assert b"another coordinator runs" in refused.stderr
