@@ -11,7 +11,7 @@ STAMPS := $(VENV)/stamps
 PROTOS := $(wildcard proto/aidb/v1/*.proto)
 RUST := Cargo.toml Cargo.lock $(PROTOS) $(shell find node -name '*.rs' -not -path '*/target/*') $(shell find node -name Cargo.toml)
 
-.PHONY: help setup up down test test-rust test-python test-interleavings evidence-engine fuzz lint fmt gen constraints bench-engine bench-engine-python bench-restore bench-cluster-build bench-cluster bench-latency bench-overload soak clean
+.PHONY: help setup up down test test-rust test-python test-interleavings evidence-engine fuzz lint fmt gen constraints bench-engine bench-engine-python bench-restore bench-cost bench-cluster-build bench-cluster bench-latency bench-overload soak clean
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
 
@@ -81,6 +81,10 @@ bench-engine: $(if $(BENCH_ENGINE),$(ROCKSDB)/librocksdb.so) ## the engine again
 
 bench-restore: setup ## how fast a shard comes back from an object store (PROFILE=release; S3=1: a real S3 server)
 	$(BIN)/python -m benchmarks.restore --seed $(SEED) $(if $(S3),--s3)
+
+bench-cost: ## what a shard stores, sends and asks for beside three copies; keeps the table in docs/performance/cost.md
+	$(MAKE) setup PROFILE=release
+	$(BIN)/aidb bench cost --seed $(SEED) --page docs/performance/cost.md
 
 bench-engine-python: setup ## the embedded engine against RocksDB, both from Python (PROFILE=release)
 	$(BIN)/python -m pip install --quiet --no-build-isolation -e '.[bench]'

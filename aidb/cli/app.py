@@ -319,6 +319,44 @@ def bench_engine(
     bench(Load(keys, value_size), rounds, directory, output is Output.JSON)
 
 
+@bench.command("cost")
+def bench_cost(
+    keys: Annotated[int, typer.Option(help="keys of a shard", min=100)] = 50_000,
+    value_size: ValueSize = 1000,
+    operations: Annotated[int, typer.Option(help="of each workload", min=100)] = 100_000,
+    replicas: Annotated[int, typer.Option(help="cache replicas", min=0, max=8)] = 2,
+    cache_percent: Annotated[int, typer.Option(help="of the data, in each replica", min=1, max=100)] = 30,
+    data_gb: Annotated[float, typer.Option(help="priced: data of a shard", min=0.001)] = 100.0,
+    rate: Annotated[float, typer.Option(help="priced: operations a second", min=1)] = 2000.0,
+    price: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--price",
+            metavar="NAME=DOLLARS",
+            help="disk, objects, memory: of a GB a month; cpu: of a vCPU a month; network: of a GB; "
+            "puts, gets: of a thousand",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="of keys and operations")] = 1,
+    directory: Annotated[
+        Path | None,
+        typer.Option("--dir", help="where the clusters are made and removed", show_default="of the system"),
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option("--page", exists=True, dir_okay=False, help="keep the figures there, too")
+    ] = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """Measure what a shard stores, sends and asks for on YCSB A, B, C and a cache-like mix, beside three full
+    copies.
+    """
+    from aidb.cli.bench_cost.prices import Scale, prices_of
+    from aidb.cli.bench_cost.run import Load, bench
+
+    load = Load(keys, value_size, operations, replicas, cache_percent, seed)
+    bench(load, prices_of(price or []), Scale(data_gb, rate), directory, page, output is Output.JSON)
+
+
 @app.command()
 def version(output: Format = Output.TABLE) -> None:
     """Show versions, and how the native module was built."""
