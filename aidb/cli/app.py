@@ -12,6 +12,7 @@ from aidb.cli.parameters import (
     Address,
     Base64,
     Data,
+    Durability,
     FileFormat,
     Format,
     Key,
@@ -69,6 +70,10 @@ def up(
             metavar="URL",
         ),
     ] = None,
+    durability: Annotated[
+        Durability | None,
+        typer.Option(help="what writes wait for besides a disk: async = nothing, replica, archived (async)"),
+    ] = None,
     secure: Annotated[
         bool, typer.Option("--secure", help="a new cluster with TLS and tokens, made below its directory")
     ] = False,
@@ -83,7 +88,8 @@ def up(
     if ephemeral and data != DEFAULT_DATA:
         raise Refused("--ephemeral makes its own directory: leave --data (and $AIDB_DATA) out")
     chosen = None if sync is None else sync.value
-    wish = Wish(shards, replicas, port, chosen, ephemeral, objects=objects, secure=secure)
+    mode = None if durability is None else durability.value
+    wish = Wish(shards, replicas, port, chosen, ephemeral, objects=objects, secure=secure, durability=mode)
     run(data, wish, detach=detach, timeout=timeout)
 
 

@@ -35,6 +35,14 @@ class Sync(StrEnum):
     NONE = "none"
 
 
+class Durability(StrEnum):
+    """``--durability``."""
+
+    ASYNC = "async"
+    REPLICA = "replica"
+    ARCHIVED = "archived"
+
+
 def duration(text: str | float) -> float:
     """Seconds from ``90``, ``1.5s``, ``200ms``, ``5m``, ``2h`` or ``7d``; defaults come as numbers."""
     if isinstance(text, float):

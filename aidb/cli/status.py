@@ -9,6 +9,7 @@ from typing import Any
 from aidb.cli import output
 from aidb.cli.connection import coordination, find_address
 from aidb.v1 import cluster_pb2 as pb
+from aidb.v1 import common_pb2 as common
 
 
 def status(address: str | None, timeout: float, as_json: bool) -> None:
@@ -20,7 +21,8 @@ def status(address: str | None, timeout: float, as_json: bool) -> None:
     coordinator = found["coordinator"]
     output.line(
         f"cluster {coordinator['cluster_uid']}  coordinator {coordinator['address']}  "
-        f"topology {coordinator['topology_version']}  term {coordinator['term']}"
+        f"topology {coordinator['topology_version']}  term {coordinator['term']}  "
+        f"durability {coordinator['durability']}"
     )
     output.table(("NAME", "STATE", "ADDRESS", "PID", "KEYS", "BYTES", "STALENESS", "REASON"), rows(found))
 
@@ -46,6 +48,7 @@ def document(status: pb.ClusterStatus) -> dict[str, Any]:
             "term": status.term,
             "topology_version": status.topology_version,
             "feature_level": status.feature_level,
+            "durability": mode_name(status.durability),
             **coordinator,
         },
     }
@@ -79,6 +82,7 @@ def _shard(shard: pb.ShardStatus) -> dict[str, Any]:
         "bytes": shard.bytes,
         "primary": _member(shard.primary) if shard.HasField("primary") else None,
         "replicas": [_member(replica) for replica in shard.replicas],
+        "tail_set": list(shard.tail_set),
     }
 
 
@@ -98,6 +102,12 @@ def _member(status: pb.MemberStatus) -> dict[str, Any]:
     if status.member.metrics_address:
         member["metrics"] = status.member.metrics_address
     return member
+
+
+def mode_name(number: int) -> str:
+    """``async``, ``replica``, ``archived``."""
+    name = common.Durability.Name(number or common.DURABILITY_ASYNC)  # type: ignore[arg-type]
+    return name.removeprefix("DURABILITY_").lower()
 
 
 def _name(constant: str, prefix: str) -> str:

@@ -26,6 +26,7 @@ DEFAULT_PORT = 7400
 MAX_SHARDS = 64
 MAX_REPLICAS = 16
 SYNCS = ("group", "interval", "none")
+DURABILITIES = ("async", "replica", "archived")
 NO_OBJECTS = "none"
 
 
@@ -42,6 +43,7 @@ class Wish:
     ephemeral: bool = False
     objects: str | None = None
     secure: bool = False
+    durability: str | None = None
 
     def __post_init__(self) -> None:
         _check_range("--shards", self.shards, 1, MAX_SHARDS)
@@ -49,6 +51,8 @@ class Wish:
         _check_range("--port", self.port, 0, 65_535)
         if self.sync is not None and self.sync not in SYNCS:
             raise Refused(f"--sync {self.sync} is none of {', '.join(SYNCS)}")
+        if self.durability is not None and self.durability not in DURABILITIES:
+            raise Refused(f"--durability {self.durability} is none of {', '.join(DURABILITIES)}")
         if self.objects and self.objects != NO_OBJECTS:
             try:
                 parse(self.objects)
@@ -71,6 +75,7 @@ class Description:
     ports: dict[str, int]
     objects: str = ""
     secure: bool = False
+    durability: str = DURABILITIES[0]
 
     @property
     def coordinator(self) -> str:
@@ -104,6 +109,13 @@ class Description:
                     f"--port {base} leaves no room for {2 * len(names)} ports below 65536: "
                     f"choose at most {65_536 - 2 * len(names)}"
                 )
+        objects = NO_OBJECTS if wish.ephemeral and wish.objects is None else wish.objects or ""
+        durability = wish.durability or DURABILITIES[0]
+        if objects == NO_OBJECTS and durability != DURABILITIES[0]:
+            raise Refused(
+                f"--durability {durability} needs an object store: name one with --objects, or leave out "
+                f"{'--ephemeral' if wish.objects is None else '--objects none'}"
+            )
         return cls(
             cluster_uid=uuid.uuid4().hex,
             shards=shards,
@@ -111,8 +123,9 @@ class Description:
             sync=wish.sync or SYNCS[0],
             ephemeral=wish.ephemeral,
             ports=dict(zip(names, ports, strict=True)),
-            objects=NO_OBJECTS if wish.ephemeral and wish.objects is None else wish.objects or "",
+            objects=objects,
             secure=wish.secure,
+            durability=durability,
         )
 
     def check(self, wish: Wish, data: Path) -> None:
@@ -133,6 +146,7 @@ class Description:
             ("--port", wish.port or None, base),
             ("--sync", wish.sync, self.sync),
             ("--objects", wish.objects, self.objects),
+            ("--durability", wish.durability, self.durability),
         ):
             if wanted is not None and wanted != present:
                 raise Refused(

@@ -49,16 +49,15 @@ def _program(name: str, description: Description, layout: Layout) -> Program:
     data = ("--data", str(layout.directory(name)))
     if role == "coordinator":
         shards = ("--shards", str(description.shards), "--cluster-uid", description.cluster_uid)
-        return Program(
-            name,
-            role,
-            (*_PYTHON, "aidb_coordinator", *data, *listen, *shards, *_objects(description, layout)),
-        )
+        # On one machine, what keeps the log's end is another process, not another node (D5).
+        mode = ("--durability", description.durability, "--tail-same-node")
+        options = (*data, *listen, *shards, *mode, *_objects(description, layout))
+        return Program(name, role, (*_PYTHON, "aidb_coordinator", *options))
     command = [*_PYTHON, "aidb_node", role, "--coordinator", description.coordinator, "--name", name, *listen]
     if role != "router":
         command += ["--shard", name.split("-")[1]]
     if role == "primary":
-        command += [*data, "--sync", description.sync]
+        command += [*data, "--sync", description.sync, "--tail-same-node"]
         if description.objects != NO_OBJECTS:
             command += _objects(description, layout)
             # On the disk of the data itself: less is kept than in a store of its own.

@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from aidb.v1 import common_pb2 as _common_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -155,6 +156,7 @@ class Topology(_message.Message):
     ROUTERS_FIELD_NUMBER: _builtins.int
     MOVES_FIELD_NUMBER: _builtins.int
     SLOT_COUNT_FIELD_NUMBER: _builtins.int
+    DURABILITY_FIELD_NUMBER: _builtins.int
     format: _builtins.int
     """1"""
     cluster_uid: _builtins.str
@@ -166,6 +168,8 @@ class Topology(_message.Message):
     """16384 x uint16 big endian: shard id; 0xffff = nobody"""
     slot_count: _builtins.int
     """16384"""
+    durability: _common_pb2.Durability.ValueType
+    """of every request that asks for no stronger one (D4); DEFAULT = ASYNC"""
     @_builtins.property
     def slot_epochs(self) -> _containers.RepeatedCompositeFieldContainer[Global___SlotEpoch]:
         """slots whose epoch is not 0"""
@@ -192,10 +196,11 @@ class Topology(_message.Message):
         routers: _abc.Iterable[Global___Member] | None = ...,
         moves: _abc.Iterable[Global___Move] | None = ...,
         slot_count: _builtins.int = ...,
+        durability: _common_pb2.Durability.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_uid", b"cluster_uid", "feature_level", b"feature_level", "format", b"format", "moves", b"moves", "routers", b"routers", "shards", b"shards", "slot_count", b"slot_count", "slot_epochs", b"slot_epochs", "slot_owners", b"slot_owners", "term", b"term", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_uid", b"cluster_uid", "durability", b"durability", "feature_level", b"feature_level", "format", b"format", "moves", b"moves", "routers", b"routers", "shards", b"shards", "slot_count", b"slot_count", "slot_epochs", b"slot_epochs", "slot_owners", b"slot_owners", "term", b"term", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -711,6 +716,62 @@ class LeaveResponse(_message.Message):
 Global___LeaveResponse: _TypeAlias = LeaveResponse  # noqa: Y015
 
 @_typing.final
+class SetTailSetRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PROCESS_ID_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    TOPOLOGY_VERSION_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """of the primary"""
+    process_id: _builtins.str
+    epoch: _builtins.int
+    topology_version: _builtins.int
+    """the set is changed only at this one: a request that comes late changes nothing"""
+    @_builtins.property
+    def members(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """all of them"""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        process_id: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        topology_version: _builtins.int = ...,
+        members: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "members", b"members", "name", b"name", "process_id", b"process_id", "topology_version", b"topology_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetTailSetRequest: _TypeAlias = SetTailSetRequest  # noqa: Y015
+
+@_typing.final
+class SetTailSetResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIEW_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def view(self) -> Global___ClusterView: ...
+    def __init__(
+        self,
+        *,
+        view: Global___ClusterView | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["view", b"view"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetTailSetResponse: _TypeAlias = SetTailSetResponse  # noqa: Y015
+
+@_typing.final
 class GetClusterStatusRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -739,6 +800,7 @@ class ClusterStatus(_message.Message):
     UPTIME_MS_FIELD_NUMBER: _builtins.int
     FEATURE_LEVEL_FIELD_NUMBER: _builtins.int
     METRICS_ADDRESS_FIELD_NUMBER: _builtins.int
+    DURABILITY_FIELD_NUMBER: _builtins.int
     cluster_uid: _builtins.str
     term: _builtins.int
     topology_version: _builtins.int
@@ -749,6 +811,7 @@ class ClusterStatus(_message.Message):
     feature_level: _builtins.int
     metrics_address: _builtins.str
     """the coordinator's; empty = it serves none"""
+    durability: _common_pb2.Durability.ValueType
     @_builtins.property
     def shards(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShardStatus]: ...
     @_builtins.property
@@ -766,10 +829,11 @@ class ClusterStatus(_message.Message):
         uptime_ms: _builtins.int = ...,
         feature_level: _builtins.int = ...,
         metrics_address: _builtins.str = ...,
+        durability: _common_pb2.Durability.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "cluster_uid", b"cluster_uid", "feature_level", b"feature_level", "metrics_address", b"metrics_address", "pid", b"pid", "routers", b"routers", "shards", b"shards", "term", b"term", "topology_version", b"topology_version", "uptime_ms", b"uptime_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "cluster_uid", b"cluster_uid", "durability", b"durability", "feature_level", b"feature_level", "metrics_address", b"metrics_address", "pid", b"pid", "routers", b"routers", "shards", b"shards", "term", b"term", "topology_version", b"topology_version", "uptime_ms", b"uptime_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -788,6 +852,7 @@ class ShardStatus(_message.Message):
     BYTES_FIELD_NUMBER: _builtins.int
     PRIMARY_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
+    TAIL_SET_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     state: Global___ShardState.ValueType
     reason: _builtins.str
@@ -799,6 +864,10 @@ class ShardStatus(_message.Message):
     def primary(self) -> Global___MemberStatus: ...
     @_builtins.property
     def replicas(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemberStatus]: ...
+    @_builtins.property
+    def tail_set(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """D5"""
+
     def __init__(
         self,
         *,
@@ -811,10 +880,11 @@ class ShardStatus(_message.Message):
         bytes: _builtins.int = ...,
         primary: Global___MemberStatus | None = ...,
         replicas: _abc.Iterable[Global___MemberStatus] | None = ...,
+        tail_set: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["primary", b"primary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "epoch", b"epoch", "id", b"id", "keys", b"keys", "primary", b"primary", "reason", b"reason", "replicas", b"replicas", "slots", b"slots", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "epoch", b"epoch", "id", b"id", "keys", b"keys", "primary", b"primary", "reason", b"reason", "replicas", b"replicas", "slots", b"slots", "state", b"state", "tail_set", b"tail_set"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

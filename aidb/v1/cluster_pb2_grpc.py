@@ -171,6 +171,11 @@ class CoordinationStub:
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.LeaveRequest.SerializeToString,
                 response_deserializer=aidb_dot_v1_dot_cluster__pb2.LeaveResponse.FromString,
                 _registered_method=True)
+        self.SetTailSet = channel.unary_unary(
+                '/aidb.v1.Coordination/SetTailSet',
+                request_serializer=aidb_dot_v1_dot_cluster__pb2.SetTailSetRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_cluster__pb2.SetTailSetResponse.FromString,
+                _registered_method=True)
         self.GetClusterStatus = channel.unary_unary(
                 '/aidb.v1.Coordination/GetClusterStatus',
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.GetClusterStatusRequest.SerializeToString,
@@ -207,6 +212,13 @@ class CoordinationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetTailSet(self, request, context):
+        """A shard's primary says who keeps its log's tail (D5): a compare-and-swap on the topology's version.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetClusterStatus(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -236,6 +248,11 @@ def add_CoordinationServicer_to_server(servicer, server):
                     servicer.Leave,
                     request_deserializer=aidb_dot_v1_dot_cluster__pb2.LeaveRequest.FromString,
                     response_serializer=aidb_dot_v1_dot_cluster__pb2.LeaveResponse.SerializeToString,
+            ),
+            'SetTailSet': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetTailSet,
+                    request_deserializer=aidb_dot_v1_dot_cluster__pb2.SetTailSetRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_cluster__pb2.SetTailSetResponse.SerializeToString,
             ),
             'GetClusterStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetClusterStatus,
@@ -329,6 +346,33 @@ class Coordination:
             '/aidb.v1.Coordination/Leave',
             aidb_dot_v1_dot_cluster__pb2.LeaveRequest.SerializeToString,
             aidb_dot_v1_dot_cluster__pb2.LeaveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetTailSet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aidb.v1.Coordination/SetTailSet',
+            aidb_dot_v1_dot_cluster__pb2.SetTailSetRequest.SerializeToString,
+            aidb_dot_v1_dot_cluster__pb2.SetTailSetResponse.FromString,
             options,
             channel_credentials,
             insecure,

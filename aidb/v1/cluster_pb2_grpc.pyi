@@ -83,6 +83,8 @@ class CoordinationStub:
     """Renews the lease (D1, D2) and reports health; the answer carries what changed."""
     Leave: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.LeaveRequest, _cluster_pb2.LeaveResponse]
     """Clean stop: the member leaves the read set at once."""
+    SetTailSet: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.SetTailSetRequest, _cluster_pb2.SetTailSetResponse]
+    """A shard's primary says who keeps its log's tail (D5): a compare-and-swap on the topology's version."""
     GetClusterStatus: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.GetClusterStatusRequest, _cluster_pb2.ClusterStatus]
     ListEvents: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListEventsRequest, _cluster_pb2.ListEventsResponse]
 
@@ -95,6 +97,8 @@ class CoordinationAsyncStub(CoordinationStub):
     """Renews the lease (D1, D2) and reports health; the answer carries what changed."""
     Leave: _aio.UnaryUnaryMultiCallable[_cluster_pb2.LeaveRequest, _cluster_pb2.LeaveResponse]  # type: ignore[assignment]
     """Clean stop: the member leaves the read set at once."""
+    SetTailSet: _aio.UnaryUnaryMultiCallable[_cluster_pb2.SetTailSetRequest, _cluster_pb2.SetTailSetResponse]  # type: ignore[assignment]
+    """A shard's primary says who keeps its log's tail (D5): a compare-and-swap on the topology's version."""
     GetClusterStatus: _aio.UnaryUnaryMultiCallable[_cluster_pb2.GetClusterStatusRequest, _cluster_pb2.ClusterStatus]  # type: ignore[assignment]
     ListEvents: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListEventsRequest, _cluster_pb2.ListEventsResponse]  # type: ignore[assignment]
 
@@ -122,6 +126,14 @@ class CoordinationServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.LeaveResponse, _abc.Awaitable[_cluster_pb2.LeaveResponse]]:
         """Clean stop: the member leaves the read set at once."""
+
+    @_abc_1.abstractmethod
+    def SetTailSet(
+        self,
+        request: _cluster_pb2.SetTailSetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.SetTailSetResponse, _abc.Awaitable[_cluster_pb2.SetTailSetResponse]]:
+        """A shard's primary says who keeps its log's tail (D5): a compare-and-swap on the topology's version."""
 
     @_abc_1.abstractmethod
     def GetClusterStatus(

@@ -448,3 +448,232 @@ class Echo(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Echo: _TypeAlias = Echo  # noqa: Y015
+
+@_typing.final
+class HoldRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HELLO_FIELD_NUMBER: _builtins.int
+    ACK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hello(self) -> Global___HoldHello:
+        """first message"""
+
+    @_builtins.property
+    def ack(self) -> Global___HoldAck: ...
+    def __init__(
+        self,
+        *,
+        hello: Global___HoldHello | None = ...,
+        ack: Global___HoldAck | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "hello", b"hello", "kind", b"kind"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "hello", b"hello", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "ack"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___HoldRequest: _TypeAlias = HoldRequest  # noqa: Y015
+
+@_typing.final
+class HoldHello(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    LAST_LSN_FIELD_NUMBER: _builtins.int
+    CAPACITY_BYTES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """the replica's stable name"""
+    epoch: _builtins.int
+    """the newest that it knows of: it follows no older one"""
+    last_lsn: _builtins.int
+    """what it holds ends here; 0 = nothing"""
+    capacity_bytes: _builtins.int
+    """of records, at most"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        last_lsn: _builtins.int = ...,
+        capacity_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_bytes", b"capacity_bytes", "epoch", b"epoch", "last_lsn", b"last_lsn", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldHello: _TypeAlias = HoldHello  # noqa: Y015
+
+@_typing.final
+class HoldAck(_message.Message):
+    """Everything through `lsn` is held."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LSN_FIELD_NUMBER: _builtins.int
+    lsn: _builtins.int
+    def __init__(
+        self,
+        *,
+        lsn: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lsn", b"lsn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldAck: _TypeAlias = HoldAck  # noqa: Y015
+
+@_typing.final
+class HoldResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEGIN_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def begin(self) -> Global___HoldBegin:
+        """first message"""
+
+    @_builtins.property
+    def records(self) -> Global___HoldRecords: ...
+    def __init__(
+        self,
+        *,
+        begin: Global___HoldBegin | None = ...,
+        records: Global___HoldRecords | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "kind", b"kind", "records", b"records"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "kind", b"kind", "records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["begin", "records"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___HoldResponse: _TypeAlias = HoldResponse  # noqa: Y015
+
+@_typing.final
+class HoldBegin(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    AFTER_LSN_FIELD_NUMBER: _builtins.int
+    ARCHIVED_LSN_FIELD_NUMBER: _builtins.int
+    COMPLETE_LSN_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    after_lsn: _builtins.int
+    """records follow that continue it"""
+    archived_lsn: _builtins.int
+    complete_lsn: _builtins.int
+    """whoever holds everything through it lacks nothing that was acknowledged without it"""
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+        after_lsn: _builtins.int = ...,
+        archived_lsn: _builtins.int = ...,
+        complete_lsn: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_lsn", b"after_lsn", "archived_lsn", b"archived_lsn", "complete_lsn", b"complete_lsn", "epoch", b"epoch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldBegin: _TypeAlias = HoldBegin  # noqa: Y015
+
+@_typing.final
+class HoldRecords(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    ARCHIVED_LSN_FIELD_NUMBER: _builtins.int
+    archived_lsn: _builtins.int
+    """what is at or below it need not be kept"""
+    @_builtins.property
+    def records(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """LogRecord as it is in the log (V2), by the chain"""
+
+    def __init__(
+        self,
+        *,
+        records: _abc.Iterable[_builtins.bytes] | None = ...,
+        archived_lsn: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archived_lsn", b"archived_lsn", "records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldRecords: _TypeAlias = HoldRecords  # noqa: Y015
+
+@_typing.final
+class SealTailRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLUSTER_UID_FIELD_NUMBER: _builtins.int
+    SHARD_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    cluster_uid: _builtins.str
+    shard: _builtins.int
+    epoch: _builtins.int
+    """the taker's"""
+    def __init__(
+        self,
+        *,
+        cluster_uid: _builtins.str = ...,
+        shard: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_uid", b"cluster_uid", "epoch", b"epoch", "shard", b"shard"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SealTailRequest: _TypeAlias = SealTailRequest  # noqa: Y015
+
+@_typing.final
+class SealTailResponse(_message.Message):
+    """Runs of records, each a chain; the newest epoch's last. A run may come in several messages."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    START_LSN_FIELD_NUMBER: _builtins.int
+    LAST_LSN_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    run: _builtins.int
+    """0, 1, ..."""
+    start_lsn: _builtins.int
+    """of the run: it has no gap from here on"""
+    last_lsn: _builtins.int
+    """of the run"""
+    complete: _builtins.bool
+    """nothing was acknowledged that it lacks, in the epochs that it is of"""
+    chunk: _builtins.bytes
+    """(length: u32 little endian, LogRecord)*"""
+    def __init__(
+        self,
+        *,
+        run: _builtins.int = ...,
+        start_lsn: _builtins.int = ...,
+        last_lsn: _builtins.int = ...,
+        complete: _builtins.bool = ...,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "complete", b"complete", "last_lsn", b"last_lsn", "run", b"run", "start_lsn", b"start_lsn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SealTailResponse: _TypeAlias = SealTailResponse  # noqa: Y015

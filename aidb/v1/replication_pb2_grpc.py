@@ -40,6 +40,11 @@ class ReplicationStub:
                 request_serializer=aidb_dot_v1_dot_replication__pb2.SubscribeRequest.SerializeToString,
                 response_deserializer=aidb_dot_v1_dot_replication__pb2.SubscribeResponse.FromString,
                 _registered_method=True)
+        self.Hold = channel.stream_stream(
+                '/aidb.v1.Replication/Hold',
+                request_serializer=aidb_dot_v1_dot_replication__pb2.HoldRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_replication__pb2.HoldResponse.FromString,
+                _registered_method=True)
 
 
 class ReplicationServicer:
@@ -52,6 +57,13 @@ class ReplicationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Hold(self, request_iterator, context):
+        """The log itself, from the archive's end on, for a replica that keeps it in memory (D5).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReplicationServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -59,6 +71,11 @@ def add_ReplicationServicer_to_server(servicer, server):
                     servicer.Subscribe,
                     request_deserializer=aidb_dot_v1_dot_replication__pb2.SubscribeRequest.FromString,
                     response_serializer=aidb_dot_v1_dot_replication__pb2.SubscribeResponse.SerializeToString,
+            ),
+            'Hold': grpc.stream_stream_rpc_method_handler(
+                    servicer.Hold,
+                    request_deserializer=aidb_dot_v1_dot_replication__pb2.HoldRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_replication__pb2.HoldResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -89,6 +106,109 @@ class Replication:
             '/aidb.v1.Replication/Subscribe',
             aidb_dot_v1_dot_replication__pb2.SubscribeRequest.SerializeToString,
             aidb_dot_v1_dot_replication__pb2.SubscribeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Hold(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/aidb.v1.Replication/Hold',
+            aidb_dot_v1_dot_replication__pb2.HoldRequest.SerializeToString,
+            aidb_dot_v1_dot_replication__pb2.HoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class TailStub:
+    """What a replica keeps of its primary's log (D5).
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Seal = channel.unary_stream(
+                '/aidb.v1.Tail/Seal',
+                request_serializer=aidb_dot_v1_dot_replication__pb2.SealTailRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_replication__pb2.SealTailResponse.FromString,
+                _registered_method=True)
+
+
+class TailServicer:
+    """What a replica keeps of its primary's log (D5).
+    """
+
+    def Seal(self, request, context):
+        """Takes no records of an epoch below the given one any more, and gives what it has. For who takes the shard over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_TailServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Seal': grpc.unary_stream_rpc_method_handler(
+                    servicer.Seal,
+                    request_deserializer=aidb_dot_v1_dot_replication__pb2.SealTailRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_replication__pb2.SealTailResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'aidb.v1.Tail', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('aidb.v1.Tail', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Tail:
+    """What a replica keeps of its primary's log (D5).
+    """
+
+    @staticmethod
+    def Seal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/aidb.v1.Tail/Seal',
+            aidb_dot_v1_dot_replication__pb2.SealTailRequest.SerializeToString,
+            aidb_dot_v1_dot_replication__pb2.SealTailResponse.FromString,
             options,
             channel_credentials,
             insecure,

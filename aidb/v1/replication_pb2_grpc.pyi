@@ -34,6 +34,8 @@ class ReplicationStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ReplicationAsyncStub: ...
     Subscribe: _grpc.StreamStreamMultiCallable[_replication_pb2.SubscribeRequest, _replication_pb2.SubscribeResponse]
+    Hold: _grpc.StreamStreamMultiCallable[_replication_pb2.HoldRequest, _replication_pb2.HoldResponse]
+    """The log itself, from the archive's end on, for a replica that keeps it in memory (D5)."""
 
 @_typing.type_check_only
 class ReplicationAsyncStub(ReplicationStub):
@@ -41,6 +43,8 @@ class ReplicationAsyncStub(ReplicationStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Subscribe: _aio.StreamStreamMultiCallable[_replication_pb2.SubscribeRequest, _replication_pb2.SubscribeResponse]  # type: ignore[assignment]
+    Hold: _aio.StreamStreamMultiCallable[_replication_pb2.HoldRequest, _replication_pb2.HoldResponse]  # type: ignore[assignment]
+    """The log itself, from the archive's end on, for a replica that keeps it in memory (D5)."""
 
 class ReplicationServicer(metaclass=_abc_1.ABCMeta):
     """The primary's ordered stream to its cache replicas (rules C1, C3, C4), and the log record all copies share (V2)."""
@@ -52,4 +56,43 @@ class ReplicationServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_replication_pb2.SubscribeResponse], _abc.AsyncIterator[_replication_pb2.SubscribeResponse]]: ...
 
+    @_abc_1.abstractmethod
+    def Hold(
+        self,
+        request_iterator: _MaybeAsyncIterator[_replication_pb2.HoldRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_replication_pb2.HoldResponse], _abc.AsyncIterator[_replication_pb2.HoldResponse]]:
+        """The log itself, from the archive's end on, for a replica that keeps it in memory (D5)."""
+
 def add_ReplicationServicer_to_server(servicer: ReplicationServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class TailStub:
+    """What a replica keeps of its primary's log (D5)."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> TailAsyncStub: ...
+    Seal: _grpc.UnaryStreamMultiCallable[_replication_pb2.SealTailRequest, _replication_pb2.SealTailResponse]
+    """Takes no records of an epoch below the given one any more, and gives what it has. For who takes the shard over."""
+
+@_typing.type_check_only
+class TailAsyncStub(TailStub):
+    """What a replica keeps of its primary's log (D5)."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Seal: _aio.UnaryStreamMultiCallable[_replication_pb2.SealTailRequest, _replication_pb2.SealTailResponse]  # type: ignore[assignment]
+    """Takes no records of an epoch below the given one any more, and gives what it has. For who takes the shard over."""
+
+class TailServicer(metaclass=_abc_1.ABCMeta):
+    """What a replica keeps of its primary's log (D5)."""
+
+    @_abc_1.abstractmethod
+    def Seal(
+        self,
+        request: _replication_pb2.SealTailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_replication_pb2.SealTailResponse], _abc.AsyncIterator[_replication_pb2.SealTailResponse]]:
+        """Takes no records of an epoch below the given one any more, and gives what it has. For who takes the shard over."""
+
+def add_TailServicer_to_server(servicer: TailServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -844,6 +844,8 @@ class ReplicationStats(_message.Message):
     STALENESS_MS_FIELD_NUMBER: _builtins.int
     CONNECTED_FIELD_NUMBER: _builtins.int
     SUBSCRIBERS_FIELD_NUMBER: _builtins.int
+    TAIL_BYTES_FIELD_NUMBER: _builtins.int
+    TAIL_LSN_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     applied_lsn: _builtins.int
     staleness_ms: _builtins.int
@@ -851,6 +853,10 @@ class ReplicationStats(_message.Message):
     connected: _builtins.bool
     subscribers: _builtins.int
     """primaries"""
+    tail_bytes: _builtins.int
+    """replicas: of the primary's log, kept for who takes over (D5)"""
+    tail_lsn: _builtins.int
+    """where that ends"""
     def __init__(
         self,
         *,
@@ -859,10 +865,12 @@ class ReplicationStats(_message.Message):
         staleness_ms: _builtins.int = ...,
         connected: _builtins.bool = ...,
         subscribers: _builtins.int = ...,
+        tail_bytes: _builtins.int = ...,
+        tail_lsn: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_lsn", b"applied_lsn", "connected", b"connected", "epoch", b"epoch", "staleness_ms", b"staleness_ms", "subscribers", b"subscribers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_lsn", b"applied_lsn", "connected", b"connected", "epoch", b"epoch", "staleness_ms", b"staleness_ms", "subscribers", b"subscribers", "tail_bytes", b"tail_bytes", "tail_lsn", b"tail_lsn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -949,6 +957,10 @@ class DurabilityStats(_message.Message):
     SNAPSHOT_LSN_FIELD_NUMBER: _builtins.int
     SNAPSHOT_AT_MS_FIELD_NUMBER: _builtins.int
     SNAPSHOT_UPLOADED_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    HELD_LSN_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    TAIL_FIELD_NUMBER: _builtins.int
     VERIFY_FIELD_NUMBER: _builtins.int
     DRILL_FIELD_NUMBER: _builtins.int
     REQUESTS_FIELD_NUMBER: _builtins.int
@@ -982,6 +994,16 @@ class DurabilityStats(_message.Message):
     """since 1970"""
     snapshot_uploaded: _builtins.int
     """bytes that the store lacked"""
+    mode: _common_pb2.Durability.ValueType
+    """the cluster's (D4)"""
+    held_lsn: _builtins.int
+    """through which writes of mode REPLICA are safe"""
+    waiting: _builtins.int
+    """requests that wait for the archive or the tail set"""
+    @_builtins.property
+    def tail(self) -> _containers.RepeatedCompositeFieldContainer[Global___TailMember]:
+        """D5: members of the tail set, and who follows to become one"""
+
     @_builtins.property
     def verify(self) -> Global___CheckStats:
         """of what lies in the store"""
@@ -1015,13 +1037,17 @@ class DurabilityStats(_message.Message):
         snapshot_lsn: _builtins.int = ...,
         snapshot_at_ms: _builtins.int = ...,
         snapshot_uploaded: _builtins.int = ...,
+        mode: _common_pb2.Durability.ValueType = ...,
+        held_lsn: _builtins.int = ...,
+        waiting: _builtins.int = ...,
+        tail: _abc.Iterable[Global___TailMember] | None = ...,
         verify: Global___CheckStats | None = ...,
         drill: Global___CheckStats | None = ...,
         requests: _abc.Iterable[Global___ObjectRequests] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["drill", b"drill", "verify", b"verify"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_bytes", b"archive_bytes", "archive_error", b"archive_error", "archive_gaps", b"archive_gaps", "archive_lag_bytes", b"archive_lag_bytes", "archive_lag_ms", b"archive_lag_ms", "archive_objects", b"archive_objects", "archived_lsn", b"archived_lsn", "drill", b"drill", "fenced", b"fenced", "requests", b"requests", "snapshot", b"snapshot", "snapshot_at_ms", b"snapshot_at_ms", "snapshot_bytes", b"snapshot_bytes", "snapshot_bytes_done", b"snapshot_bytes_done", "snapshot_error", b"snapshot_error", "snapshot_lsn", b"snapshot_lsn", "snapshot_running", b"snapshot_running", "snapshot_uploaded", b"snapshot_uploaded", "snapshots_ended", b"snapshots_ended", "store", b"store", "verify", b"verify"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_bytes", b"archive_bytes", "archive_error", b"archive_error", "archive_gaps", b"archive_gaps", "archive_lag_bytes", b"archive_lag_bytes", "archive_lag_ms", b"archive_lag_ms", "archive_objects", b"archive_objects", "archived_lsn", b"archived_lsn", "drill", b"drill", "fenced", b"fenced", "held_lsn", b"held_lsn", "mode", b"mode", "requests", b"requests", "snapshot", b"snapshot", "snapshot_at_ms", b"snapshot_at_ms", "snapshot_bytes", b"snapshot_bytes", "snapshot_bytes_done", b"snapshot_bytes_done", "snapshot_error", b"snapshot_error", "snapshot_lsn", b"snapshot_lsn", "snapshot_running", b"snapshot_running", "snapshot_uploaded", b"snapshot_uploaded", "snapshots_ended", b"snapshots_ended", "store", b"store", "tail", b"tail", "verify", b"verify", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1101,6 +1127,40 @@ class ObjectRequests(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ObjectRequests: _TypeAlias = ObjectRequests  # noqa: Y015
+
+@_typing.final
+class TailMember(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    CONNECTED_FIELD_NUMBER: _builtins.int
+    LSN_FIELD_NUMBER: _builtins.int
+    LAG_MS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    member: _builtins.bool
+    """by the topology"""
+    connected: _builtins.bool
+    lsn: _builtins.int
+    """everything through it is held, from the archive's end on"""
+    lag_ms: _builtins.int
+    """how long the oldest record that it lacks is on disk"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        member: _builtins.bool = ...,
+        connected: _builtins.bool = ...,
+        lsn: _builtins.int = ...,
+        lag_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connected", b"connected", "lag_ms", b"lag_ms", "lsn", b"lsn", "member", b"member", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TailMember: _TypeAlias = TailMember  # noqa: Y015
 
 @_typing.final
 class PipelineRequest(_message.Message):

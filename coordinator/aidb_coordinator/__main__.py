@@ -20,7 +20,7 @@ from pathlib import Path
 from aidb.metrics import MetricsAddressError
 from aidb.security.server import SecurityRefused, add_arguments
 from aidb_coordinator.service.server import AddressInUse, Server
-from aidb_coordinator.settings import Settings, SettingsError
+from aidb_coordinator.settings import DURABILITIES, Settings, SettingsError
 from aidb_coordinator.store import StoreError
 
 PROGRAM = "aidb-coordinator"
@@ -76,6 +76,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--metrics", default="", metavar="HOST:PORT", help="serve /metrics there (nowhere)")
     add_arguments(add)
     add("--shards", type=int, metavar="N", help="of a new cluster (3); an existing one must have as many")
+    add(
+        "--durability",
+        choices=DURABILITIES,
+        help="what acknowledgements wait for; it stays until another is given (async)",
+    )
+    add(
+        "--tail-same-node",
+        action="store_true",
+        help="members of a tail set may be on the primary's node: for clusters of one machine",
+    )
     add(
         "--cluster-uid",
         default="",

@@ -8,7 +8,7 @@ from aidb_coordinator import topology as topologies
 from aidb_coordinator.placement import first_table
 from aidb_coordinator.settings import Settings, SettingsError
 from aidb_coordinator.store import Store, Stored
-from aidb_coordinator.topology import Shard, Topology
+from aidb_coordinator.topology import Durability, Shard, Topology
 
 DEFAULT_SHARDS = 3
 
@@ -33,7 +33,10 @@ def begin_term(store: Store, settings: Settings) -> Stored:
             f"the cluster in {settings.data} has {len(topology.shards)} shards, not {settings.shards}: "
             "leave --shards out; shards are added and removed by moving their slots"
         )
-    return store.swap(stored.revision, topologies.with_term(topology, topology.term + 1))
+    topology = topologies.with_term(topology, topology.term + 1)
+    if settings.mode is not None:
+        topology = topologies.with_durability(topology, settings.mode)
+    return store.swap(stored.revision, topology)
 
 
 def new_cluster(settings: Settings) -> Topology:
@@ -46,4 +49,5 @@ def new_cluster(settings: Settings) -> Topology:
         cluster_uid=settings.cluster_uid or str(uuid.uuid4()),
         slot_owners=table,
         shards=tuple(Shard(id=shard) for shard in ids),
+        durability=settings.mode or Durability.ASYNC,
     )

@@ -8,10 +8,12 @@ from google.protobuf import json_format
 
 from aidb.slots import SLOT_COUNT
 from aidb.v1 import cluster_pb2 as pb
+from aidb.v1 import common_pb2 as common
 from aidb_coordinator.topology import (
     FEATURE_LEVEL,
     FORMAT,
     Cut,
+    Durability,
     Member,
     Move,
     Role,
@@ -75,7 +77,12 @@ def to_proto(topology: Topology) -> pb.Topology:
         shards=[_shard_to_proto(shard) for shard in topology.shards],
         routers=[member_to_proto(router) for router in topology.routers],
         moves=[_move_to_proto(move) for move in topology.moves],
+        durability=durability_to_proto(topology.durability),
     )
+
+
+def durability_to_proto(durability: Durability) -> common.Durability.ValueType:
+    return common.Durability.ValueType(int(durability))
 
 
 def _shard_to_proto(shard: Shard) -> pb.Shard:
@@ -120,9 +127,18 @@ def from_proto(message: pb.Topology) -> Topology:
         ),
         routers=tuple(member_from_proto(router) for router in message.routers),
         moves=tuple(_move_from_proto(move) for move in message.moves),
+        durability=_durability_from_proto(message.durability),
     )
     check(topology)
     return topology
+
+
+def _durability_from_proto(number: int) -> Durability:
+    """Documents of before the modes name none."""
+    try:
+        return Durability(number) if number else Durability.ASYNC
+    except ValueError as error:
+        raise TopologyError(f"durability {number} is not known to this version") from error
 
 
 def _shard_from_proto(message: pb.Shard) -> Shard:

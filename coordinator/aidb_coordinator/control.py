@@ -182,6 +182,36 @@ class Control:
         await self.document.commit(lambda topology: (topologies.forget_member(topology, name), None))
         self.events.add(Severity.NORMAL, "MemberForgotten", name, "removed from the topology")
 
+    async def set_tail_set(
+        self, name: str, process_id: str, epoch: int, version: int, members: tuple[str, ...]
+    ) -> None:
+        """What the primary ``name`` asks for, of its shard's published epoch. Raises NotPrimary, Conflict,
+        StoreError.
+        """
+        primary = self.topology.members.get(name)
+        seen = self.roster.observation(name)
+        if primary is None or primary.role is not Role.PRIMARY or seen is None:
+            raise errors.NotPrimary(f"{name} is no primary of this cluster")
+        if seen.process_id not in ("", process_id):
+            raise errors.NotPrimary(f"another process speaks for {name} now")
+
+        def change(topology: Topology) -> tuple[Topology, None]:
+            shard = topology.shard(primary.shard)
+            if shard is None or shard.epoch != epoch or shard.primary is None or shard.primary.name != name:
+                raise topologies.TopologyError(f"epoch {epoch} of shard {primary.shard} is over")
+            return topologies.set_tail_set(
+                topology, shard.id, members, version=version, same_node=self.settings.tail_same_node
+            ), None
+
+        try:
+            await self.document.commit(change)
+        except topologies.TopologyError as error:
+            raise errors.Conflict(str(error)) from error
+        said = ", ".join(members) or "nobody"
+        self.events.add(
+            Severity.NORMAL, "TailSetChanged", f"shard-{primary.shard}", f"{said} keeps the log's tail"
+        )
+
     def probed(self, name: str, process_id: str, result: Probe) -> None:
         self._announce(self.roster.probed(name, process_id, result, self.clock.monotonic()))
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from aidb.security.names import DEFAULT_DOMAIN
 from aidb_coordinator.health import Rules
+from aidb_coordinator.topology import Durability
+
+DURABILITIES = tuple(mode.name.lower() for mode in Durability)
 
 
 class SettingsError(ValueError):
@@ -23,6 +26,8 @@ class Settings:
     `probe_successes` end that.
     max_watchers: open WatchTopology streams.
     objects: URL of the store that keeps the topology's history; empty = nobody keeps it.
+    tail_same_node: members of a tail set may share a node with the primary and each other (D5).
+    durability: the cluster's mode; None leaves it as it is stored (a new cluster: async).
     """
 
     data: Path
@@ -33,6 +38,8 @@ class Settings:
     tls_domain: str = DEFAULT_DOMAIN
     health_listen: str = ""
     shards: int | None = None
+    durability: str | None = None
+    tail_same_node: bool = False
     cluster_uid: str = ""
     objects: str = ""
     lease_ms: int = 10_000
@@ -61,6 +68,8 @@ class Settings:
                 "max_watchers",
             )
         }
+        if self.durability not in (None, *DURABILITIES):
+            raise SettingsError(f"--durability {self.durability} is none of {', '.join(DURABILITIES)}")
         for name, value in positive.items():
             if value <= 0:
                 raise SettingsError(f"--{name.replace('_', '-')} must be positive, not {value}")
@@ -74,6 +83,10 @@ class Settings:
                 f"--heartbeat-timeout-ms {self.heartbeat_timeout_ms} is less than two heartbeats "
                 f"of {self.heartbeat_ms}"
             )
+
+    @property
+    def mode(self) -> Durability | None:
+        return None if self.durability is None else Durability[self.durability.upper()]
 
     @property
     def health_rules(self) -> Rules:

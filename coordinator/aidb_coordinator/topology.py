@@ -32,6 +32,14 @@ class TopologyError(ValueError):
     """The document contradicts itself, or a transition was asked for that it does not allow."""
 
 
+class Durability(IntEnum):
+    """Numbers of aidb.v1.Durability: what an acknowledgement waits for, weakest first (D4)."""
+
+    ASYNC = 1
+    REPLICA = 2
+    ARCHIVED = 3
+
+
 class Role(IntEnum):
     """Numbers of aidb.v1.Role."""
 
@@ -132,6 +140,7 @@ class Topology:
     slot_epochs: tuple[SlotEpoch, ...] = ()
     routers: tuple[Member, ...] = ()
     moves: tuple[Move, ...] = ()
+    durability: Durability = Durability.ASYNC
 
     @cached_property
     def members(self) -> dict[str, Member]:
@@ -200,6 +209,11 @@ def with_term(topology: Topology, term: int) -> Topology:
     return replace(topology, term=term)
 
 
+def with_durability(topology: Topology, durability: Durability) -> Topology:
+    """The cluster's mode (D4)."""
+    return topology if durability is topology.durability else _next(replace(topology, durability=durability))
+
+
 def put_replica(topology: Topology, member: Member) -> Topology:
     """Records a replica, new or at a new address. Raises TopologyError when its shard does not exist."""
     shard = _existing(topology, member.shard)
@@ -230,6 +244,30 @@ def grant_epoch(
         cuts = (*(kept for kept in shard.cuts if kept.epoch < cut.epoch), cut)[-MAX_CUTS:]
     granted = replace(shard, epoch=epoch, disk_id=disk_id, primary=primary, cuts=cuts)
     return topology if granted == shard else _with_shard(topology, granted)
+
+
+def set_tail_set(
+    topology: Topology, shard_id: int, members: tuple[str, ...], *, version: int, same_node: bool
+) -> Topology:
+    """Who keeps the tail of the shard's log (D5), as its primary asked at ``version``.
+
+    It raises the version even if the set is as it was: whoever asked at an older one, and has no answer,
+    knows that it will not be done any more. ``same_node``: members may share a node with the primary and
+    each other. Raises TopologyError when the document has changed since, or for members that may not be.
+    """
+    shard = _existing(topology, shard_id)
+    if topology.version != version:
+        raise TopologyError(f"the topology is at version {topology.version}, not {version}")
+    known = {replica.name: replica for replica in shard.replicas}
+    nodes = {} if shard.primary is None else {shard.primary.node: shard.primary.name}
+    for name in members:
+        if name not in known:
+            raise TopologyError(f"{name} is no replica of shard {shard_id}")
+        node = known[name].node
+        if node in nodes and not same_node:
+            raise TopologyError(f"{name} is on node {node or 'unknown'}, as {nodes[node]} is")
+        nodes[node] = name
+    return _with_shard(topology, replace(shard, tail_set=tuple(sorted(members))))
 
 
 def forget_member(topology: Topology, name: str) -> Topology:

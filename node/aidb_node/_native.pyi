@@ -36,6 +36,50 @@ class Event:
     def text(self) -> str:
         """Of a notice or a failure; of a backup, its name."""
 
+class Follower:
+    """Of a primary's log. Times in ms."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def node(self) -> str:
+        """Empty = not known."""
+
+    @property
+    def member(self) -> bool:
+        """In the topology's set."""
+
+    @property
+    def required(self) -> bool:
+        """Writes wait for it."""
+
+    @property
+    def connected(self) -> bool: ...
+    @property
+    def behind_ms(self) -> int: ...
+    @property
+    def away_ms(self) -> int: ...
+
+class TailStatus:
+    """What the tail set is decided by."""
+
+    @property
+    def mode(self) -> int:
+        """The cluster's, by its number in the contracts."""
+
+    @property
+    def node(self) -> str: ...
+    @property
+    def promised_lsn(self) -> int:
+        """Everything that was acknowledged lies at or below it."""
+
+    @property
+    def covered(self) -> bool:
+        """The archive has all that: members may leave."""
+
+    @property
+    def followers(self) -> list[Follower]: ...
+
 class Server:
     """A primary, replica or router. It answers from its construction on: STARTING until `begin`."""
 
@@ -59,7 +103,9 @@ class Server:
         """
 
     @staticmethod
-    def replica(common: Common, *, shard: int, cache_bytes: int, update_bytes: int, warm: str) -> Server:
+    def replica(
+        common: Common, *, shard: int, cache_bytes: int, update_bytes: int, warm: str, tail_bytes: int
+    ) -> Server:
         """Raises StartRefused."""
 
     @staticmethod
@@ -94,6 +140,26 @@ class Server:
         """The archive has the log through `lsn`, of which `bytes` are new to it. `first_sent_ns`: when the
         create in `epoch`'s log was sent (boot time) that succeeded at once (D1), else 0.
         """
+
+    def archive_begins(self, lsn: int) -> None:
+        """As the archive of this epoch begins, earlier ones have the log through `lsn`."""
+
+    def await_demand(self, timeout: float) -> bool:
+        """Waits at most `timeout` seconds for somebody who waits for what is synced and not archived;
+        whether there is one.
+        """
+
+    def want_archived(self, lsn: int) -> None:
+        """The log through `lsn` is to be archived at once."""
+
+    def end_wait(self) -> None:
+        """Ends one wait of `await_demand`, the present one or the next."""
+
+    def tail_status(self) -> TailStatus:
+        """What the tail set is decided by (D5)."""
+
+    def set_tail_set(self, members: list[str], timeout: float) -> None:
+        """Asks the coordinator for `members` as the tail set (D5); `timeout` in seconds. Raises AidbError."""
 
     def checkpoint(self, path: str) -> tuple[int, int, int, list[tuple[str, int]]]:
         """In the new directory `path`: LSN, epoch, clock in ms, (name, bytes) of each file."""
@@ -144,7 +210,9 @@ class Store:
         cache_bytes: int,
         memtable_bytes: int,
         compression: str,
-    ) -> None: ...
+        keep_log: bool = False,
+    ) -> None:
+        """`keep_log`: the log stays until it is `archived`."""
     def get(self, key: bytes) -> bytes | None: ...
     def get_entry(self, key: bytes) -> _Found | None: ...
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]: ...
@@ -180,6 +248,9 @@ class Store:
         clock, records applied, whether the end that was asked for is reached. Raises LogGap when the chunk
         does not continue the log.
         """
+
+    def archived(self, lsn: int) -> None:
+        """The archive has the log through `lsn`: of a store that keeps its log, what is before it may go."""
 
     def position(self) -> tuple[int, int, int]:
         """Epoch, visible LSN, clock in ms."""

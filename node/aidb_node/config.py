@@ -46,6 +46,9 @@ class Settings:
     hedge_percent: float = 5.0
     update_bytes: int = 0
     warm: Warm = "none"
+    tail_bytes: int = 64 << 20
+    tail_members: int = 1
+    tail_same_node: bool = False
     zone: str = ""
     node: str = ""
     grace_seconds: float = 10.0
@@ -201,6 +204,13 @@ def _parser() -> argparse.ArgumentParser:
                 default="none",
                 help="fill the cache before clients ask: with what siblings are read for, or by scan (none)",
             )
+            add(
+                "--tail-bytes",
+                type=size,
+                default=64 << 20,
+                metavar="SIZE",
+                help="of the primary's log that is kept in memory, in clusters of durability replica (64MiB)",
+            )
         if role == "router":
             add(
                 "--hedge-percent",
@@ -220,6 +230,18 @@ def _parser() -> argparse.ArgumentParser:
                 metavar="SIZE",
                 help="one budget for caches, indexes, memtables, records kept for replicas and request ids, "
                 "instead of --cache-bytes; beyond it the program itself (none)",
+            )
+            add(
+                "--tail-members",
+                type=_positive,
+                default=1,
+                metavar="N",
+                help="replicas that keep the log's end, in clusters of durability replica (1)",
+            )
+            add(
+                "--tail-same-node",
+                action="store_true",
+                help="they may be on this node: for clusters of one machine",
             )
             _add_backup(add)
     return parser

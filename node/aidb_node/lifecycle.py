@@ -23,6 +23,7 @@ from aidb_node.config import Common, Keys, Settings
 from aidb_node.failure import StartRefused
 from aidb_node.logs import Log
 from aidb_node.metrics import NodeCollector
+from aidb_node.tail_set import Policy, TailSetKeeper
 
 OK, FAILED, REFUSED = 0, 1, 2
 
@@ -85,6 +86,10 @@ class _Program:
             shard = "" if settings.role == "router" else str(settings.shard)
             self._metrics.register(NodeCollector(self._server.stats, shard))
         self._second_copy = self._make_second_copy()
+        self._tail_set: TailSetKeeper | None = None
+        if self._second_copy is not None:
+            policy = Policy(settings.tail_members, settings.tail_same_node)
+            self._tail_set = TailSetKeeper(self._server, policy, log)
         if self._security:
             self._watch(self._security)
         log.info("bound", role=settings.role, address=self._server.address)
@@ -130,6 +135,8 @@ class _Program:
         self._log.info("stopping", grace_seconds=grace)
         if self._second_copy is not None and not self._superseded:
             self._second_copy.catch_up(grace / 2)
+        if self._tail_set is not None:
+            self._tail_set.close()
         if self._second_copy is not None:
             self._second_copy.close()
         drained = self._server.stop(grace)
@@ -223,6 +230,8 @@ class _Program:
         self._log.info("registered", epoch=grant.epoch, term=grant.term, cluster=grant.cluster_uid)
         if self._second_copy is not None:
             self._second_copy.begin(grant.cluster_uid, grant.epoch, int(grant.lease_seconds * 1000))
+        if self._tail_set is not None:
+            self._tail_set.start()
 
     def _store_identity(self, cluster_uid: str, pending_epoch: int) -> None:
         if self._identity is None:
@@ -302,5 +311,6 @@ def _server(
             cache_bytes=settings.cache_bytes,
             update_bytes=settings.update_bytes,
             warm=settings.warm,
+            tail_bytes=settings.tail_bytes,
         )
     return Server.router(common, hedge_extra=settings.hedge_percent / 100)

@@ -54,6 +54,7 @@ class NodeCollector(Collector):
             yield from _engine(labels, stats.engine)
         if stats.HasField("durability"):
             yield from _durability(labels, stats.durability)
+            yield from _tail_set(labels, stats.durability)
         if stats.HasField("cache"):
             yield from _cache(labels, stats.cache)
         if stats.HasField("router"):
@@ -144,6 +145,17 @@ def _check(labels: _Labels, name: str, text: str, check: pb.CheckStats) -> Itera
     yield labels.gauge(f"aidb_{name}_seconds", f"How long the newest {text} took", check.took_ms / 1000)
 
 
+def _tail_set(labels: _Labels, durability: pb.DurabilityStats) -> Iterator[Metric]:
+    yield labels.gauge("aidb_held_lsn", "Through which writes of mode replica are safe", durability.held_lsn)
+    yield labels.gauge(
+        "aidb_durability_waiting", "Requests that wait for the archive or the tail set", durability.waiting
+    )
+    members = [one for one in durability.tail if one.member]
+    yield labels.gauge("aidb_tail_members", "Replicas that keep the log's end", len(members))
+    lag = max((one.lag_ms for one in members), default=0) / 1000
+    yield labels.gauge("aidb_tail_lag_seconds", "Of the member that is furthest behind", lag)
+
+
 def _cache(labels: _Labels, cache: pb.CacheStats) -> Iterator[Metric]:
     yield labels.gauge("aidb_cache_entries", "Entries in the cache", cache.entries)
     yield labels.gauge("aidb_cache_size_bytes", "Bytes in the cache", cache.bytes)
@@ -156,6 +168,10 @@ def _replication(labels: _Labels, replication: pb.ReplicationStats, is_replica: 
     if not is_replica:
         yield labels.gauge("aidb_subscribers", "Replicas that follow", replication.subscribers)
         return
+    yield labels.gauge(
+        "aidb_tail_bytes", "Of the primary's log, kept for who takes over", replication.tail_bytes
+    )
+    yield labels.gauge("aidb_tail_lsn", "Where what is kept of the primary's log ends", replication.tail_lsn)
     yield labels.gauge("aidb_replica_connected", "1 while it follows its primary", replication.connected)
     yield labels.gauge("aidb_replica_applied_lsn", "The newest LSN applied", replication.applied_lsn)
     # Never heard of its primary: unbounded, which JSON and the wire have no number for.

@@ -46,9 +46,13 @@ class Primary:
         self.store = store
         self.proofs: list[tuple[int, int]] = []
         self.evidence_ms = 0
+        self.began = -1
 
     def log_after(self, lsn: int, max_bytes: int) -> Chunk | None:
         return self.store.log_after(lsn, max_bytes)
+
+    def archive_begins(self, lsn: int) -> None:
+        self.began = lsn
 
     def archived(self, lsn: int, bytes: int, epoch: int, first_sent_ns: int) -> None:
         self.proofs.append((lsn, first_sent_ns))

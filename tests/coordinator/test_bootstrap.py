@@ -7,11 +7,13 @@ import pytest
 from aidb_coordinator.bootstrap import begin_term
 from aidb_coordinator.settings import Settings, SettingsError
 from aidb_coordinator.store.file import FileStore
-from aidb_coordinator.topology import Topology
+from aidb_coordinator.topology import Durability, Topology
 
 
-def begin(directory: Path, shards: int | None = None, uid: str = "") -> Topology:
-    settings = Settings(data=directory, listen="-", shards=shards, cluster_uid=uid)
+def begin(
+    directory: Path, shards: int | None = None, uid: str = "", durability: str | None = None
+) -> Topology:
+    settings = Settings(data=directory, listen="-", shards=shards, cluster_uid=uid, durability=durability)
     store = FileStore(directory)
     try:
         return begin_term(store, settings).topology
@@ -25,6 +27,15 @@ def test_the_first_start_stamps_a_uid_and_later_ones_only_raise_the_term(tmp_pat
     assert first.cluster_uid
     assert begin(tmp_path) == replace(first, term=2)
     assert begin(tmp_path, shards=4, uid=first.cluster_uid) == replace(first, term=3)
+
+
+def test_the_mode_stays_until_another_is_given(tmp_path: Path) -> None:
+    assert begin(tmp_path, durability="replica").durability is Durability.REPLICA
+    assert begin(tmp_path).durability is Durability.REPLICA
+    changed = begin(tmp_path, durability="archived")
+    assert (changed.durability, changed.version) == (Durability.ARCHIVED, 2)
+    with pytest.raises(SettingsError, match="--durability twice"):
+        begin(tmp_path, durability="twice")
 
 
 def test_another_uid_or_number_of_shards_is_refused_and_changes_nothing(tmp_path: Path) -> None:

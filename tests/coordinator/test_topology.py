@@ -10,6 +10,7 @@ from aidb_coordinator.topology import (
     MAX_CUTS,
     NOBODY,
     Cut,
+    Durability,
     Member,
     Move,
     Role,
@@ -33,6 +34,7 @@ def full() -> Topology:
     return replace(
         made,
         term=7,
+        durability=Durability.REPLICA,
         moves=(move,),
         slot_epochs=(SlotEpoch(SlotSpan(0, 3), 1, 2**63),),
         shards=tuple(replace(s, tail_set=("a", "b")) if s.id == 0 else s for s in made.shards),
@@ -152,3 +154,37 @@ def test_newer_formats_and_unknown_fields_are_refused() -> None:
         codec.from_json({**document, "surprise": 1})
     with pytest.raises(TopologyError):
         codec.from_json({**document, "slot_owners": 5})
+
+
+def tail_set(made: Topology, *members: str, version: int | None = None, same_node: bool = False) -> Topology:
+    at = made.version if version is None else version
+    return topologies.set_tail_set(made, 0, members, version=at, same_node=same_node)
+
+
+def test_a_tail_set_is_changed_at_exactly_the_version_it_was_asked_at() -> None:
+    made = topologies.grant_epoch(topology(), replace(primary(), node="n0"), epoch=1, disk_id="d", cut=None)
+    for number, node in enumerate(("n0", "n1", "n1", "n2")):
+        made = topologies.put_replica(made, replace(replica(number=number), node=node))
+    names = [f"shard-0-replica-{number}" for number in range(4)]
+    changed = tail_set(made, names[3], names[1])
+    assert changed.shards[0].tail_set == (names[1], names[3])
+    with pytest.raises(TopologyError, match="is at version"):
+        tail_set(changed, version=made.version)
+    # Also one that is as it was: who asked before and has no answer knows that it will not be done any more.
+    again = tail_set(changed, names[1], names[3])
+    assert (again.shards[0].tail_set, again.version) == (changed.shards[0].tail_set, changed.version + 1)
+    assert tail_set(again).shards[0].tail_set == ()
+
+
+def test_members_of_a_tail_set_fail_apart() -> None:
+    made = topologies.grant_epoch(topology(), replace(primary(), node="n0"), epoch=1, disk_id="d", cut=None)
+    for number, node in enumerate(("n0", "n1", "n1")):
+        made = topologies.put_replica(made, replace(replica(number=number), node=node))
+    names = [f"shard-0-replica-{number}" for number in range(3)]
+    with pytest.raises(TopologyError, match="as shard-0-primary is"):
+        tail_set(made, names[0])
+    with pytest.raises(TopologyError, match=f"as {names[1]} is"):
+        tail_set(made, names[1], names[2])
+    with pytest.raises(TopologyError, match="no replica of shard 0"):
+        tail_set(made, "stranger")
+    assert tail_set(made, *names, same_node=True).shards[0].tail_set == tuple(names)

@@ -79,6 +79,17 @@ class Coordination(rpc.CoordinationServicer):
         return pb.LeaveResponse()
 
     @answers
+    async def SetTailSet(self, request: pb.SetTailSetRequest, context: Context) -> pb.SetTailSetResponse:
+        await self._control.set_tail_set(
+            request.name,
+            request.process_id,
+            request.epoch,
+            request.topology_version,
+            tuple(sorted(set(request.members))),
+        )
+        return pb.SetTailSetResponse(view=self._views.current())
+
+    @answers
     async def GetClusterStatus(
         self, request: pb.GetClusterStatusRequest, context: Context
     ) -> pb.ClusterStatus:

@@ -52,6 +52,7 @@ def cluster_status(control: Control, address: str, metrics_address: str) -> pb.C
         metrics_address=metrics_address,
         uptime_ms=int((control.clock.monotonic() - control.started) * 1000),
         feature_level=topology.feature_level,
+        durability=codec.durability_to_proto(topology.durability),
     )
 
 
@@ -72,6 +73,7 @@ def _shard_status(control: Control, shard: Shard) -> pb.ShardStatus:
         bytes=0 if seen is None else seen.bytes,
         primary=None if primary is None else _member_status(control, primary),
         replicas=[_member_status(control, replica) for replica in shard.replicas],
+        tail_set=shard.tail_set,
     )
 
 

@@ -71,6 +71,7 @@ class Archive:
         self._gap = False
         self._pending: _Pending | None = None
         self.is_open = False
+        self.has_more = False
         self.progress = Progress()
 
     @property
@@ -95,10 +96,12 @@ class Archive:
         else:
             self._resume(end)
         self.progress.archived_lsn = self._lsn
+        self._primary.archive_begins(self._lsn)
         self.is_open = True
 
     def step(self) -> bool:
-        """Archives one piece if there is something to archive; whether there may be more.
+        """Archives one piece if there is something to archive; whether there was. ``has_more`` says whether
+        it left something that need not wait for company.
 
         Raises:
             Superseded: the log of this epoch was sealed.
@@ -108,9 +111,11 @@ class Archive:
             self._pending = self._next_piece()
         if self._pending is None:
             self.progress.behind_since = None
+            self.has_more = False
             return False
         if self.progress.behind_since is None:
             self.progress.behind_since = time.monotonic()
+        self.has_more = self._pending.log_bytes >= PIECE_BYTES // 2
         self._send(self._pending)
         return True
 
@@ -185,6 +190,7 @@ class Archive:
             if found != pending.piece:
                 raise Superseded(f"the log of epoch {self._epoch} was {_what(found)}") from None
             evidence = 0
+        self._check_claim()
         self._sequence += 1
         self._lsn = pending.piece.last_lsn
         self._gap = False
@@ -193,6 +199,16 @@ class Archive:
         self.progress.objects += 1
         self.progress.bytes += len(pending.body)
         self._primary.archived(self._lsn, pending.log_bytes, self._epoch, evidence)
+
+    def _check_claim(self) -> None:
+        """D4: where a second create is not refused, what was created may be on top of a seal, or below one.
+        Who takes over claims first and looks at the log afterwards: without a later claim, it will find this
+        piece.
+        """
+        if self._catalog.store.fenced:
+            return
+        if (newest := self._catalog.newest_claim()) > self._epoch:
+            raise Superseded(f"epoch {newest} was claimed, epoch {self._epoch} is over")
 
 
 @dataclass(slots=True)

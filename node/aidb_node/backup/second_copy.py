@@ -43,8 +43,13 @@ _END_SECONDS = 5.0
 _REPORT = 0.5
 
 
-class Reporting(Primary, Protocol):
+class Hosted(Primary, Protocol):
+    """See `_native.Server`."""
+
     def report_durability(self, encoded: bytes) -> None: ...
+    def await_demand(self, timeout: float) -> bool: ...
+    def want_archived(self, lsn: int) -> None: ...
+    def end_wait(self) -> None: ...
 
 
 class SecondCopy:
@@ -55,7 +60,7 @@ class SecondCopy:
     def __init__(
         self,
         settings: BackupSettings,
-        primary: Reporting,
+        primary: Hosted,
         directory: Path,
         *,
         shard: int,
@@ -111,6 +116,7 @@ class SecondCopy:
         """Waits until everything that is synced now is archived."""
         ends = time.monotonic() + seconds
         _, synced_lsn, _ = self._primary.log_position()
+        self._primary.want_archived(synced_lsn)
         while self._status.archive.archived_lsn < synced_lsn and time.monotonic() < ends:
             if not any(thread.is_alive() for thread in self._threads):
                 return False
@@ -124,6 +130,7 @@ class SecondCopy:
 
     def _end_threads(self) -> None:
         self._stop.set()
+        self._primary.end_wait()
         self._asked.set()
         # One that is within a call of the store ends after it; as a daemon it keeps no program from its end.
         for thread in self._threads:
@@ -147,8 +154,7 @@ class SecondCopy:
                     self._log.info(
                         "archiving", store=self._store.url, epoch=epoch, lsn=archive.progress.archived_lsn
                     )
-                more = archive.step()
-                pause = 0.0 if more else self._settings.archive_every
+                archive.step()
                 failures, self._status.archive_error = 0, ""
             except Superseded as error:
                 self._status.archive_error = str(error)
@@ -161,11 +167,13 @@ class SecondCopy:
                 if failures % _LOG_EACH == 0:
                     self._log.warning("not archived yet", attempt=failures + 1, reason=error)
                 self._status.archive_error = str(error)
-                pause = _PAUSES.pause(failures)
+                stop.wait(_PAUSES.pause(failures))
                 failures += 1
             self._caught_up.set()
             self._status.report()
-            stop.wait(pause)
+            # What gathers while a piece is on its way leaves with the next: at once if somebody waits (D4).
+            if not failures and archive is not None and not archive.has_more and not stop.is_set():
+                self._primary.await_demand(self._settings.archive_every)
 
     def _new_archive(self, names: Names, epoch: int, lease_ms: int) -> Archive:
         store = probed(self._store, names.cluster_uid)

@@ -39,6 +39,14 @@ impl View {
             .map_or(0, |health| health.version)
     }
 
+    /// The cluster's mode (D4).
+    pub fn durability(&self) -> pb::Durability {
+        self.cluster
+            .topology
+            .as_ref()
+            .map_or(pb::Durability::Default, pb::Topology::durability)
+    }
+
     pub fn cluster_uid(&self) -> &str {
         self.cluster
             .topology

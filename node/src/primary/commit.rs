@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use aidb_client::error::{refuse, status};
 use aidb_client::pb::{self, ErrorCode};
@@ -9,6 +10,7 @@ use aidb_lsm::{Batch, Committed, Condition, Error, Op, Outcome};
 use tokio::sync::oneshot;
 use tonic::Status;
 
+use super::durable::{Late, Mode, Place};
 use super::engine::status_of_commit;
 use super::storage::StorageService;
 use super::together::Failed;
@@ -16,28 +18,35 @@ use super::token::header;
 use super::write::{Context, Write, answer};
 use crate::serve::{Admitted, View};
 
-/// Whether a write of this request is acknowledged as soon as the engine has committed it.
-pub fn at_commit(header: Option<&pb::RequestHeader>) -> bool {
-    let durability = header.map_or(pb::Durability::Default, pb::RequestHeader::durability);
-    matches!(durability, pb::Durability::Default | pb::Durability::Async)
-}
-
 pub(super) fn sequenced(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Applied { .. } | Outcome::Duplicate { .. })
 }
 
-/// What only an archive or a tail set could promise is refused rather than promised.
-pub fn check_durability(header: &pb::RequestHeader) -> Result<(), Status> {
-    match header.durability() {
-        pb::Durability::Default | pb::Durability::Async => Ok(()),
-        pb::Durability::Replica | pb::Durability::Archived => Err(refuse(
-            ErrorCode::Unsupported,
-            "this cluster has neither a tail set nor an archive: durability is async",
-        )),
-    }
+fn shows(outcome: &Outcome) -> bool {
+    sequenced(outcome) || matches!(outcome, Outcome::ConditionFailed { .. })
 }
 
 impl StorageService {
+    /// The stronger of the cluster's mode and the request's (C6).
+    pub(super) fn mode(&self, view: &View, header: Option<&pb::RequestHeader>) -> Mode {
+        let asked = header.map_or(pb::Durability::Default, pb::RequestHeader::durability);
+        Mode::from(view.durability()).max(Mode::from(asked))
+    }
+
+    /// Before a write that will wait for the archive or the tail set is sequenced: refused, it was certainly not done.
+    pub(super) fn place(&self, mode: Mode) -> Result<Option<Place<'_>>, Status> {
+        if mode == Mode::Async {
+            return Ok(None);
+        }
+        if !self.primary.archives {
+            // What only an archive can promise is refused rather than promised.
+            let message = "this primary was started without an object store (--objects), so that it cannot promise more than \
+                           durability async";
+            return Err(refuse(ErrorCode::Unsupported, message));
+        }
+        self.primary.durable.enter().map(Some)
+    }
+
     pub(super) fn context<'a>(
         &'a self,
         header: &'a pb::RequestHeader,
@@ -51,12 +60,14 @@ impl StorageService {
         }
     }
 
-    /// Commits `batch` and waits for its answer.
+    /// Commits `batch`, waits for its answer, and until that is safe as `mode` says.
     pub(super) async fn commit(
         &self,
         batch: Batch,
+        mode: Mode,
         admitted: &Admitted,
     ) -> Result<Committed, Status> {
+        let place = self.place(mode)?;
         self.check_poison()?;
         let (sender, receiver) = oneshot::channel();
         self.primary.store.submit(
@@ -66,22 +77,32 @@ impl StorageService {
             }),
         );
         let committed = self.answered(receiver, admitted).await?;
+        if let Some(place) = place {
+            self.await_safe(&place, mode, committed.lsn, &committed.outcomes, admitted)
+                .await?;
+        }
         self.check_evidence(&committed.outcomes)?;
         Ok(committed)
     }
 
     /// Commits one write, with others that have none of its keys. The state that the answer shows, and what became of it.
-    async fn commit_one(&self, op: Op, admitted: &Admitted) -> Result<(u64, Outcome), Status> {
+    async fn commit_one(
+        &self,
+        op: Op,
+        mode: Mode,
+        admitted: &Admitted,
+    ) -> Result<(u64, Outcome), Status> {
         if op.condition != Condition::None {
             let batch = Batch {
                 ops: vec![op],
                 atomic: false,
                 sync: None,
             };
-            let committed = self.commit(batch, admitted).await?;
+            let committed = self.commit(batch, mode, admitted).await?;
             let outcome = committed.outcomes.into_iter().next();
             return Ok((committed.lsn, outcome.unwrap_or(Outcome::NotApplied)));
         }
+        let place = self.place(mode)?;
         self.check_poison()?;
         let answered = self.together.write(&self.primary.store, op).await;
         let (lsn, outcome) = match answered.map_err(|_| closed())? {
@@ -89,7 +110,12 @@ impl StorageService {
             Err(Failed::Store(failed)) => return Err(self.failed(failed)),
             Err(Failed::Late) => return Err(late()),
         };
-        self.check_evidence(std::slice::from_ref(&outcome))?;
+        let outcomes = std::slice::from_ref(&outcome);
+        if let Some(place) = place {
+            self.await_safe(&place, mode, lsn, outcomes, admitted)
+                .await?;
+        }
+        self.check_evidence(outcomes)?;
         Ok((lsn, outcome))
     }
 
@@ -124,12 +150,38 @@ impl StorageService {
         status_of_commit(failed)
     }
 
+    /// Waits until the state at `lsn`, which the outcomes show, is safe as `mode` says (D4, C6).
+    async fn await_safe(
+        &self,
+        place: &Place<'_>,
+        mode: Mode,
+        lsn: u64,
+        outcomes: &[Outcome],
+        admitted: &Admitted,
+    ) -> Result<(), Status> {
+        if !outcomes.iter().any(shows) {
+            return Ok(());
+        }
+        let time = self.patience(admitted);
+        let waited = self.primary.durable.wait(place, mode, lsn, time).await;
+        waited.map_err(|Late| match outcomes.iter().any(sequenced) {
+            true => unknown(match mode {
+                Mode::Archived => "the deadline passed before the object store had the write",
+                _ => "the deadline passed before the tail set or the object store had the write",
+            }),
+            false => not_safe_in_time(),
+        })
+    }
+
+    /// A request without a deadline waits for as long as a client is waited for.
+    pub(super) fn patience(&self, admitted: &Admitted) -> Duration {
+        let left = admitted.deadline.remaining();
+        left.unwrap_or(self.node.limits.patience)
+    }
+
     /// Just before an answer: it may be shown only under evidence (D1). What was sequenced is answered ok or unknown,
     /// never as if it had not been (q6).
     pub(super) fn check_evidence(&self, outcomes: &[Outcome]) -> Result<(), Status> {
-        let shows = |outcome: &Outcome| {
-            sequenced(outcome) || matches!(outcome, Outcome::ConditionFailed { .. })
-        };
         if outcomes.iter().any(shows)
             && let Err(lapsed) = self.node.evidence()
         {
@@ -152,13 +204,13 @@ impl StorageService {
     ) -> Result<(pb::ResponseHeader, u64), Status> {
         let default = pb::RequestHeader::default();
         let asked = asked.unwrap_or(&default);
-        check_durability(asked)?;
         let view = self.node.view_for(Some(asked), &admitted).await?;
+        let mode = self.mode(&view, Some(asked));
         let op = self
             .context(asked, &admitted)
             .op(0, &write)
             .map_err(status)?;
-        let (lsn, outcome) = self.commit_one(op, &admitted).await?;
+        let (lsn, outcome) = self.commit_one(op, mode, &admitted).await?;
         let view = self.newest(view);
         let version = answer(outcome, write.key, &view).map_err(status)?;
         Ok((header(&self.node, &view, lsn.max(version)), version))
@@ -173,6 +225,12 @@ impl StorageService {
             view
         }
     }
+}
+
+pub(super) fn not_safe_in_time() -> Status {
+    let message = "what the answer would show was not safe in time, as durability archived or replica asks: the archive or \
+                   the tail set lags; nothing was done";
+    refuse(ErrorCode::DeadlineExceeded, message)
 }
 
 pub(super) fn late() -> Status {

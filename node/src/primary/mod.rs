@@ -1,14 +1,17 @@
 //! The primary: owner of a shard's data.
 //!
-//! Write path: `storage` (admission, limits) -> `write` (request to batch) -> `commit` (single writes: `together`, or `run` in a pipeline) -> the
-//! engine, where `gate` judges ownership and request ids -> evidence checked once more -> answer. Read path: `storage` -> engine -> evidence -> answer.
+//! Write path: `storage` (admission, limits) -> `write` (request to batch) -> `commit` (single writes: `together`, or `run`
+//! in a pipeline) -> the engine, where `gate` judges ownership and request ids -> what `durable` says of the mode (D4) ->
+//! evidence checked once more -> answer. Read path: `storage` -> engine -> `durable` (C6) -> evidence -> answer.
 //! `replication` streams what was synced to the cache replicas.
 
 mod bounds;
 mod commit;
+pub(crate) mod durable;
 mod engine;
 mod gate;
 mod groups;
+mod holding;
 pub(crate) mod limits;
 mod replication;
 mod requests;
@@ -16,6 +19,7 @@ mod run;
 mod scan;
 mod slots;
 mod storage;
+pub(crate) mod tail_set;
 mod together;
 mod token;
 mod write;
@@ -23,6 +27,7 @@ mod write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use aidb_client::error::refuse;
 use aidb_client::pb::replication_server::ReplicationServer;
@@ -33,12 +38,14 @@ use tokio::sync::watch;
 use tonic::Status;
 use tonic::service::RoutesBuilder;
 
-use crate::serve::{Grant, Node, Report, Role};
+use crate::serve::{Grant, Limits, Node, Report, Role};
+use durable::{Durable, Mode};
 use engine::status_of;
 use gate::{NodeCell, OwnerGate};
 use replication::ReplicationService;
 pub(crate) use storage::ResponseStream;
 use storage::StorageService;
+use tail_set::{Standing, TailSet};
 use together::Together;
 pub(crate) use write::moved;
 
@@ -51,6 +58,8 @@ const REQUESTS_PART: usize = 16;
 /// What nobody counts: what the allocator rounds up and has free, buffers of the moment. (The engine keeping to the rest
 /// did not lower the resident set after half a minute of load: where the remaining excess is, is not known yet.)
 const UNCOUNTED_PART: usize = 5;
+/// Of the requests that may be inside, those that may wait for the archive or the tail set.
+const WAITING_PART: usize = 2;
 
 #[derive(Clone, Debug)]
 pub struct PrimaryOptions {
@@ -73,9 +82,13 @@ pub struct Primary {
     poisoned: AtomicBool,
     /// What Python last said of the second copy; `None` where there is none.
     pub durability: Mutex<Option<pb::DurabilityStats>>,
-    /// Changes when more records are synced.
-    synced: watch::Sender<()>,
-    /// Keeps `synced` fed.
+    /// The log is archived: what makes modes beyond `async` possible.
+    archives: bool,
+    pub durable: Arc<Durable>,
+    pub tail_set: TailSet,
+    /// Changes when streams may send more.
+    changed: watch::Sender<()>,
+    /// Keeps `changed` fed.
     _on_synced: Subscription,
 }
 
@@ -102,11 +115,14 @@ impl Primary {
         let gate = OwnerGate::new(Arc::clone(&node), most_requests);
         engine.gate = Some(Box::new(gate));
         let store = Store::open(&store_path(&options.directory), engine)?;
-        let synced = watch::Sender::new(());
+        let changed = watch::Sender::new(());
+        let most_waiting = Limits::default().in_flight / WAITING_PART;
+        let durable = Arc::new(Durable::new(most_waiting, changed.clone()));
         let on_synced = store.on_synced({
-            let synced = synced.clone();
+            let (changed, durable) = (changed.clone(), Arc::clone(&durable));
             Box::new(move || {
-                synced.send_replace(());
+                changed.send_replace(());
+                durable.synced();
             })
         });
         Ok(Self {
@@ -116,19 +132,50 @@ impl Primary {
             subscribers: AtomicU32::new(0),
             poisoned: AtomicBool::new(false),
             durability: Mutex::default(),
-            synced,
+            archives: options.archive_lag_bytes.is_some(),
+            tail_set: TailSet::new(Arc::clone(&durable)),
+            durable,
+            changed,
             _on_synced: on_synced,
         })
     }
 }
 
 impl Primary {
+    /// Those who keep the log's end, and those who follow to become members.
+    pub fn standings(&self) -> Vec<Standing> {
+        let synced = self.store.synced_lsn();
+        self.tail_set.standings(synced, Instant::now())
+    }
+
+    /// What Python said, and what is known here.
     fn durability(&self) -> Option<pb::DurabilityStats> {
         let said = self
             .durability
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
-        said.clone()
+        let said = said.clone()?;
+        let view = self.node.get().map(|node| node.topology.view());
+        Some(pb::DurabilityStats {
+            archived_lsn: said.archived_lsn.max(self.durable.mark(Mode::Archived)),
+            mode: view
+                .map_or(pb::Durability::Default, |view| view.durability())
+                .into(),
+            held_lsn: self.durable.mark(Mode::Replica),
+            waiting: self.durable.inside() as u64,
+            tail: self.standings().into_iter().map(tail_member).collect(),
+            ..said
+        })
+    }
+}
+
+fn tail_member(standing: Standing) -> pb::TailMember {
+    pb::TailMember {
+        name: standing.name,
+        member: standing.member,
+        connected: standing.connected,
+        lsn: standing.lsn,
+        lag_ms: standing.behind_ms,
     }
 }
 
@@ -163,14 +210,27 @@ impl Role for Primary {
 
     /// Each grant is a new epoch (V4): it is in the log before anything is served in it.
     fn begin(&self, _node: &Arc<Node>, grant: &Grant) -> Result<(), Status> {
-        self.store
-            .begin_epoch(grant.epoch)
-            .map(|_| ())
-            .map_err(status_of)
+        self.store.begin_epoch(grant.epoch).map_err(status_of)?;
+        self.tail_set.begin(self.store.visible_lsn());
+        Ok(())
     }
 
+    /// Who has to hold what is acknowledged changes with the topology (D5).
     async fn run(self: Arc<Self>, node: Arc<Node>) {
-        node.stopping().await;
+        let mut views = node.topology.watch();
+        let following = async {
+            loop {
+                let view = Arc::clone(&views.borrow_and_update());
+                self.tail_set.look(&view, node.identity.shard);
+                if views.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = following => {}
+            () = node.stopping() => {}
+        }
     }
 
     fn report(&self) -> Report {
@@ -207,6 +267,7 @@ impl Role for Primary {
                 staleness_ms: 0,
                 connected: true,
                 subscribers: self.subscribers.load(Ordering::Relaxed),
+                ..Default::default()
             }),
             engine: Some(pb::EngineStats {
                 epoch,

@@ -5,6 +5,9 @@
 //! A ping is echoed once everything that was visible when it arrived has been synced and sent, and only under evidence
 //! of ownership (D1): so a replica knows that it has seen every write acknowledged before it sent the ping. (To echo at
 //! once was rejected: with sync `interval` or `none` writes are acknowledged before they are synced.)
+//!
+//! In a cluster of mode `archived` or `replica` records are sent once they are as safe as that (C6): a cache shows nothing
+//! that the next primary may not have. What was acknowledged before a ping is safe by then, so freshness means the same.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -23,7 +26,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Primary;
+use super::durable::Mode;
 use super::engine::status_of;
+use super::holding;
 use super::storage::ResponseStream;
 use crate::serve::{Node, Origin, Phase, Place, busy};
 
@@ -47,24 +52,7 @@ impl Replication for ReplicationService {
         &self,
         request: Request<Streaming<pb::SubscribeRequest>>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        match self.node.phase() {
-            Phase::Serving => {}
-            Phase::Starting => {
-                return Err(refuse(
-                    ErrorCode::Starting,
-                    "this primary is starting; retry in a moment",
-                ));
-            }
-            Phase::Stopping => {
-                return Err(refuse(
-                    ErrorCode::ShuttingDown,
-                    "this primary is shutting down; retry later",
-                ));
-            }
-        }
-        self.node.evidence()?;
-        let place = self.node.places.subscribers.take(Origin::of(&request).peer);
-        let place = place.ok_or_else(|| busy("all subscriptions are taken"))?;
+        let place = self.place(Origin::of(&request))?;
         let mut asks = request.into_inner();
         let hello = tokio::time::timeout(self.node.limits.patience, asks.message());
         let first = hello
@@ -104,6 +92,40 @@ impl Replication for ReplicationService {
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    type HoldStream = ResponseStream<pb::HoldResponse>;
+
+    async fn hold(
+        &self,
+        request: Request<Streaming<pb::HoldRequest>>,
+    ) -> Result<Response<Self::HoldStream>, Status> {
+        let place = self.place(Origin::of(&request))?;
+        holding::hold(&self.node, &self.primary, place, request.into_inner()).await
+    }
+}
+
+impl ReplicationService {
+    /// For a stream, if this node is in a state to begin one.
+    fn place(&self, from: Origin) -> Result<Place, Status> {
+        match self.node.phase() {
+            Phase::Serving => {}
+            Phase::Starting => {
+                return Err(refuse(
+                    ErrorCode::Starting,
+                    "this primary is starting; retry in a moment",
+                ));
+            }
+            Phase::Stopping => {
+                return Err(refuse(
+                    ErrorCode::ShuttingDown,
+                    "this primary is shutting down; retry later",
+                ));
+            }
+        }
+        self.node.evidence()?;
+        let place = self.node.places.subscribers.take(from.peer);
+        place.ok_or_else(|| busy("all subscriptions are taken"))
     }
 }
 
@@ -149,11 +171,11 @@ impl Subscriber {
         hello: Hello,
         mut asks: Streaming<pb::SubscribeRequest>,
     ) -> Result<(), Status> {
-        let mut synced = self.counted.0.synced.subscribe();
+        let mut changed = self.counted.0.changed.subscribe();
         self.welcome(&hello).await?;
         loop {
             tokio::select! {
-                changed = synced.changed() => {
+                changed = changed.changed() => {
                     if changed.is_err() {
                         return Ok(());
                     }
@@ -173,17 +195,28 @@ impl Subscriber {
         }
     }
 
+    /// Through which LSN records may be sent, and are acknowledged at most.
+    fn limit(&self) -> u64 {
+        let primary = &self.counted.0;
+        let synced = primary.store.synced_lsn();
+        match Mode::from(self.node.topology.view().durability()) {
+            mode if primary.archives => synced.min(primary.durable.mark(mode)),
+            _ => synced,
+        }
+    }
+
     /// Resumes where the replica stopped if the tail still holds what follows, else tells it to flush (C4).
     async fn welcome(&mut self, hello: &Hello) -> Result<(), Status> {
         let store = &self.counted.0.store;
+        let limit = self.limit();
         let resumed = hello.epoch == self.epoch
-            && hello.applied_lsn <= store.synced_lsn()
+            && hello.applied_lsn <= limit
             && store.records_after(hello.applied_lsn, 1).is_ok();
-        self.cursor = if resumed {
-            hello.applied_lsn
-        } else {
-            store.synced_lsn()
-        };
+        self.cursor = if resumed { hello.applied_lsn } else { limit };
+        if limit < store.synced_lsn() && store.records_after(limit, 1).is_err() {
+            let message = "what is in the archive is not known yet, or too far behind; subscribe again in a moment";
+            return Err(refuse(ErrorCode::Starting, message));
+        }
         let welcome = pb::Welcome {
             epoch: self.epoch,
             term: self.node.lease.term(),
@@ -198,7 +231,11 @@ impl Subscriber {
     fn take_ping(&mut self, ping: pb::Ping) {
         // Beyond the bound the newest is not echoed: it would be the last to be answered.
         if self.pings.len() < MOST_PINGS {
-            let after_lsn = self.counted.0.store.visible_lsn();
+            let primary = &self.counted.0;
+            let after_lsn = match Mode::from(self.node.topology.view().durability()) {
+                Mode::Async => primary.store.visible_lsn(),
+                _ => self.limit(),
+            };
             self.pings.push_back(PendingPing {
                 nonce: ping.nonce,
                 after_lsn,
@@ -214,8 +251,8 @@ impl Subscriber {
                 "a new epoch has begun; subscribe again",
             ));
         }
-        let synced = self.counted.0.store.synced_lsn();
-        while self.cursor < synced {
+        let limit = self.limit();
+        while self.cursor < limit {
             let records = match self
                 .counted
                 .0
@@ -233,6 +270,8 @@ impl Subscriber {
                 }
                 Err(other) => return Err(status_of(other)),
             };
+            let safe = records.partition_point(|record| record.lsn <= limit);
+            let records = &records[..safe];
             let Some(last) = records.last() else {
                 break;
             };

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::bounds::Bounds;
+use super::durable::Mode;
 use super::engine::status_of;
 use super::gate::owns;
 use super::slots::{Coverage, Span, from_slot, owned_of, with_prefix};
@@ -33,7 +34,7 @@ const MOST_CHUNK: usize = 4 << 20;
 const ENTRY_OVERHEAD: usize = 24;
 
 impl StorageService {
-    pub fn start_scan(
+    pub async fn start_scan(
         &self,
         request: pb::ScanRequest,
         admitted: &Admitted,
@@ -64,8 +65,13 @@ impl StorageService {
         }
         let place = self.node.places.scans.take(admitted.peer());
         let place = place.ok_or_else(|| busy("all scans are taken"))?;
-        self.node.evidence()?;
         let snapshot = self.primary.store.snapshot();
+        let mode = self.mode(view, request.header.as_ref());
+        if mode != Mode::Async {
+            // Of the whole state: a scan shows what is not there as well (C6).
+            self.await_shown(mode, snapshot.lsn(), admitted).await?;
+        }
+        self.node.evidence()?;
         let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
         let scan = Scan {
             slots: with_prefix(&asked, &request.prefix),

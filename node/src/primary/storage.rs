@@ -8,13 +8,14 @@ use aidb_client::key::physical_key_in;
 use aidb_client::pb::storage_server::Storage;
 use aidb_client::pb::{self, ErrorCode};
 use aidb_client::slots::slot_of;
-use aidb_lsm::{Entry, Op, Outcome};
+use aidb_lsm::{Entry, Op, Outcome, Read};
 use bytes::Bytes;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::Primary;
-use super::commit::{at_commit, check_durability};
+use super::commit::not_safe_in_time;
+use super::durable::{Late, Mode};
 use super::engine::status_of;
 use super::gate::owns;
 use super::groups::Groups;
@@ -33,6 +34,27 @@ pub struct StorageService {
     pub primary: Arc<Primary>,
     /// Of this serving thread.
     pub together: Arc<Together>,
+}
+
+/// What was read, and how safe it has to be before it is shown.
+struct ReadOne {
+    mode: Mode,
+    read: Read,
+    admitted: Admitted,
+}
+
+impl ReadOne {
+    fn is_safe(&self, service: &StorageService) -> bool {
+        self.mode == Mode::Async
+            || !service.primary.archives
+            || service.primary.durable.mark(self.mode)
+                >= newest_shown(&self.read.entry, self.read.lsn)
+    }
+}
+
+/// The newest LSN that an answer read at `lsn` shows anything of: that there is no such key may be as new as the reading.
+fn newest_shown(entry: &Option<Entry>, lsn: u64) -> u64 {
+    entry.as_ref().map_or(lsn, |entry| entry.version.min(lsn))
 }
 
 fn result_of(entry: Option<Entry>) -> pb::GetResult {
@@ -55,13 +77,21 @@ impl Requests for StorageService {
             Err(refused) => return Answer::Now(Err(refused)),
         };
         match self.node.view_at_once(header) {
-            Ok(Ok(view)) => Answer::Now(self.get_by(&view, admitted, &asked)),
+            Ok(Ok(view)) => match self.read_by(&view, admitted, &asked) {
+                Err(refused) => Answer::Now(Err(refused)),
+                Ok(read) if read.is_safe(self) => Answer::Now(self.get_by(&view, read)),
+                Ok(read) => {
+                    let me = self.clone();
+                    Answer::Later(Box::pin(async move { me.get_safe(&view, read).await }))
+                }
+            },
             Ok(Err(_)) => {
                 let me = self.clone();
                 Answer::Later(Box::pin(async move {
                     let header = asked.header.as_ref();
                     let view = me.node.view_for(header, &admitted).await?;
-                    me.get_by(&view, admitted, &asked)
+                    let read = me.read_by(&view, admitted, &asked)?;
+                    me.get_safe(&view, read).await
                 }))
             }
             Err(refused) => Answer::Now(Err(refused)),
@@ -83,7 +113,7 @@ impl Requests for StorageService {
         run: &mut Self::Run,
     ) -> Option<Answer<pb::PutResponse>> {
         let header = asked.header.as_ref();
-        if asked.condition.is_some() || !at_commit(header) {
+        if asked.condition.is_some() {
             return Some(self.begin_put(from, asked));
         }
         let bytes = asked.key.len() + asked.value.len();
@@ -92,8 +122,8 @@ impl Requests for StorageService {
             Err(refused) => return Some(Answer::Now(Err(refused))),
         };
         match self.node.view_at_once(header) {
-            Ok(Ok(_)) => {}
-            Ok(Err(_)) => {
+            Ok(Ok(view)) if self.mode(&view, header) == Mode::Async => {}
+            Ok(_) => {
                 let me = self.clone();
                 return Some(Answer::Later(Box::pin(async move {
                     me.put_admitted(admitted, asked).await
@@ -120,27 +150,72 @@ impl Requests for StorageService {
 }
 
 impl StorageService {
-    fn get_by(
+    fn read_by(
         &self,
         view: &View,
         mut admitted: Admitted,
         asked: &pb::GetRequest,
-    ) -> Result<pb::GetResponse, Status> {
+    ) -> Result<ReadOne, Status> {
         let slot = self.readable(view, &asked.key).map_err(status)?;
         let keyspace = asked.header.as_ref().map_or(0, |header| header.keyspace);
-        let expected = &self.node.expected.get;
-        admitted.answers(expected.bytes())?;
+        admitted.answers(self.node.expected.get.bytes())?;
         let read = self
             .primary
             .store
             .get(&physical_key_in(slot, keyspace, &asked.key))
             .map_err(status_of)?;
+        Ok(ReadOne {
+            mode: self.mode(view, asked.header.as_ref()),
+            read,
+            admitted,
+        })
+    }
+
+    async fn get_safe(&self, view: &View, read: ReadOne) -> Result<pb::GetResponse, Status> {
+        let shown = newest_shown(&read.read.entry, read.read.lsn);
+        self.await_shown(read.mode, shown, &read.admitted).await?;
+        self.get_by(view, read)
+    }
+
+    /// C6: before an answer that shows nothing newer than `shown`. A primary without an archive has no more than its disk.
+    pub(super) async fn await_shown(
+        &self,
+        mode: Mode,
+        shown: u64,
+        admitted: &Admitted,
+    ) -> Result<(), Status> {
+        let durable = &self.primary.durable;
+        if !self.primary.archives || durable.mark(mode) >= shown {
+            return Ok(());
+        }
+        let place = durable.enter()?;
+        let time = self.patience(admitted);
+        let waited = durable.wait(&place, mode, shown, time).await;
+        waited.map_err(|Late| not_safe_in_time())
+    }
+
+    /// The LSN to name in an answer that shows the state at `read`, of which nothing is newer than `shown`.
+    pub(super) fn shown_at(&self, mode: Mode, read: u64, shown: u64) -> u64 {
+        match mode {
+            _ if !self.primary.archives => read,
+            Mode::Async => read,
+            _ => self.primary.durable.position(mode, read, shown),
+        }
+    }
+
+    fn get_by(&self, view: &View, read: ReadOne) -> Result<pb::GetResponse, Status> {
+        let ReadOne {
+            mode,
+            read,
+            mut admitted,
+        } = read;
         self.node.evidence()?;
+        let lsn = self.shown_at(mode, read.lsn, newest_shown(&read.entry, read.lsn));
         let found = result_of(read.entry);
-        expected.learn(found.value.len(), true);
+        self.node.expected.get.learn(found.value.len(), true);
         admitted.answers(found.value.len())?;
         Ok(pb::GetResponse {
-            header: Some(header(&self.node, view, read.lsn)),
+            header: Some(header(&self.node, view, lsn)),
             found: found.found,
             value: found.value,
             version: found.version,
@@ -253,7 +328,7 @@ impl Storage for StorageService {
             .node
             .view_for(request.header.as_ref(), &admitted)
             .await?;
-        let keyspace = request.header.map_or(0, |header| header.keyspace);
+        let keyspace = request.header.as_ref().map_or(0, |header| header.keyspace);
         let mut results = vec![pb::GetResult::default(); request.keys.len()];
         let mut asked = Vec::with_capacity(request.keys.len());
         let mut positions = Vec::with_capacity(request.keys.len());
@@ -270,6 +345,14 @@ impl Storage for StorageService {
         let expected = &self.node.expected.batch;
         admitted.answers(expected.bytes())?;
         let (lsn, entries) = self.primary.store.get_many(&asked).map_err(status_of)?;
+        let mode = self.mode(&view, request.header.as_ref());
+        let mut lsn = lsn;
+        if mode != Mode::Async {
+            let shown = entries.iter().map(|entry| newest_shown(entry, lsn));
+            let shown = shown.max().unwrap_or_default();
+            self.await_shown(mode, shown, &admitted).await?;
+            lsn = self.shown_at(mode, lsn, shown);
+        }
         self.node.evidence()?;
         // An answer that would not fit a message is cut: the client asks again for the rest.
         let most = self.node.limits.message_bytes();
@@ -309,8 +392,8 @@ impl Storage for StorageService {
         let request = request.into_inner();
         let asked = request.header.clone().unwrap_or_default();
         check_batch(&self.node.limits, request.ops.len(), bytes).map_err(status)?;
-        check_durability(&asked)?;
         let view = self.node.view_for(Some(&asked), &admitted).await?;
+        let mode = self.mode(&view, Some(&asked));
         let context = self.context(&asked, &admitted);
         let writes = request.ops.iter().map(Write::of);
         let plan = match request.atomic {
@@ -321,9 +404,9 @@ impl Storage for StorageService {
         for (index, refused) in plan.refused {
             results[index].error = Some(refused.into());
         }
-        let mut lsn = self.primary.store.visible_lsn();
+        let mut lsn = self.shown_at(mode, self.primary.store.visible_lsn(), 0);
         if !plan.batch.ops.is_empty() {
-            let committed = self.commit(plan.batch, &admitted).await?;
+            let committed = self.commit(plan.batch, mode, &admitted).await?;
             let view = self.newest(Arc::clone(&view));
             lsn = committed.lsn;
             if request.atomic {
@@ -374,6 +457,7 @@ impl Storage for StorageService {
             .view_for(request.header.as_ref(), &admitted)
             .await?;
         self.start_scan(request, &admitted, &view)
+            .await
             .map(Response::new)
     }
 

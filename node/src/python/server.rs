@@ -1,5 +1,6 @@
 //! The programs, hosted in a Python process.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use pyo3::prelude::*;
 use super::failure::{failure, of_engine, of_start, of_status};
 use super::log::{LogChunk, log_chunk};
 use super::store::sync_mode;
+use crate::primary::durable::Mode;
 use crate::primary::{Primary, PrimaryOptions};
 use crate::replica::{Replica, ReplicaOptions, Warm};
 use crate::router::Router;
@@ -160,7 +162,7 @@ impl Server {
     }
 
     #[staticmethod]
-    #[pyo3(signature = (common, *, shard, cache_bytes, update_bytes, warm))]
+    #[pyo3(signature = (common, *, shard, cache_bytes, update_bytes, warm, tail_bytes))]
     fn replica(
         py: Python<'_>,
         common: Common,
@@ -168,6 +170,7 @@ impl Server {
         cache_bytes: usize,
         update_bytes: u32,
         warm: &str,
+        tail_bytes: usize,
     ) -> PyResult<Self> {
         let options = ReplicaOptions {
             cache_bytes: cache_bytes as u64,
@@ -177,6 +180,7 @@ impl Server {
                 "scan" => Warm::Scan,
                 _ => Warm::None,
             },
+            tail_bytes,
         };
         py.detach(|| {
             let role: Arc<dyn Role> = Arc::new(Replica::new(options));
@@ -260,15 +264,92 @@ impl Server {
         log_chunk(py, &primary.store, lsn, max_bytes)
     }
 
+    /// As the archive of this epoch begins, earlier ones have the log through `lsn`.
+    fn archive_begins(&self, lsn: u64) -> PyResult<()> {
+        let primary = self.with_data()?;
+        primary.store.archived(lsn, 0);
+        primary.durable.archived(lsn);
+        Ok(())
+    }
+
     /// The archive has the log through `lsn`, of which `bytes` are new to it. `first_sent_ns` (boot time, D1): when
     /// the create of an object of `epoch`'s log was sent that succeeded at its first attempt; 0 = it was none.
     fn archived(&self, lsn: u64, bytes: u64, epoch: u64, first_sent_ns: u64) -> PyResult<()> {
         let primary = self.with_data()?;
         primary.store.archived(lsn, bytes);
+        primary.durable.archived(lsn);
         if first_sent_ns > 0 {
             self.host.archived(epoch, first_sent_ns);
         }
         Ok(())
+    }
+
+    /// Waits at most `timeout` seconds for somebody who waits for what is synced and not archived; whether there is one.
+    fn await_demand(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
+        let primary = self.with_data()?;
+        let synced = || primary.store.synced_lsn();
+        Ok(py.detach(|| primary.durable.await_demand(seconds(timeout), synced)))
+    }
+
+    /// The log through `lsn` is to be archived at once.
+    fn want_archived(&self, lsn: u64) -> PyResult<()> {
+        self.with_data()?.durable.want(lsn);
+        Ok(())
+    }
+
+    /// Ends one wait of `await_demand`, the present one or the next.
+    fn end_wait(&self) -> PyResult<()> {
+        self.with_data()?.durable.end_wait();
+        Ok(())
+    }
+
+    /// What the tail set is decided by (D5).
+    fn tail_status(&self) -> PyResult<TailStatus> {
+        let primary = self.with_data()?;
+        let node = self.host.node();
+        let view = node.topology.view();
+        let shard = view.shard(node.identity.shard);
+        let nodes: HashMap<&str, &str> = shard
+            .iter()
+            .flat_map(|shard| &shard.replicas)
+            .map(|replica| (replica.name.as_str(), replica.node.as_str()))
+            .collect();
+        let followers = primary.standings().into_iter().map(|one| Follower {
+            node: nodes
+                .get(one.name.as_str())
+                .copied()
+                .unwrap_or_default()
+                .into(),
+            name: one.name,
+            member: one.member,
+            required: one.required,
+            connected: one.connected,
+            behind_ms: one.behind_ms,
+            away_ms: one.away_ms,
+        });
+        let promised_lsn = primary
+            .durable
+            .mark(Mode::Replica)
+            .max(primary.tail_set.epoch_lsn());
+        Ok(TailStatus {
+            mode: view.durability() as i32,
+            node: node.identity.node.clone(),
+            promised_lsn,
+            covered: primary.durable.mark(Mode::Archived) >= promised_lsn,
+            followers: followers.collect(),
+        })
+    }
+
+    /// Asks the coordinator for `members` as the tail set (D5). Raises `AidbError`.
+    fn set_tail_set(&self, py: Python<'_>, members: Vec<String>, timeout: f64) -> PyResult<()> {
+        let primary = self.with_data()?;
+        let wanted: BTreeSet<String> = members.iter().cloned().collect();
+        let version = primary
+            .tail_set
+            .ask(&wanted)
+            .map_err(|why| failure(pb::ErrorCode::Conflict, &why))?;
+        py.detach(|| self.host.set_tail_set(members, version, seconds(timeout)))
+            .map_err(|status| of_status(&status))
     }
 
     /// A checkpoint in the new directory `path`: (lsn, epoch, clock in ms, [(name, bytes)]).
@@ -350,6 +431,34 @@ impl Server {
             .as_ref()
             .ok_or_else(|| failure(pb::ErrorCode::Unsupported, "this role holds no data"))
     }
+}
+
+/// See `Server.tail_status`.
+#[pyclass(frozen, get_all, module = "aidb_node._native")]
+pub struct TailStatus {
+    /// The cluster's, by its number in the contracts.
+    mode: i32,
+    node: String,
+    /// Everything that was acknowledged lies at or below it.
+    promised_lsn: u64,
+    /// The archive has all that: members may leave.
+    covered: bool,
+    followers: Vec<Follower>,
+}
+
+#[pyclass(frozen, get_all, skip_from_py_object, module = "aidb_node._native")]
+#[derive(Clone)]
+pub struct Follower {
+    name: String,
+    /// Empty = not known.
+    node: String,
+    /// In the topology's set.
+    member: bool,
+    /// Writes wait for it.
+    required: bool,
+    connected: bool,
+    behind_ms: u64,
+    away_ms: u64,
 }
 
 /// What the coordinator granted.

@@ -38,7 +38,9 @@ pub struct Write(PyBackedBytes, Option<PyBackedBytes>, u64, String, u64);
 #[pymethods]
 impl Store {
     #[new]
-    #[pyo3(signature = (path, *, create, sync, cache_bytes, memtable_bytes, compression))]
+    /// `keep_log`: the log stays until it is `archived`.
+    #[pyo3(signature = (path, *, create, sync, cache_bytes, memtable_bytes, compression, keep_log = false))]
+    #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
         path: PathBuf,
@@ -47,6 +49,7 @@ impl Store {
         cache_bytes: usize,
         memtable_bytes: usize,
         compression: &str,
+        keep_log: bool,
     ) -> PyResult<Self> {
         let compression = match compression {
             "none" => lsm::Compression::None,
@@ -67,6 +70,8 @@ impl Store {
             compression,
             // Nobody follows an embedded store.
             tail_bytes: 0,
+            // Nobody writes here so much that the archive's lag should hold him back.
+            archive_lag_bytes: keep_log.then_some(u64::MAX >> 1),
             ..Options::default()
         };
         let store = py
@@ -278,6 +283,12 @@ impl Store {
         through_clock_ms: u64,
     ) -> PyResult<Applied> {
         apply_log(py, &self.open()?, &chunk, through_lsn, through_clock_ms)
+    }
+
+    /// The archive has the log through `lsn`: of a store that keeps its log, what is before it may go.
+    fn archived(&self, lsn: u64) -> PyResult<()> {
+        self.open()?.archived(lsn, 0);
+        Ok(())
     }
 
     /// Logs the start of a new epoch; the last LSN before it.

@@ -8,6 +8,7 @@ use aidb_client::pb::{Consistency, ErrorCode, RequestHeader};
 use tonic::Status;
 
 use super::coherence::Demand;
+use crate::primary::durable::Mode;
 use crate::serve::View;
 
 /// None: only the primary may answer. `lease` is the bound of reads that name none (C3).
@@ -29,6 +30,10 @@ pub fn demand(
     let token = Token::decode(&header.token)
         .map_err(|why| refuse(ErrorCode::TokenInvalid, why.to_string()))?;
     if header.topology_version.max(token.topology_version) > view.version() {
+        return Ok(None);
+    }
+    // C6: what caches hold is as safe as the cluster's mode says, and no safer.
+    if Mode::from(header.durability()) > Mode::from(view.durability()) {
         return Ok(None);
     }
     Ok(match header.consistency() {
@@ -126,6 +131,19 @@ mod tests {
         };
         assert_eq!(demand(Some(&header), &view(3), 1, LEASE).unwrap(), None);
         assert!(demand(Some(&header), &view(4), 1, LEASE).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_read_that_asks_for_more_than_the_cluster_promises_forwards() {
+        let asked = |durability: pb::Durability| {
+            let header = RequestHeader {
+                durability: durability.into(),
+                ..Default::default()
+            };
+            demand(Some(&header), &view(3), 1, LEASE).unwrap().is_some()
+        };
+        assert!(asked(pb::Durability::Async));
+        assert!(!asked(pb::Durability::Archived));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A cache replica: memory only, disposable, coherent with its primary.
 //!
 //! `subscription` follows the primary's stream into `coherence`, which owns the cache and the rules (C1-C4, C7); `demand`
-//! says what a request asks of a copy (C5); `gather` lets forwarded reads travel together; `warm` fills the cache ahead; `storage` serves hits and forwards everything else. It knows only its
+//! says what a request asks of a copy (C5); `tail` keeps the end of the primary's log where the mode asks for it (D5); `gather` lets forwarded reads travel together; `warm` fills the cache ahead; `storage` serves hits and forwards everything else. It knows only its
 //! primary: a key of another shard is answered `Moved`, never followed.
 
 mod cache;
@@ -14,11 +14,13 @@ mod faults;
 mod flights;
 mod forward;
 mod gather;
+mod held;
 #[cfg(test)]
 mod model;
 mod storage;
 mod stream;
 mod subscription;
+mod tail;
 mod warm;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +29,7 @@ use std::time::Duration;
 
 use aidb_client::pb;
 use aidb_client::pb::storage_server::StorageServer;
+use aidb_client::pb::tail_server::TailServer;
 use tonic::Status;
 use tonic::service::RoutesBuilder;
 
@@ -36,12 +39,14 @@ use faults::Faults;
 use flights::Flights;
 use forward::{Forwarder, Forwards};
 use storage::StorageService;
+use tail::{TailKeeper, TailService};
 pub use warm::Warm;
 
 pub struct Replica {
     coherence: Coherence,
     flights: Flights,
     forwards: Arc<Forwards>,
+    tail: Arc<TailKeeper>,
     /// T, the staleness that reads bear which name no bound (C3); ms.
     lease_ms: AtomicU64,
     node: OnceLock<Arc<Node>>,
@@ -55,6 +60,8 @@ pub struct ReplicaOptions {
     /// with 0, are invalidated.
     pub update_bytes: u32,
     pub warm: Warm,
+    /// Of the primary's log, in clusters of mode `replica` (D5).
+    pub tail_bytes: usize,
 }
 
 impl Replica {
@@ -63,6 +70,7 @@ impl Replica {
             coherence: Coherence::new(options.cache_bytes, Faults::from_env()),
             flights: Flights::default(),
             forwards: Arc::default(),
+            tail: Arc::new(TailKeeper::new(options.tail_bytes)),
             lease_ms: AtomicU64::new(0),
             node: OnceLock::new(),
             options,
@@ -94,6 +102,12 @@ impl Role for Replica {
                 .max_decoding_message_size(message)
                 .max_encoding_message_size(message),
         );
+        // A message of a tail has at most one record beyond the size that it is meant to have.
+        let tail = TailService {
+            node: Arc::clone(node),
+            keeper: Arc::clone(&self.tail),
+        };
+        routes.add_service(TailServer::new(tail).max_encoding_message_size(2 * message));
     }
 
     fn begin(&self, _node: &Arc<Node>, grant: &Grant) -> Result<(), Status> {
@@ -113,6 +127,7 @@ impl Role for Replica {
         tokio::select! {
             () = warming => {}
             () = subscription::follow(&self.coherence, &node, self.options.update_bytes) => {}
+            () = self.tail.follow(&node) => {}
             () = node.stopping() => {}
         }
     }
@@ -141,6 +156,7 @@ impl Role for Replica {
         let counters = &self.coherence.counters;
         let cache = self.coherence.cache();
         let (entries, bytes) = cache.size();
+        let (tail_bytes, tail_lsn) = self.tail.position();
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         pb::GetStatsResponse {
             cache: Some(pb::CacheStats {
@@ -167,6 +183,8 @@ impl Role for Replica {
                 staleness_ms: self.staleness_ms(),
                 connected: stream.live,
                 subscribers: 0,
+                tail_bytes: tail_bytes as u64,
+                tail_lsn,
             }),
             ..Default::default()
         }

@@ -96,6 +96,26 @@ impl Coordinator {
         Ok(self.client().heartbeat(request).await?.into_inner())
     }
 
+    /// D5: asks for `members` as the tail set, at exactly this version of the topology.
+    pub async fn set_tail_set(
+        &self,
+        node: &Node,
+        members: Vec<String>,
+        topology_version: u64,
+        timeout: Duration,
+    ) -> Result<pb::ClusterView, Status> {
+        let mut request = tonic::Request::new(pb::SetTailSetRequest {
+            name: node.identity.name.clone(),
+            process_id: node.identity.process_id.clone(),
+            epoch: node.lease.epoch(),
+            topology_version,
+            members,
+        });
+        request.set_timeout(timeout);
+        let answer = self.client().set_tail_set(request).await?.into_inner();
+        Ok(answer.view.unwrap_or_default())
+    }
+
     pub async fn leave(&self, node: &Node, timeout: Duration) -> Result<(), Status> {
         let mut request = tonic::Request::new(pb::LeaveRequest {
             name: node.identity.name.clone(),

@@ -185,6 +185,23 @@ impl Host {
         Ok(())
     }
 
+    /// See [`Coordinator::set_tail_set`]; the view of the answer is taken.
+    pub fn set_tail_set(
+        &self,
+        members: Vec<String>,
+        version: u64,
+        timeout: Duration,
+    ) -> Result<(), Status> {
+        let (node, coordinator) = (Arc::clone(&self.node), self.coordinator.clone());
+        let view = self.on_control(timeout, async move {
+            coordinator
+                .set_tail_set(&node, members, version, timeout)
+                .await
+        })?;
+        self.node.topology.offer(view);
+        Ok(())
+    }
+
     /// The next event; None when there was none in `timeout`.
     pub fn wait(&self, timeout: Duration) -> Option<Event> {
         let events = self
