@@ -184,8 +184,11 @@ def _print(report: dict[str, Any], directory: Path) -> None:
     print(
         f"{directory}: lsn {report['lsn']}, clock {show.moment(report['clock_ms'])}, epoch {report['epoch']}"
     )
-    snapshot = f"{report['snapshot']} (lsn {report['snapshot_lsn']})"
-    print(f"  snapshot {snapshot}: {tables}, {fetched} of it downloaded")
+    if report["snapshot"]:
+        snapshot = f"{report['snapshot']} (lsn {report['snapshot_lsn']})"
+        print(f"  snapshot {snapshot}: {tables}, {fetched} of it downloaded")
+    else:
+        print("  no snapshot: the log was whole from its begin")
     print(f"  log: {report['records']} records in {report['pieces']} pieces, {log}")
     print(f"  in {report['table_seconds']:.1f} s and {report['replay_seconds']:.1f} s")
     if report["kept_aside"]:

@@ -53,14 +53,13 @@ def eligible(manifests: Iterable[Manifest], branches: Sequence[Branch], target: 
 
 
 def steps(
-    manifest: Manifest, branches: Sequence[Branch], logs: Mapping[int, Sequence[int]], target: Target
+    position: tuple[int, int], branches: Sequence[Branch], logs: Mapping[int, Sequence[int]], target: Target
 ) -> list[Step]:
-    """``branches`` newest first. ``logs``: the sequence numbers that are there, ascending, of each epoch
-    from the snapshot's position on; the last of an epoch is its seal, or a piece.
+    """``position``: (epoch, sequence) to begin from. ``branches`` newest first. ``logs``: the sequence
+    numbers that are there, ascending, of each epoch from the position on; the last of an epoch is its seal,
+    or a piece.
     """
-    if manifest.log is None:
-        return []
-    first_epoch, first_sequence = manifest.log
+    first_epoch, first_sequence = position
     found = []
     for branch in reversed(branches):
         if branch.epoch < first_epoch:

@@ -59,23 +59,28 @@ def verify(catalog: Catalog, at_once: int = 8, seen: Seen = lambda _: None) -> V
         begun = [manifest for manifest in manifests if manifest.log is not None]
         if begun:
             oldest = min(begun, key=lambda manifest: manifest.log or (0, 0))
-            _chain(catalog, pool, steps_after(catalog, oldest, branches, Target()), oldest.lsn, found, seen)
+            todo = steps_after(catalog, oldest.log, branches, Target())
+            _chain(catalog, pool, todo, oldest.lsn, found, seen)
     return found
 
 
 def steps_after(
-    catalog: Catalog, manifest: Manifest, branches: Sequence[Branch], target: Target
+    catalog: Catalog, position: tuple[int, int] | None, branches: Sequence[Branch], target: Target
 ) -> list[Step]:
-    """The pieces that follow a snapshot, as they are listed now. Raises ObjectError."""
-    if manifest.log is None:
+    """The pieces from ``position`` (epoch, sequence) of a snapshot on, as they are listed now. None: where
+    nothing is archived there are none.
+
+    Raises ObjectError.
+    """
+    if position is None:
         return []
-    first, sequence = manifest.log
+    first, sequence = position
     logs = {}
     for branch in branches:
         if branch.epoch >= first:
             after = sequence - 1 if branch.epoch == first and sequence > 0 else None
             logs[branch.epoch] = [last_number(stat.key) or 0 for stat in catalog.log(branch.epoch, after)]
-    return steps(manifest, branches, logs, target)
+    return steps(position, branches, logs, target)
 
 
 def _manifests(catalog: Catalog, newest: int, found: Verified) -> list[Manifest]:

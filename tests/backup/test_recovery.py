@@ -168,9 +168,30 @@ def test_from_a_named_snapshot(lived: Lived, tmp_path: Path) -> None:
         restored(lived.objects, tmp_path / "x", label="yesterday")
 
 
-def test_before_the_first_snapshot_there_is_nothing(lived: Lived, tmp_path: Path) -> None:
+def test_before_the_first_snapshot_the_log_is_enough(lived: Lived, tmp_path: Path) -> None:
+    report = restored(lived.objects, tmp_path / "new", Target(lsn=3))
+    assert (report.snapshot, report.lsn, report.loss) == ("", 3, None)
+    assert state_in(tmp_path / "new") == lived.history.states[3]
+    damage(lived, NAMES.log(1, 0), Path.unlink)
     with pytest.raises(NoSuchKey, match="nothing after lsn 3"):
-        restored(lived.objects, tmp_path / "new", Target(lsn=3))
+        restored(lived.objects, tmp_path / "newer", Target(lsn=3))
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_a_shard_that_was_lost_before_its_first_snapshot(
+    objects: FileStore, history: History, primary: Primary, tmp_path: Path, archived: bool
+) -> None:
+    """What the archive has of it comes back, be it nothing."""
+    archive = archive_of(objects, primary)
+    archive.open()
+    for number in range(10):
+        history.put(b"k%d" % number, b"v")
+    if archived:
+        synced(primary)
+        catch_up(archive)
+    report = in_place(Catalog(objects, NAMES), tmp_path / "new", Target())
+    assert (report.snapshot, report.loss) == ("", None)
+    assert state_in(tmp_path / "new") == (history.now if archived else {})
 
 
 def test_an_lsn_that_the_archive_does_not_reach_is_said(lived: Lived, tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ def test_the_newest_snapshot_of_the_lineage_before_the_target() -> None:
 def test_pieces_from_the_snapshots_position_through_the_epochs_to_the_cuts() -> None:
     branches = [Branch(4, END), Branch(2, 150), Branch(1, 80)]
     logs = {1: [0, 1, 2], 2: [0, 1, 3], 4: [0]}
-    found = steps(manifest(1, 0, 10, log=(1, 1)), branches, logs, Target(lsn=200))
+    found = steps((1, 1), branches, logs, Target(lsn=200))
     assert found == [
         Step(1, 1, 80),
         Step(1, 2, 80),
@@ -226,4 +226,3 @@ def test_pieces_from_the_snapshots_position_through_the_epochs_to_the_cuts() -> 
         Step(2, 3, 150),
         Step(4, 0, 200),
     ]
-    assert steps(manifest(1, 0, 10), branches, logs, Target()) == []

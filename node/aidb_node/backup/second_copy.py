@@ -146,7 +146,7 @@ class SecondCopy:
         while not stop.is_set():
             try:
                 if archive is None:
-                    archive = self._new_archive(names, epoch, lease_ms)
+                    archive = self._new_archive(names, epoch, lease_ms, stop)
                 if not archive.is_open:
                     archive.open()
                     self._status.archive = archive.progress
@@ -175,8 +175,8 @@ class SecondCopy:
             if not failures and archive is not None and not archive.has_more and not stop.is_set():
                 self._primary.await_demand(self._settings.archive_every)
 
-    def _new_archive(self, names: Names, epoch: int, lease_ms: int) -> Archive:
-        store = probed(self._store, names.cluster_uid)
+    def _new_archive(self, names: Names, epoch: int, lease_ms: int, stop: threading.Event) -> Archive:
+        store = probed(self._store, names.cluster_uid, stop)
         self._status.fenced = store.fenced
         if not store.fenced:
             self._log.warning(

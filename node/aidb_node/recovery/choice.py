@@ -1,4 +1,8 @@
-"""Which snapshot, and which pieces of the log: reads the store, and lets `restore_plan` decide (D9)."""
+"""Which snapshot, and which pieces of the log: reads the store, and lets `restore_plan` decide (D9).
+
+Where no snapshot will do, history may still be whole from its begin, and is replayed onto nothing: what was
+archived before the first snapshot was complete is as safe as what came later (D4).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from aidb.durability.catalog import Catalog
 from aidb.durability.lineage import Branch
 from aidb.durability.manifest import Manifest, parse_label
 from aidb.durability.names import last_number
+from aidb.durability.piece import Seal
 from aidb.durability.restore_plan import Step, Target, eligible
 from aidb.durability.verification import steps_after
 from aidb.objects.errors import NoSuchKey, Unusable
@@ -15,9 +20,9 @@ from aidb.objects.errors import NoSuchKey, Unusable
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """``branches`` newest first."""
+    """``manifest`` None: from an empty store. ``branches`` newest first."""
 
-    manifest: Manifest
+    manifest: Manifest | None
     steps: tuple[Step, ...]
     branches: tuple[Branch, ...]
 
@@ -26,24 +31,44 @@ def choose(catalog: Catalog, target: Target, label: str = "") -> Choice:
     """``label``: of the snapshot to begin from, instead of the newest that will do.
 
     Raises:
-        NoSuchKey: there is no snapshot to begin from.
+        NoSuchKey: there is no snapshot to begin from, and the log is not there from its begin.
         Unusable: the one asked for will not do.
         ObjectError
     """
     newest = catalog.newest_claim()
     branches = catalog.branches(newest)
     manifest = _named(catalog, label, branches, target) if label else _newest(catalog, branches, target)
-    return Choice(manifest, tuple(steps_after(catalog, manifest, branches, target)), tuple(branches))
+    if manifest is not None:
+        todo = steps_after(catalog, manifest.log, branches, target)
+    elif not branches or not _has_begin(catalog, branches):
+        raise NoSuchKey(
+            f"{catalog.names.root}e*/manifest/* that shows nothing after {target}", catalog.store.url
+        )
+    else:
+        todo = steps_after(catalog, (branches[-1].epoch, 0), branches, target)
+    return Choice(manifest, tuple(todo), tuple(branches))
 
 
-def _newest(catalog: Catalog, branches: list[Branch], target: Target) -> Manifest:
+def _has_begin(catalog: Catalog, branches: list[Branch]) -> bool:
+    """Whether the oldest epoch's log begins where history does; in the newest one nothing may have been
+    archived yet.
+    """
+    oldest = branches[-1].epoch
+    try:
+        first = catalog.piece(oldest, 0)
+    except NoSuchKey:
+        return len(branches) == 1 and catalog.log_end(oldest) is None
+    return isinstance(first, Seal) or first.previous_lsn == 0
+
+
+def _newest(catalog: Catalog, branches: list[Branch], target: Target) -> Manifest | None:
     """Epoch by epoch: snapshots that are not needed are not read."""
     for branch in branches:
         for stat in reversed(catalog.manifests(branch.epoch)):
             manifest = catalog.manifest(branch.epoch, last_number(stat.key) or 0)
             if eligible([manifest], branches, target):
                 return manifest
-    raise NoSuchKey(f"{catalog.names.root}e*/manifest/* that shows nothing after {target}", catalog.store.url)
+    return None
 
 
 def _named(catalog: Catalog, label: str, branches: list[Branch], target: Target) -> Manifest:

@@ -54,11 +54,19 @@ def in_place(
     label: str = "",
     at_once: int = 8,
     accept_loss: bool = False,
+    epoch: int = 0,
     seen: Seen = lambda _what, _done, _total: None,
 ) -> Report:
     """As `recover`, into a primary's data directory: see `prepare_in_place`."""
     prepared = prepare_in_place(
-        catalog, directory, target, label=label, at_once=at_once, accept_loss=accept_loss, seen=seen
+        catalog,
+        directory,
+        target,
+        label=label,
+        at_once=at_once,
+        accept_loss=accept_loss,
+        epoch=epoch,
+        seen=seen,
     )
     return prepared.put_in_place()
 
@@ -82,12 +90,15 @@ def prepare_in_place(
         And as `recover`.
     """
     claimed = catalog.newest_claim()
+    epoch = max(epoch, claimed)
     try:
         claim = catalog.claim(claimed)
     except NoSuchKey as error:
         raise Unusable(f"{catalog.store.url} has nothing of shard {catalog.names.shard}") from error
     _check_identity(directory, catalog, claim.id)
-    seal_log(catalog, claimed, claimed + 1, uuid.uuid4().hex)
+    sealer = uuid.uuid4().hex
+    for older in range(claimed, epoch + 1):
+        seal_log(catalog, older, epoch + 1, sealer)
     prepared = prepare(
         catalog,
         directory,
@@ -95,7 +106,7 @@ def prepare_in_place(
         label=label,
         at_once=at_once,
         accept_loss=accept_loss,
-        epoch=max(claimed, epoch),
+        epoch=epoch,
         seen=seen,
     )
     names = catalog.names

@@ -20,6 +20,7 @@ from typing import Any
 from aidb.durability.catalog import Catalog
 from aidb.durability.hold import Purpose
 from aidb.durability.holding import held
+from aidb.durability.identity import Place
 from aidb.durability.loss import Loss, Lossy
 from aidb.durability.manifest import Manifest
 from aidb.durability.restore_plan import Step, Target
@@ -27,7 +28,7 @@ from aidb.errors import AidbError
 from aidb.objects.errors import Damaged, Denied
 from aidb_node._native import Store
 from aidb_node.identity import STORE
-from aidb_node.recovery.choice import choose
+from aidb_node.recovery.choice import Choice, choose
 from aidb_node.recovery.replay import Replayed, replay
 from aidb_node.recovery.tables import Fetched, Fetcher, sync_directory
 
@@ -44,7 +45,9 @@ Seen = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """``kept_aside``: where the store that was replaced lies now, if there was one."""
+    """``snapshot`` is empty if there was none and the log was whole from its begin. ``kept_aside``: where the
+    store that was replaced lies now, if there was one.
+    """
 
     snapshot: str
     snapshot_lsn: int
@@ -117,18 +120,22 @@ def prepare(
 
     Raises:
         Lossy: what was asked for cannot be had whole.
-        ObjectError: the store is away, an object is missing or damaged, there is no snapshot that will do.
+        ObjectError: the store is away, an object is missing or damaged, there is nothing to begin from.
         AidbError, OSError: of the disk.
     """
     choice = choose(catalog, target, label)
     manifest = choice.manifest
-    with _hold(catalog, manifest):
-        # Only now nothing of it can be collected; it may have been a moment ago.
-        manifest = catalog.manifest(manifest.place.epoch, manifest.place.sequence)
+    with _hold(catalog, choice) as place:
         begin = time.monotonic()
-        fetched = _tables(catalog, manifest, directory, at_once, seen)
-        tables_at = time.monotonic()
         work = directory / _WORK
+        if manifest is None:
+            shutil.rmtree(work, ignore_errors=True)
+            fetched = Fetched()
+        else:
+            # Only now nothing of it can be collected; it may have been a moment ago.
+            manifest = catalog.manifest(place.epoch, place.sequence)
+            fetched = _tables(catalog, manifest, directory, at_once, seen)
+        tables_at = time.monotonic()
         store = _open(work, manifest)
         try:
             total = len(choice.steps)
@@ -145,8 +152,8 @@ def prepare(
         finally:
             store.close()
     report = Report(
-        snapshot=manifest.label,
-        snapshot_lsn=manifest.lsn,
+        snapshot=manifest.label if manifest else "",
+        snapshot_lsn=manifest.lsn if manifest else 0,
         lsn=done.lsn,
         clock_ms=done.clock_ms,
         epoch=reached,
@@ -164,14 +171,16 @@ def prepare(
 
 
 @contextmanager
-def _hold(catalog: Catalog, manifest: Manifest) -> Iterator[None]:
-    """Without the right to write, the restore goes on without one: retention might overtake it, and it
-    would notice.
+def _hold(catalog: Catalog, choice: Choice) -> Iterator[Place]:
+    """Of where the restore begins. Without the right to write, it goes on without one: retention might
+    overtake it, and it would notice.
     """
+    names, manifest = catalog.names, choice.manifest
+    place = manifest.place if manifest else Place(names.cluster_uid, names.shard, choice.branches[-1].epoch)
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(Denied):
-            stack.enter_context(held(catalog, Purpose.RESTORE, manifest.place))
-        yield
+            stack.enter_context(held(catalog, Purpose.RESTORE, place))
+        yield place
 
 
 def _tables(catalog: Catalog, manifest: Manifest, directory: Path, at_once: int, seen: Seen) -> Fetched:
@@ -196,13 +205,13 @@ def _tables(catalog: Catalog, manifest: Manifest, directory: Path, at_once: int,
     return fetcher.fetched
 
 
-def _open(work: Path, manifest: Manifest) -> Store:
-    """The snapshot as a store. Raises Damaged when it is not what its manifest says."""
-    where = f"snapshot {manifest.label}"
+def _open(work: Path, manifest: Manifest | None) -> Store:
+    """The snapshot as a store, or an empty one. Raises Damaged when it is not what its manifest says."""
+    where = f"snapshot {manifest.label}" if manifest else str(work)
     try:
         store = Store(
             str(work),
-            create=False,
+            create=manifest is None,
             sync="none",
             cache_bytes=_CACHE_BYTES,
             memtable_bytes=_MEMTABLE_BYTES,
@@ -210,6 +219,8 @@ def _open(work: Path, manifest: Manifest) -> Store:
         )
     except AidbError as error:
         raise Damaged(f"{where} does not open as a store: {error}") from error
+    if manifest is None:
+        return store
     epoch, lsn, _ = store.position()
     if (lsn, epoch) != (manifest.lsn, manifest.store_epoch):
         store.close()

@@ -22,6 +22,8 @@ mod storage;
 pub(crate) mod tail_set;
 mod together;
 mod token;
+#[cfg(any(test, feature = "faults"))]
+mod volatile;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -49,6 +51,7 @@ use tail_set::{Standing, TailSet};
 use together::Together;
 pub(crate) use write::moved;
 
+const SMALLEST_SEGMENT: u64 = 1 << 20;
 /// Spans of request ids remembered.
 const MOST_REQUESTS: usize = 1 << 20;
 const REQUEST_BYTES: usize = 100;
@@ -103,6 +106,9 @@ impl Primary {
             archive_lag_bytes: options.archive_lag_bytes,
             ..Options::default()
         };
+        // A segment is read as a whole when the store is opened: no larger than what is replayed at once.
+        let memtable = options.memtable_bytes as u64;
+        engine.segment_bytes = engine.segment_bytes.min(memtable.max(SMALLEST_SEGMENT));
         let mut most_requests = MOST_REQUESTS;
         if options.memory_bytes > 0 {
             let tail = options.memory_bytes / TAIL_PART;
@@ -114,6 +120,10 @@ impl Primary {
         }
         let gate = OwnerGate::new(Arc::clone(&node), most_requests);
         engine.gate = Some(Box::new(gate));
+        #[cfg(feature = "faults")]
+        if let Some(disk) = volatile::VolatileDisk::from_env().map_err(volatile::unusable)? {
+            engine.io = Arc::new(disk);
+        }
         let store = Store::open(&store_path(&options.directory), engine)?;
         let changed = watch::Sender::new(());
         let most_waiting = Limits::default().in_flight / WAITING_PART;

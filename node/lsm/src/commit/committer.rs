@@ -23,7 +23,8 @@ use crate::memtable::Memtable;
 use crate::options::SyncMode;
 use crate::shared::Shared;
 
-/// A new epoch leaves room for what others may have taken up to the cut (V1).
+/// A new epoch leaves room for what others may have taken up to the cut (V1), once for each epoch since the last one that
+/// is in this log: those between may have been served and be lost, and each of them began with such a leap.
 const EPOCH_GAP: u64 = 1 << 32;
 /// Of a group and of a record, what is kept as memory for the next one.
 const SPARE_BYTES: usize = 64 << 10;
@@ -375,8 +376,11 @@ impl Group {
             return done.run(Err(Error::Invalid(what)));
         }
         let cut = self.last_lsn;
+        // Only the first of all epochs begins without one.
+        let leaps = epoch - self.epoch - u64::from(cut == 0);
+        let lsn = cut.saturating_add(leaps.saturating_mul(EPOCH_GAP));
+        let lsn = lsn.max(cut + 1);
         self.epoch = epoch;
-        let lsn = if cut == 0 { 1 } else { cut + EPOCH_GAP };
         let header = self.header(lsn);
         let range = frame::put(&mut self.buffer, self.segment, self.synced_lsn, |buffer| {
             record::put_epoch_record(buffer, header);

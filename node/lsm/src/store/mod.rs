@@ -47,8 +47,8 @@ impl Store {
         })
     }
 
-    /// Logs and syncs the start of a new epoch (D10). The next LSN is the last + 2^32 unless the
-    /// store is empty. Returns the cut: the last LSN before.
+    /// Logs and syncs the start of a new epoch (D10). The next LSN is the last + 2^32 for each epoch
+    /// since the last one; the shard's first epoch begins at 1. Returns the cut: the last LSN before.
     ///
     /// Errors: `Invalid` when `epoch` is not higher than the last one.
     pub fn begin_epoch(&self, epoch: u64) -> Result<u64> {
