@@ -74,7 +74,9 @@ def check(span: Span, found: State, end: int, floor: int = 0) -> Verdict:
     acknowledged = [write for write in span.writes if write.version]
     verdict.acknowledged = len(acknowledged)
     if end < floor:
-        verdict.problems.append(f"it ends at lsn {end}, though everything through {floor} was said to be safe")
+        verdict.problems.append(
+            f"it ends at lsn {end}, though everything through {floor} was said to be safe"
+        )
     writes = _placed([*span.history, *span.writes], span.sights, found, verdict.problems)
     for write in acknowledged:
         if write.version <= span.above:

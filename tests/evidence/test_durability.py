@@ -24,7 +24,9 @@ def test_what_is_recovered_has_what_was_promised() -> None:
 
 
 def test_a_run_that_drops_or_loses_little_proves_nothing() -> None:
-    good = Counter(acknowledged=9, promised=5, rounds_that_dropped=30, rounds_async=100, rounds_losing_async=10)
+    good = Counter(
+        acknowledged=9, promised=5, rounds_that_dropped=30, rounds_async=100, rounds_losing_async=10
+    )
     assert durability.did_damage(100, good)
     for name in ("acknowledged", "promised", "rounds_that_dropped", "rounds_losing_async"):
         less = Counter(good)
@@ -43,4 +45,7 @@ def test_a_long_run_has_every_kind_of_cluster() -> None:
     assert {cluster.mode for cluster in made} == set(Mode)
     assert {cluster.store for cluster in made} == set(Store)
     assert sum(cluster.rounds for cluster in made if cluster.lease > 1) == 20
-    assert sum(cluster.rounds for cluster in clusters(LONG_ROUNDS, random.Random(1), (Store.FILE,), tuple(Mode))) == 200
+    assert (
+        sum(cluster.rounds for cluster in clusters(LONG_ROUNDS, random.Random(1), (Store.FILE,), tuple(Mode)))
+        == 200
+    )

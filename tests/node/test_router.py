@@ -253,7 +253,7 @@ def test_a_late_request_of_a_stream_is_refused_alone(routed: Routed) -> None:
 
 
 def test_puts_that_come_together_are_judged_one_by_one(routed: Routed) -> None:
-    """They travel as one batch; a key that comes again, a condition and a wrong owner are each's own matter."""
+    """They travel as one batch; a repeated key, a condition and a wrong owner are each's own matter."""
     key, other = routed.key_of(0, "together"), routed.key_of(0, "together-other")
     puts = [pb.PutRequest(key=key, value=b"%d" % number) for number in range(20)]
     conditional = pb.PutRequest(key=other, value=b"v", condition=pb.Condition(if_exists=True))

@@ -35,7 +35,9 @@ class FaultProxy:
     connection breaks. ``met`` counts what was done to requests.
     """
 
-    def __init__(self, target: str, seed: int, *, ignores_conditions: bool = False, stall: float = 0.0) -> None:
+    def __init__(
+        self, target: str, seed: int, *, ignores_conditions: bool = False, stall: float = 0.0
+    ) -> None:
         self.host = urlsplit(target).netloc
         self.ignores_conditions = ignores_conditions
         self.stall = stall

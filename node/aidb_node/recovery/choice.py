@@ -26,6 +26,11 @@ class Choice:
     steps: tuple[Step, ...]
     branches: tuple[Branch, ...]
 
+    @property
+    def size(self) -> int:
+        """Bytes of the tables to begin from."""
+        return self.manifest.size if self.manifest else 0
+
 
 def choose(catalog: Catalog, target: Target, label: str = "") -> Choice:
     """``label``: of the snapshot to begin from, instead of the newest that will do.

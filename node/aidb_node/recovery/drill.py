@@ -78,7 +78,7 @@ def drill(
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
-        _check_room(choose(catalog, Target(lsn=lsn)).manifest.size, scratch)
+        _check_room(choose(catalog, Target(lsn=lsn)).size, scratch)
         begin = time.monotonic()
         try:
             report = recover(catalog, scratch, Target(lsn=lsn), at_once=at_once, seen=seen)

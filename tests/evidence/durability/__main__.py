@@ -1,5 +1,5 @@
-"""Does what a lost process, power or disk leaves contain everything that the mode promised, and is it a prefix
-of commit order?
+"""Does what a lost process, power or disk leaves contain everything that the mode promised, and is it a
+prefix of commit order?
 
 Several lanes of real processes run clusters of one shard, one after the other (`lane.py`); every round
 writes with concurrent clients, kills the primary at a random moment, brings it back in place or from the
@@ -71,7 +71,7 @@ def _running(
         for number, part in enumerate(parts):
             output, end = context.Pipe(duplex=False)
             arguments = (part, root / f"lane-{number}", environment, s3, volatile, end)
-            process = context.Process(target=_work, args=arguments, name=f"lane-{number}")
+            process: BaseProcess = context.Process(target=_work, args=arguments, name=f"lane-{number}")
             process.start()
             end.close()
             processes.append(process)
@@ -96,16 +96,23 @@ def _received(outputs: Sequence[Connection]) -> Iterator[Outcome]:
 
 
 def _work(
-    part: Sequence[Cluster], root: Path, environment: Mapping[str, str], s3: str, volatile: bool, end: Connection
+    part: Sequence[Cluster],
+    root: Path,
+    environment: Mapping[str, str],
+    s3: str,
+    volatile: bool,
+    end: Connection,
 ) -> None:
     """A lane's process. What breaks a cluster is a violation; the next one is another."""
     root.mkdir()
     for number, cluster in enumerate(part):
         try:
-            with Nursery(root / "primary.log", environment) as nursery:
-                with lane(cluster, root / f"{root.name}-{number}", nursery, s3) as running:
-                    for outcome in running.rounds(volatile):
-                        end.send(outcome)
+            with (
+                Nursery(root / "primary.log", environment) as nursery,
+                lane(cluster, root / f"{root.name}-{number}", nursery, s3) as running,
+            ):
+                for outcome in running.rounds(volatile):
+                    end.send(outcome)
         except Exception as error:
             traceback.print_exc()
             end.send(Outcome(f"{cluster} broke", [f"{type(error).__name__}: {error}"]))

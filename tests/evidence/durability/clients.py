@@ -147,13 +147,17 @@ class _Client:
     def _delete(self) -> object:
         key = self._rng.choice(_KEYS)
         request = pb.DeleteRequest(key=key)
-        return self._one(Write(key, None, 0), lambda: self._stub.Delete(request, timeout=_CALL_SECONDS).version)
+        return self._one(
+            Write(key, None, 0), lambda: self._stub.Delete(request, timeout=_CALL_SECONDS).version
+        )
 
     def _swap(self) -> object:
-        """Replaces what a strong read finds, unless another is quicker. The read is a promise as well (C6)."""
+        """Replaces what a strong read finds, unless another is quicker. The read is a promise, too (C6)."""
         key, value = self._rng.choice(_KEYS), self._value()
         try:
-            found: pb.GetResponse = self._stub.Get(pb.GetRequest(header=STRONG, key=key), timeout=_CALL_SECONDS)
+            found: pb.GetResponse = self._stub.Get(
+                pb.GetRequest(header=STRONG, key=key), timeout=_CALL_SECONDS
+            )
         except grpc.RpcError as error:
             return _failure(error).cause
         if found.found:
@@ -226,5 +230,5 @@ class _Client:
 
 
 def _failure(error: grpc.RpcError) -> Failure:
-    trailers = dict(error.trailing_metadata() or ())
+    trailers: dict[str, bytes] = dict(error.trailing_metadata() or ())  # type: ignore[arg-type]
     return failure_of_status(error.code().name, error.details() or "", trailers.get("aidb-error-bin"), "it")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import grpc
 from aidb_node._native import Store as NativeStore
@@ -33,12 +33,14 @@ from aidb.v1 import cluster_pb2 as cluster_pb
 from aidb.v1 import node_pb2 as node_pb
 from aidb.v1 import node_pb2_grpc as node_rpc
 from aidb.v1 import storage_pb2 as pb
+from aidb.v1 import storage_pb2_grpc as rpc
 from tests.checkers.recovered import Entry, Span, Verdict, check
 from tests.coordinator.process import CoordinatorProcess
 from tests.evidence.durability.clients import Clients, Recorded
-from tests.evidence.durability.plan import Cluster, Loss, Round, Sync, drawn, promised
+from tests.evidence.durability.plan import Cluster, Loss, Round, drawn, promised
 from tests.evidence.durability.programs import Nursery
 from tests.evidence.durability.stores import Second, opened
+from tests.objects.faults import FaultyStore, Odds
 
 T = TypeVar("T")
 _MS_OF_A_SYNC = 3
@@ -226,8 +228,6 @@ class Lane:
 
     def _contents(self) -> dict[bytes, Entry]:
         """By a strong scan of the new primary, as soon as it serves."""
-        from aidb.v1 import storage_pb2_grpc as rpc
-
         ends = time.monotonic() + _SERVES_SECONDS
         with grpc.insecure_channel(self._address) as channel:
             stub = rpc.StorageStub(channel)
@@ -289,25 +289,16 @@ class Lane:
         return self._second.recovering(now.trouble, self._rng.randrange(2**32))
 
 
-class _Breaking:
+class _Breaking(FaultyStore):
     """A store that is gone for good after some calls."""
 
     def __init__(self, store: ObjectStore, calls: int) -> None:
-        self._store = store
+        super().__init__(store, Odds(), 0)
         self._left = calls
 
-    def __getattr__(self, name: str) -> object:
-        found = getattr(self._store, name)
-        if not callable(found):
-            return found
-
-        def call(*arguments: object) -> object:
-            self._left -= 1
-            if self._left < 0:
-                raise Unavailable("the store is gone (injected)")
-            return found(*arguments)
-
-        return call
+    def _happens(self, what: str, odds: float) -> bool:
+        self._left -= what == "error"
+        return what == "error" and self._left < 0
 
 
 @contextmanager

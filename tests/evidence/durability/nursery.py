@@ -1,8 +1,9 @@
 """A process that has everything imported, and forks a node from itself in milliseconds.
 
 Told by lines of JSON on stdin: {"arguments": [...], "environment": {...}, "log": path, "objects": url,
-"faults": {...} or null}; says on stdout {"started": pid} and {"ended": pid, "code": n}, and in between what the nodes say there. It
-ends, and its nodes with it, when stdin does. It has no threads, so that a fork copies all there is.
+"faults": {...} or null}; says on stdout {"started": pid} and {"ended": pid, "code": n}, and in between what
+the nodes say there. It ends, and its nodes with it, when stdin does. It has no threads, so that a fork copies
+all there is.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import aidb_node.__main__ as node
 import boto3  # noqa: F401  # takes half a second
 from aidb_node.backup import second_copy
 
+from aidb.objects.opening import connect
 from aidb.objects.store import ObjectStore
 from tests.objects.faults import FaultyStore, Odds
 
@@ -50,7 +52,8 @@ def _node(told: dict[str, Any], store: ObjectStore) -> int:
     os.dup2(null, 0)
     random.seed()
     os.environ.update(told["environment"])
-    second_copy.connect = lambda url: _Told(store, told["faults"]) if told["faults"] else store
+    opened = _Told(store, told["faults"]) if told["faults"] else store
+    setattr(second_copy, "connect", lambda _url: opened)  # noqa: B010
     return node.main(told["arguments"])
 
 
@@ -82,7 +85,6 @@ def _reap(running: set[int]) -> None:
 
 
 def main() -> int:
-    connect = second_copy.connect
     # Clients of stores are costly to make, and have no connections before they are used.
     stores: dict[str, ObjectStore] = {}
     running: set[int] = set()

@@ -77,9 +77,10 @@ class Cluster:
 class Round:
     """volatile: the primary's disk forgets at the kill what was not synced; early: percent of its writes
     that get through nevertheless. trouble_after, window: seconds from the start of the process, and of
-    writing; archiving: the window begins when the second copy is at work. snapshot: one is asked for. killed_starting: seconds into its next start the primary is killed
-    once more; 0 = not. broken_restore: the restore fails in the middle, and is done again. looked_aside: the
-    second copy is restored elsewhere as well, and looked at.
+    writing; archiving: the window begins when the second copy is at work. snapshot: one is asked for.
+    killed_starting: seconds into its next start the primary is killed once more; 0 = not. broken_restore: the
+    restore fails in the middle, and is done again. looked_aside: the second copy is restored elsewhere as
+    well, and looked at.
     """
 
     loss: Loss
