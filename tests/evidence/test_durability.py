@@ -16,11 +16,11 @@ def test_what_is_recovered_has_what_was_promised() -> None:
     seed = random.randrange(2**32)
     print(f"seed={seed}")
     report = Report("durability", seed)
-    durability.run(8, seed, report, environment={}, stores=(Store.FILE,), volatile_disks=False, lanes=1)
+    durability.run(5, seed, report, environment={}, stores=(Store.FILE,), volatile_disks=False, lanes=1)
     print(report.last_line())
     assert report.violations == 0
-    assert report.rounds == 8
-    assert durability.did_damage(8, report.numbers, volatile_disks=False)
+    assert report.rounds == 5
+    assert durability.did_damage(5, report.numbers, volatile_disks=False)
 
 
 def test_a_run_that_drops_or_loses_little_proves_nothing() -> None:

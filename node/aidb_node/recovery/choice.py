@@ -12,7 +12,7 @@ from aidb.durability.catalog import Catalog
 from aidb.durability.lineage import Branch
 from aidb.durability.manifest import Manifest, parse_label
 from aidb.durability.names import last_number
-from aidb.durability.piece import Seal
+from aidb.durability.piece import Piece
 from aidb.durability.restore_plan import Step, Target, eligible
 from aidb.durability.verification import steps_after
 from aidb.objects.errors import NoSuchKey, Unusable
@@ -55,15 +55,19 @@ def choose(catalog: Catalog, target: Target, label: str = "") -> Choice:
 
 
 def _has_begin(catalog: Catalog, branches: list[Branch]) -> bool:
-    """Whether the oldest epoch's log begins where history does; in the newest one nothing may have been
-    archived yet.
+    """Whether the first piece there is begins where history does. Epochs in which nothing was archived have
+    none; while all are such, history is empty.
     """
-    oldest = branches[-1].epoch
-    try:
-        first = catalog.piece(oldest, 0)
-    except NoSuchKey:
-        return len(branches) == 1 and catalog.log_end(oldest) is None
-    return isinstance(first, Seal) or first.previous_lsn == 0
+    for branch in reversed(branches):
+        if catalog.log_end(branch.epoch) is None:
+            continue
+        try:
+            first = catalog.piece(branch.epoch, 0)
+        except NoSuchKey:
+            return False
+        if isinstance(first, Piece):
+            return first.previous_lsn == 0
+    return True
 
 
 def _newest(catalog: Catalog, branches: list[Branch], target: Target) -> Manifest | None:

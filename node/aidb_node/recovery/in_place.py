@@ -1,7 +1,7 @@
 """The entry point `aidb.recovery`: for `aidb-admin recover`.
 
 `in_place` brings a shard of a cluster that is stopped back to the directory that its primary starts from.
-The log of its newest epoch is sealed first, so that an old primary that runs after all can archive nothing
+The logs of its epochs are sealed first, so that an old primary that runs after all can archive nothing
 more. The disk gets the identity of the one that was lost, by which its coordinator knows it, and is in the
 epoch that was last claimed: to the coordinator it then is a restart in place (D10), whose cut is what
 could be recovered.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aidb.durability.catalog import Catalog
-from aidb.durability.fencing import seal_log
+from aidb.durability.fencing import seal_before
 from aidb.durability.restore_plan import Target
 from aidb.objects.errors import NoSuchKey, Unusable
 from aidb_node import identity
@@ -96,9 +96,8 @@ def prepare_in_place(
     except NoSuchKey as error:
         raise Unusable(f"{catalog.store.url} has nothing of shard {catalog.names.shard}") from error
     _check_identity(directory, catalog, claim.id)
-    sealer = uuid.uuid4().hex
-    for older in range(claimed, epoch + 1):
-        seal_log(catalog, older, epoch + 1, sealer)
+    # All of them, oldest first: who died before it had sealed those before its own left some open.
+    seal_before(catalog, epoch + 1, uuid.uuid4().hex)
     prepared = prepare(
         catalog,
         directory,
