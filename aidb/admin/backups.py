@@ -68,6 +68,17 @@ def verify(where: Where, shard: int | None, how: Output, *, at_once: int) -> int
             print(f"shard {catalog.names.shard}: {verified.snapshots} snapshots, {_done(verified)}{chain}")
             for problem in verified.problems:
                 print(f"  {problem.object}: {problem.what}")
+        if shard is None and found:
+            versions, problems = history.damaged(history.History(found[0].store, found[0].names.cluster_uid))
+            code = Exit.ERROR if problems else code
+            if how is Output.JSON:
+                documents.append(
+                    {"shard": None, "topologies": versions, "problems": [asdict(one) for one in problems]}
+                )
+            else:
+                print(f"topology: {versions} versions read")
+                for problem in problems:
+                    print(f"  {problem.object}: {problem.what}")
     if how is Output.JSON:
         output.document(documents)
     elif code is Exit.OK:

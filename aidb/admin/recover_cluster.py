@@ -242,9 +242,10 @@ def _write_topology(
     layout: Layout, then: Placement, newest: list[pb.Topology], prepared: dict[int, Prepared]
 ) -> int:
     """The version that was written. Raises Failure."""
+    last = max(newest, key=lambda one: one.version)
     asked = {
         "then": base64.b64encode(then.topology.SerializeToString()).decode(),
-        "least_version": max(one.version for one in newest),
+        "newest": base64.b64encode(last.SerializeToString()).decode(),
         "shards": [
             {
                 "id": shard,

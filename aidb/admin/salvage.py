@@ -77,9 +77,9 @@ def salvage(
     """``directory``: a primary's data directory, or a store in it that a restore kept aside."""
     disk = _disk(directory)
     found = find_address(address)
-    cut = _check(disk, _topology(found))
+    shard = _check(disk, _topology(found))
     with progress("reading the log", None) as advance:
-        tail = Tail(cut)
+        tail = Tail(lambda epoch: cut_of(shard, epoch))
         for record in _records(disk.store):
             tail.add(record)
             if tail.records % 1000 == 0:
@@ -133,8 +133,8 @@ def _topology(address: str) -> pb.Topology:
         return topology
 
 
-def _check(disk: _Disk, topology: pb.Topology) -> int:
-    """The cut. Raises Failure."""
+def _check(disk: _Disk, topology: pb.Topology) -> pb.Shard:
+    """Whose disk it is. Raises Failure."""
     if disk.cluster_uid != topology.cluster_uid:
         raise Failure(
             f"{disk.store} belongs to cluster {disk.cluster_uid or '(none)'}, "
@@ -144,14 +144,13 @@ def _check(disk: _Disk, topology: pb.Topology) -> int:
     for shard in topology.shards:
         if shard.id != disk.shard:
             continue
-        cut = cut_of(shard, disk.epoch)
-        if cut is None:
+        if cut_of(shard, disk.epoch) is None:
             raise Failure(
                 f"{disk.store} ends in epoch {disk.epoch} of shard {shard.id}, which nothing has superseded: "
                 "start its primary instead",
                 Exit.BAD_INPUT,
             )
-        return cut
+        return shard
     raise Failure(f"the cluster has no shard {disk.shard} any more", Exit.BAD_INPUT)
 
 
@@ -291,7 +290,7 @@ def _item(outcome: _Outcome) -> dict[str, Any]:
 
 def _print(disk: _Disk, tail: Tail, outcomes: list[_Outcome], apply: bool) -> None:
     print(
-        f"shard {disk.shard}, disk {disk.disk_id}: epoch {disk.epoch} was superseded at lsn {tail.cut}; "
+        f"shard {disk.shard}, disk {disk.disk_id}: epoch {disk.epoch}, left behind at lsn {tail.cut}; "
         f"{tail.records} records beyond it, up to lsn {tail.last_lsn}"
     )
     for after, begin in tail.missing:

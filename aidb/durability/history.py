@@ -11,6 +11,7 @@ from aidb.durability.envelope import Malformed
 from aidb.durability.names import Names, last_number, topologies, topology
 from aidb.durability.placement import Placement
 from aidb.durability.stamp import ensure_stamp, shards
+from aidb.durability.verification import Problem
 from aidb.objects.errors import Damaged, Exists, NoSuchKey
 from aidb.objects.store import ObjectStore, Stat, every
 
@@ -71,6 +72,18 @@ class History:
         if found is None:
             raise NoSuchKey(f"{topologies(self.cluster_uid)}* of clock {clock_ms} or before", self.store.url)
         return found
+
+
+def damaged(history: History) -> tuple[int, list[Problem]]:
+    """How many versions there are, and what is wrong with which. Raises ObjectError if the store is away."""
+    problems = []
+    stats = history.versions()
+    for stat in stats:
+        try:
+            history.get(last_number(stat.key) or 0)
+        except (Damaged, NoSuchKey) as error:
+            problems.append(Problem(stat.key, str(error)))
+    return len(stats), problems
 
 
 def ensure_history(store: ObjectStore, cluster_uid: str) -> History:

@@ -9,7 +9,7 @@ apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -56,11 +56,14 @@ class Decision:
 
 @dataclass(slots=True)
 class Tail:
-    """The log of a disk beyond the LSN ``cut``. ``missing``: (after, from) of log that is not on the disk any
-    more; ``others``: operations of other kinds, which are not salvaged.
+    """The log of a disk beyond where it left history: a record does when it lies beyond the cut of its epoch,
+    which ``cut_of`` gives, and everything after it does. ``cut``: the LSN before the first of these; the
+    lowest cut that was asked for while there is none. ``missing``: (after, from) of log that is not on the
+    disk any more; ``others``: operations of other kinds, which are not salvaged.
     """
 
-    cut: int
+    cut_of: Callable[[int], int | None]
+    cut: int = (1 << 64) - 1
     last_lsn: int = 0
     records: int = 0
     missing: list[tuple[int, int]] = field(default_factory=list)
@@ -75,9 +78,13 @@ class Tail:
     def add(self, record: dict[str, Any]) -> None:
         """A record as `dump_log` tells it; records come in order of their LSNs, some of them twice."""
         lsn = record["lsn"]
-        if lsn <= max(self.cut, self.last_lsn):
-            return
+        if not self.records:
+            cut = self.cut_of(record["epoch"])
+            if cut is not None:
+                self.cut = min(self.cut, cut)
         before = max(self.last_lsn, self.cut)
+        if lsn <= before:
+            return
         if record["previous_lsn"] > before:
             self.missing.append((before, record["previous_lsn"]))
         self.last_lsn = lsn

@@ -2,13 +2,14 @@
 (D9), written where its coordinator will find it. `aidb-admin recover` runs it; the coordinator must be down.
 
     stdin   {"show": true}                                              or
-            {"then": base64, "least_version": n, "shards": [{"id", "epoch", "disk_id", "lsn"}]}
+            {"then": base64, "newest": base64, "shards": [{"id", "epoch", "disk_id", "lsn"}]}
     stdout  {"topology": base64 or null}
 
-``then`` says who owned what; it is written as a version after every one that was ever published. Shards are
-in the epochs of the disks that were restored, so that their primaries start as after a restart (D10). Cuts
-are lowered to what was restored: sessions that saw more are told (C5). Slots that change hands get a newer
-epoch, and moves that were under way are over (M1).
+``then`` says who owned what, ``newest`` is the last version that is known; what is written is the next one
+after every one that was ever published, with the members of the newest. Shards are in the epochs of the disks
+that were restored, so that their primaries start as after a restart (D10). Cuts are lowered to what was
+restored: sessions that saw more are told (C5). Slots that change hands get a newer epoch, and moves that were
+under way are over (M1).
 """
 
 from __future__ import annotations
@@ -42,25 +43,20 @@ class Restored:
     lsn: int
 
 
-def restored(
-    current: Topology | None, then: Topology, least_version: int, shards: Mapping[int, Restored]
-) -> Topology:
-    """The next document. ``current``: what the coordinator had, if that is left. Raises TopologyError when
-    the restored shards are not those of ``then``.
-    """
+def restored(newest: Topology, then: Topology, shards: Mapping[int, Restored]) -> Topology:
+    """The next document. Raises TopologyError when the restored shards are not those of ``then``."""
     if set(shards) != {shard.id for shard in then.shards}:
         raise TopologyError("the shards that were restored are not those of the topology")
-    known = current or then
-    if known.cluster_uid != then.cluster_uid:
-        raise TopologyError(f"this is cluster {known.cluster_uid}, the topology is of {then.cluster_uid}")
+    if newest.cluster_uid != then.cluster_uid:
+        raise TopologyError(f"this is cluster {newest.cluster_uid}, the topology is of {then.cluster_uid}")
     return replace(
-        known,
-        version=max(known.version, then.version, least_version) + 1,
-        term=max(known.term, then.term),
-        feature_level=max(known.feature_level, then.feature_level),
+        newest,
+        version=max(newest.version, then.version) + 1,
+        term=max(newest.term, then.term),
+        feature_level=max(newest.feature_level, then.feature_level),
         slot_owners=then.slot_owners,
-        slot_epochs=tuple(_slot_epochs(known, then)),
-        shards=tuple(_shard(known.shard(one.id) or one, shards[one.id]) for one in then.shards),
+        slot_epochs=tuple(_slot_epochs(newest, then)),
+        shards=tuple(_shard(newest.shard(one.id) or one, shards[one.id]) for one in then.shards),
         moves=(),
     )
 
@@ -103,10 +99,10 @@ def run(data: Path, asked: dict[str, Any]) -> dict[str, Any]:
                 int(one["id"]): Restored(int(one["epoch"]), str(one["disk_id"]), int(one["lsn"]))
                 for one in asked["shards"]
             }
-            then = _decoded(asked["then"])
-            document = restored(
-                None if stored is None else stored.topology, then, int(asked["least_version"]), shards
-            )
+            newest = _decoded(asked["newest"])
+            if stored is not None and stored.topology.version >= newest.version:
+                newest = stored.topology
+            document = restored(newest, _decoded(asked["then"]), shards)
             stored = store.swap(None if stored is None else stored.revision, document)
     finally:
         store.close()

@@ -93,7 +93,9 @@ def test_a_lost_disk_comes_back_with_everything_that_was_archived(aidb: Command,
     (listed,) = admin(aidb, "backups")
     assert listed["archived_lsn"] >= lsn
     assert "first" in {one["name"] for one in listed["snapshots"]}
-    (verified,) = admin(aidb, "verify")
+    verified, topologies = admin(aidb, "verify")
+    assert topologies["topologies"] > 0
+    assert topologies["problems"] == []
     assert verified["problems"] == []
     assert verified["chain_to"] >= lsn
     refused = admin(aidb, "recover", "--shard", 0, code=2)
@@ -111,7 +113,9 @@ def test_a_lost_disk_comes_back_with_everything_that_was_archived(aidb: Command,
     written |= write(aidb, "d", 50)
     wait_until_archived(aidb)
     assert everything(aidb) == written
-    (verified,) = admin(aidb, "verify")
+    verified, topologies = admin(aidb, "verify")
+    assert topologies["topologies"] > 0
+    assert topologies["problems"] == []
     assert verified["problems"] == []
     planned = admin(aidb, "retention", "--dry-run", "--keep", 1, "--keep-days", 0)
     assert [one["shard"] for one in planned] == [0, None]

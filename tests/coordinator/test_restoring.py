@@ -16,9 +16,7 @@ from aidb_coordinator.restoring import Restored, restored
 from aidb_coordinator.store.file import FileStore
 from aidb_coordinator.topology import (
     Cut,
-    Member,
     Move,
-    Role,
     Shard,
     SlotEpoch,
     SlotSpan,
@@ -49,8 +47,8 @@ DISKS = {0: Restored(9, "disk-a", 3000), 1: Restored(7, "disk-b", 800)}
 
 def test_it_is_newer_than_everything_and_has_the_disks() -> None:
     then = document(HALF, 10, (3, 3))
-    now = document(HALF, 40, (8, 6), moves=(Move("m", 1, (SlotSpan(0, 1),), 0, 8, 1, 6, "COPY"),))
-    made = restored(now, then, 50, DISKS)
+    now = document(HALF, 50, (8, 6), moves=(Move("m", 1, (SlotSpan(0, 1),), 0, 8, 1, 6, "COPY"),))
+    made = restored(now, then, DISKS)
     check(made)
     assert (made.version, made.moves, made.slot_owners) == (51, (), then.slot_owners)
     assert [(shard.epoch, shard.disk_id) for shard in made.shards] == [(9, "disk-a"), (7, "disk-b")]
@@ -63,20 +61,16 @@ def test_slots_that_go_back_get_a_newer_epoch() -> None:
     then = document(HALF, 10, (3, 3), slot_epochs=(SlotEpoch(SlotSpan(5, 9), 1, 77),))
     moved = SlotEpoch(SlotSpan(HALF, HALF + 99), 4, 123)
     now = document(HALF + 100, 40, (8, 6), slot_epochs=(SlotEpoch(SlotSpan(5, 9), 1, 77), moved))
-    made = restored(now, then, 0, DISKS)
+    made = restored(now, then, DISKS)
     assert made.slot_epochs == (SlotEpoch(SlotSpan(5, 9), 1, 77), SlotEpoch(moved.span, 5, 0))
 
 
-def test_without_a_coordinator_what_held_then_is_taken() -> None:
-    member = Member("shard-0-primary", "127.0.0.1:1", Role.PRIMARY)
+def test_what_cannot_be_is_refused() -> None:
     then = document(HALF, 10, (3, 3))
-    then = replace(then, shards=(replace(then.shards[0], primary=member), then.shards[1]))
-    made = restored(None, then, 12, DISKS)
-    assert (made.version, made.members) == (13, {"shard-0-primary": member})
     with pytest.raises(TopologyError, match="not those of the topology"):
-        restored(None, then, 12, {0: DISKS[0]})
+        restored(then, then, {0: DISKS[0]})
     with pytest.raises(TopologyError, match="is of uid"):
-        restored(replace(then, cluster_uid="other"), then, 12, DISKS)
+        restored(replace(then, cluster_uid="other"), then, DISKS)
 
 
 def test_shards_go_through_their_acquisitions() -> None:
@@ -93,6 +87,10 @@ def test_shards_go_through_their_acquisitions() -> None:
     assert [plan.target.least_lsn for plan in cluster_plan(codec.to_proto(then), [])] == [0, 0]
 
 
+def encoded(topology: Topology) -> str:
+    return base64.b64encode(codec.to_proto(topology).SerializeToString()).decode()
+
+
 def program(data: Path, asked: dict[str, Any]) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "aidb_coordinator.restoring", "--data", str(data)]
     return subprocess.run(command, input=json.dumps(asked).encode(), capture_output=True, check=False)
@@ -105,13 +103,14 @@ def test_the_program_writes_it_where_the_coordinator_looks(tmp_path: Path) -> No
         {"id": number, "epoch": disk.epoch, "disk_id": disk.disk_id, "lsn": disk.lsn}
         for number, disk in DISKS.items()
     ]
-    encoded = base64.b64encode(codec.to_proto(then).SerializeToString()).decode()
-    asked = {"then": encoded, "least_version": 11, "shards": shards}
+    newest = document(HALF, 12, (8, 6))
+    asked = {"then": encoded(then), "newest": encoded(newest), "shards": shards}
     assert program(tmp_path / "new", asked).returncode == 0
     store = FileStore(tmp_path / "new")
     stored = store.load()
     assert stored is not None
-    assert stored.topology == restored(None, then, 11, DISKS)
+    assert stored.topology == restored(newest, then, DISKS)
+    assert stored.topology.version == 13
     refused = program(tmp_path / "new", asked)
     store.close()
     assert refused.returncode == 2

@@ -12,7 +12,7 @@ import pytest
 
 from aidb.durability.catalog import Catalog
 from aidb.durability.fencing import claim_epoch
-from aidb.durability.history import History, collect, ensure_history
+from aidb.durability.history import History, collect, damaged, ensure_history
 from aidb.durability.identity import Place
 from aidb.durability.manifest import Manifest
 from aidb.durability.names import Names, topology
@@ -64,6 +64,9 @@ def test_an_object_under_another_name_or_of_another_cluster_is_refused(history: 
     ):
         with pytest.raises(Damaged, match=words):
             one.get(version)
+    versions, problems = damaged(history)
+    assert versions == 6
+    assert [problem.object for problem in problems] == [topology(UID, 12), topology(UID, 13)]
 
 
 def test_what_no_snapshot_needs_goes(history: History) -> None:

@@ -19,11 +19,11 @@ def record(lsn: int, previous: int, *ops: tuple[str, bytes, bytes]) -> dict[str,
         {"kind": kind, "key": physical_key(3, key), "value": value, "version": lsn}
         for kind, key, value in ops
     ]
-    return {"lsn": lsn, "previous_lsn": previous, "ops": operations}
+    return {"lsn": lsn, "previous_lsn": previous, "epoch": 1, "ops": operations}
 
 
 def test_the_last_operation_beyond_the_cut_counts() -> None:
-    tail = Tail(CUT)
+    tail = Tail(lambda _: CUT)
     for one in (
         record(9, 8, ("put", b"old", b"1")),
         record(10, 9, ("put", b"a", b"at the cut")),
@@ -40,8 +40,17 @@ def test_the_last_operation_beyond_the_cut_counts() -> None:
     assert (tail.last_lsn, tail.records, tail.others, tail.missing) == (12, 2, 1, [])
 
 
+def test_a_disk_may_have_left_history_before_its_last_epoch() -> None:
+    """A restore to an LSN of the first epoch, when the disk was in the second one: both cuts count."""
+    tail = Tail({1: 10, 2: 25}.get)
+    for lsn, epoch in ((10, 1), (11, 1), (20, 2), (26, 2)):
+        tail.add(record(lsn, lsn - 1, ("put", b"%d" % lsn, b"")) | {"epoch": epoch})
+    assert tail.cut == 10
+    assert [item.version for item in tail.items] == [11, 20, 26]
+
+
 def test_log_that_is_gone_is_said() -> None:
-    tail = Tail(CUT)
+    tail = Tail(lambda _: CUT)
     tail.add(record(15, 14, ("put", b"a", b"")))
     tail.add(record(20, 18, ("put", b"a", b"")))
     assert tail.missing == [(10, 14), (15, 18)]

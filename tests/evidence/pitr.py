@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,8 +84,8 @@ def live(root: Path, rng: random.Random, lives: tuple[str, ...], writes: int) ->
     finally:
         coordinator.kill()
     catalog = history.catalog
-    manifests = [manifest for manifest, _ in catalog.manifests_from(catalog.newest_claim())]
-    history.first = min(manifest.lsn for manifest in manifests)
+    manifests = list(catalog.manifests_from(catalog.newest_claim()))
+    history.first = _first(history)
     history.numbers["snapshots"] = len(manifests)
     history.numbers["epochs"] = len(catalog.claimed())
     for writer in writers:
@@ -93,11 +93,18 @@ def live(root: Path, rng: random.Random, lives: tuple[str, ...], writes: int) ->
     return history
 
 
+def _first(history: History) -> int:
+    """The LSN of the oldest snapshot."""
+    catalog = history.catalog
+    return min(manifest.lsn for manifest, _ in catalog.manifests_from(catalog.newest_claim()))
+
+
 def _one_life(
     node: NodeProcess, history: History, writers: list[Writer], rng: random.Random, end: str, writes: int
 ) -> None:
     for writer in writers:
         writer.settle(node)
+    _wait(node, lambda stats: stats.durability.snapshot != "", "there is no snapshot")
     stop = threading.Event()
     threads = [threading.Thread(target=writer.run, args=(node, stop)) for writer in writers]
     for thread in threads:
@@ -117,23 +124,23 @@ def _one_life(
     for thread in threads:
         thread.join(_WAIT_SECONDS)
     if end != "kill":
-        _wait_until_archived(node)
+        _wait(node, lambda now: now.durability.archived_lsn >= now.engine.synced_lsn, "it is not archived")
         assert node.stop() == 0
 
 
-def _wait_until_archived(node: NodeProcess) -> None:
+def _wait(node: NodeProcess, holds: Callable[[pb.GetStatsResponse], bool], problem: str) -> None:
     ends = time.monotonic() + _WAIT_SECONDS
     while time.monotonic() < ends:
         stats: pb.GetStatsResponse = node.storage.GetStats(pb.GetStatsRequest(), timeout=10)
-        if stats.durability.archived_lsn >= stats.engine.synced_lsn:
+        if holds(stats):
             return
         time.sleep(0.02)
-    raise RuntimeError(f"not archived in {_WAIT_SECONDS} s: {stats.durability.archive_error}")
+    raise RuntimeError(f"{problem} after {_WAIT_SECONDS} s: {stats.durability}")
 
 
 def _restore_to_earlier(history: History, writers: list[Writer], data: Path, rng: random.Random) -> None:
     """The shard goes back some way: what was written since is in no later restore."""
-    possible = history.book.certain(0)
+    possible = history.book.certain(_first(history))
     lsn = rng.choice(possible[-WRITES_PER_LIFE // 4 : -WRITES_PER_LIFE // 8] or possible)
     report = in_place(history.catalog, data, Target(lsn=lsn))
     assert report.lsn == lsn, report

@@ -23,6 +23,7 @@ from aidb.durability.stamp import ensure_stamp
 from aidb.objects.errors import Exists
 from aidb_node.backup.primary import Chunk, Primary
 from aidb_node.failure import LogGap
+from aidb_node.recovery.origin import Origin
 
 PIECE_BYTES = 8 << 20
 
@@ -42,7 +43,8 @@ class Archive:
     """Of one epoch. `open`, then `step` again and again; each may raise `ObjectError`, and is then called
     again.
 
-    ``id`` is the disk's: by it this epoch's claim and pieces are recognised as one's own.
+    ``id`` is the disk's: by it this epoch's claim and pieces are recognised as one's own. ``origin``: of a
+    store that was restored.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Archive:
         lease_ms: int,
         on_gap: Callable[[str], None],
         on_notice: Callable[[str], None],
+        origin: Origin | None = None,
     ) -> None:
         self._catalog = catalog
         self._primary = primary
@@ -65,6 +68,7 @@ class Archive:
         self._lease_ms = lease_ms
         self._on_gap = on_gap
         self._on_notice = on_notice
+        self._origin = origin
         self._sequence = 0
         self._lsn = 0
         self._start: Start | None = None
@@ -132,11 +136,15 @@ class Archive:
             if epoch < self._epoch and (last := self._catalog.last_piece(epoch)) is not None:
                 parent, self._lsn = epoch, last.last_lsn
                 break
-        try:
-            self._primary.log_after(self._lsn, 1)
-        except LogGap as gap:
-            if gap.oldest < self._lsn:
-                self._fork(gap.oldest)
+        if self._origin is not None and parent <= self._origin.before:
+            parent = self._origin.epoch
+            self._fork(self._origin.lsn)
+        else:
+            try:
+                self._primary.log_after(self._lsn, 1)
+            except LogGap as gap:
+                if gap.oldest < self._lsn:
+                    self._fork(gap.oldest)
         self._sequence = 0
         self._start = Start(parent, self._lsn)
 
@@ -144,6 +152,8 @@ class Archive:
         """This disk was restored to an earlier point: what the archive holds beyond it is not history any
         more.
         """
+        if lsn == self._lsn:
+            return
         self._on_notice(f"the archive goes to lsn {self._lsn}, this disk to {lsn}: the rest was given up")
         self._lsn = lsn
 

@@ -20,7 +20,7 @@ from aidb.durability.fencing import Superseded
 from aidb.durability.names import Names
 from aidb.errors import AidbError
 from aidb.objects.counting import CountingStore
-from aidb.objects.errors import ObjectError
+from aidb.objects.errors import ObjectError, Unusable
 from aidb.objects.opening import connect, probed
 from aidb.objects.retrying import Patience, RetryingStore
 from aidb_node.backup.archive import Archive
@@ -31,6 +31,8 @@ from aidb_node.backup.settings import BackupSettings
 from aidb_node.backup.snapshots import SCRATCH, Snapshots, Stopped, Uploaded
 from aidb_node.backup.status import Status
 from aidb_node.logs import Log
+from aidb_node.recovery.origin import Origin
+from aidb_node.recovery.origin import read as read_origin
 
 # Of failed attempts, the first and each of so many are logged.
 _LOG_EACH = 20
@@ -193,7 +195,15 @@ class SecondCopy:
             lease_ms=lease_ms,
             on_gap=self._gap,
             on_notice=self._log.warning,
+            origin=self._read_origin(),
         )
+
+    def _read_origin(self) -> Origin | None:
+        """Raises Unusable: without it nobody knows what the archive goes on from."""
+        try:
+            return read_origin(self._directory)
+        except (OSError, ValueError) as error:
+            raise Unusable(f"{error}: restore the shard again") from error
 
     def _gap(self, what: str) -> None:
         self._log.error("the archive has a gap; a snapshot begins a new chain", reason=what)

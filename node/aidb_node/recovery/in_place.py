@@ -18,6 +18,7 @@ from aidb.durability.fencing import seal_before
 from aidb.durability.restore_plan import Target
 from aidb.objects.errors import NoSuchKey, Unusable
 from aidb_node import identity
+from aidb_node.recovery import origin
 from aidb_node.recovery.drill import drill
 from aidb_node.recovery.recover import Prepared, Report, Seen, prepare, recover
 
@@ -26,10 +27,11 @@ __all__ = ["drill", "in_place", "prepare", "prepare_in_place", "recover"]
 
 @dataclass(frozen=True, slots=True)
 class PreparedInPlace:
-    """As `Prepared`, with the identity that the disk will have."""
+    """As `Prepared`, with the identity that the disk will have, and where in the archive it comes from."""
 
     prepared: Prepared
     identity: identity.Identity
+    origin: origin.Origin
 
     @property
     def report(self) -> Report:
@@ -41,8 +43,10 @@ class PreparedInPlace:
 
     def put_in_place(self) -> Report:
         """Raises OSError."""
+        directory = self.prepared.directory
+        origin.write(directory, self.prepared.work, self.origin)
         report = self.prepared.put_in_place()
-        identity.restore(self.prepared.directory, self.identity)
+        identity.restore(directory, self.identity)
         return report
 
 
@@ -108,10 +112,11 @@ def prepare_in_place(
         epoch=epoch,
         seen=seen,
     )
-    names = catalog.names
+    names, report = catalog.names, prepared.report
     return PreparedInPlace(
         prepared,
-        identity.Identity(claim.id, names.shard, names.cluster_uid, pending_epoch=prepared.report.epoch),
+        identity.Identity(claim.id, names.shard, names.cluster_uid, pending_epoch=report.epoch),
+        origin.origin_of(catalog, claimed, report.lsn),
     )
 
 

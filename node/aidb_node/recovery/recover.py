@@ -75,6 +75,11 @@ class Prepared:
     report: Report
     directory: Path
 
+    @property
+    def work(self) -> Path:
+        """Where it lies until then."""
+        return self.directory / _WORK
+
     def put_in_place(self) -> Report:
         """Raises OSError."""
         return replace(self.report, kept_aside=_put_in_place(self.directory))
@@ -145,12 +150,12 @@ def prepare(
             loss = done.loss or _short(done, target)
             if loss is not None and not accept_loss:
                 raise Lossy(loss)
-            if store.position()[0] < epoch:
-                store.begin_epoch(epoch)
             store.flush()
             reached = store.position()[0]
         finally:
             store.close()
+    if reached < epoch:
+        reached = _begin_epoch(work, epoch)
     report = Report(
         snapshot=manifest.label if manifest else "",
         snapshot_lsn=manifest.lsn if manifest else 0,
@@ -241,6 +246,25 @@ def _go_on(store: Store, catalog: Catalog, steps: Sequence[Step], lsn: int, befo
     if done.loss is None and done.lsn < lsn:
         done.loss = Loss("the archive ends there", done.lsn, done.clock_ms, lsn, None)
     return done
+
+
+def _begin_epoch(work: Path, epoch: int) -> int:
+    """The record is in the log when this returns, and stays there: with it the archive goes on, from the LSN
+    that was restored.
+    """
+    store = Store(
+        str(work),
+        create=False,
+        sync="group",
+        cache_bytes=1 << 20,
+        memtable_bytes=_MEMTABLE_BYTES,
+        compression="none",
+    )
+    try:
+        store.begin_epoch(epoch)
+        return store.position()[0]
+    finally:
+        store.close()
 
 
 def _short(done: Replayed, target: Target) -> Loss | None:
