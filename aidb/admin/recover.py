@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from aidb.admin import show
+from aidb.admin import coordinator_file, show
 from aidb.admin.places import Where, catalogs
 from aidb.cli import output
 from aidb.cli.exits import Exit, Failure
@@ -69,6 +70,7 @@ class _Recover(Protocol):
         label: str,
         at_once: int,
         accept_loss: bool,
+        epoch: int = 0,
         seen: Callable[[str, int, int], None],
     ) -> Report: ...
 
@@ -120,8 +122,10 @@ def recover(
     """Into the directory ``into``, or, without one, into the one that the local cluster's primary starts
     from.
     """
-    run = recovery().recover if into else recovery().in_place
     directory = into or _primary_directory(where.data, shard)
+    run: Callable[..., Report] = recovery().recover
+    if not into:
+        run = partial(recovery().in_place, epoch=_published_epoch(where.data, shard))
     with catalogs(where, shard) as (catalog,), progress(f"shard {shard}", None) as advance:
         try:
             report = run(
@@ -137,6 +141,8 @@ def recover(
             if how is Output.JSON:
                 output.document({"recovered": False, "loss": asdict(lossy.loss)})
             raise Failure(str(lossy)) from lossy
+    if not into:
+        coordinator_file.lower_cuts(Layout.at(where.data), shard, report.lsn)
     if how is Output.JSON:
         output.document({"recovered": True, "directory": str(directory)} | report.as_dict())
     else:
@@ -166,6 +172,12 @@ def _primary_directory(data: Path, shard: int) -> Path:
     if lock.holder(layout.lock) is not None:
         raise Failure(f"the cluster in {data} runs: aidb down stops it", Exit.BAD_INPUT)
     return layout.directory(f"shard-{shard}-primary")
+
+
+def _published_epoch(data: Path, shard: int) -> int:
+    """As the coordinator has it, 0 if it does not; it may have risen while the store was away."""
+    topology = coordinator_file.current(Layout.at(data))
+    return max((one.epoch for one in topology.shards if one.id == shard), default=0) if topology else 0
 
 
 def recovery() -> Recovery:

@@ -6,20 +6,15 @@ topology. What was there before is kept aside. A failure of any shard leaves eve
 
 from __future__ import annotations
 
-import base64
-import json
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from aidb.admin import show
+from aidb.admin import coordinator_file, show
 from aidb.admin.places import Where, catalogs
 from aidb.admin.recover import Prepared, Report, recovery
 from aidb.cli import output
@@ -40,8 +35,6 @@ from aidb.local.cluster import LocalCluster
 from aidb.local.layout import Layout
 from aidb.objects.errors import NoSuchKey, ObjectError
 from aidb.v1 import cluster_pb2 as pb
-
-_RESTORING_SECONDS = 60.0
 
 
 class _Ended(Exception):
@@ -66,7 +59,7 @@ def recover_cluster(
             raise Failure("the store holds no shard of this cluster", Exit.NOT_FOUND)
         store, uid = found[0].store, found[0].names.cluster_uid
         history = History(store, uid)
-        current = _current(layout)
+        current = coordinator_file.current(layout)
         then, newest = _topologies(history, current, target.clock_ms)
         plans = cluster_plan(then.topology, newest, target.clock_ms)
         directories = _directories(where.data, layout, plans)
@@ -83,7 +76,12 @@ def recover_cluster(
             raise _failure(failed, how)
         whole = {shard: one for shard, one in prepared.items() if not isinstance(one, _Failed)}
         reports = {shard: one.put_in_place() for shard, one in whole.items()}
-        version = _write_topology(layout, then, newest, whole)
+        disks = [
+            {"id": shard, "epoch": one.report.epoch, "disk_id": one.disk_id, "lsn": one.report.lsn}
+            for shard, one in whole.items()
+        ]
+        last = max(newest, key=lambda one: one.version)
+        version = coordinator_file.write(layout, then.topology, last, disks)
     if how is Output.JSON:
         documents = [
             {"shard": shard, "directory": str(directories[shard])} | report.as_dict()
@@ -228,49 +226,3 @@ def _failure(failed: list[_Failed], how: Output) -> Failure:
         )
     what = "; ".join(f"shard {one.shard}: {one.error}" for one in first)
     return Failure(f"nothing was put in place: {what}")
-
-
-def _current(layout: Layout) -> pb.Topology | None:
-    """What the coordinator's directory has. Raises Failure."""
-    if not layout.directory("coordinator").exists():
-        return None
-    found = _restoring(layout, {"show": True})["topology"]
-    return None if found is None else pb.Topology.FromString(base64.b64decode(found))
-
-
-def _write_topology(
-    layout: Layout, then: Placement, newest: list[pb.Topology], prepared: dict[int, Prepared]
-) -> int:
-    """The version that was written. Raises Failure."""
-    last = max(newest, key=lambda one: one.version)
-    asked = {
-        "then": base64.b64encode(then.topology.SerializeToString()).decode(),
-        "newest": base64.b64encode(last.SerializeToString()).decode(),
-        "shards": [
-            {
-                "id": shard,
-                "epoch": one.report.epoch,
-                "disk_id": one.disk_id,
-                "lsn": one.report.lsn,
-            }
-            for shard, one in prepared.items()
-        ],
-    }
-    written = pb.Topology.FromString(base64.b64decode(_restoring(layout, asked)["topology"]))
-    return written.version
-
-
-def _restoring(layout: Layout, asked: dict[str, Any]) -> dict[str, Any]:
-    """Another program's work: who writes a topology knows its rules. Raises Failure."""
-    command = [sys.executable, "-P", "-m", "aidb_coordinator.restoring"]
-    done = subprocess.run(
-        [*command, "--data", str(layout.directory("coordinator"))],
-        input=json.dumps(asked).encode(),
-        capture_output=True,
-        timeout=_RESTORING_SECONDS,
-        check=False,
-    )
-    if done.returncode:
-        raise Failure(f"the coordinator's topology: {done.stderr.decode().strip()}")
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer

@@ -2,14 +2,15 @@
 (D9), written where its coordinator will find it. `aidb-admin recover` runs it; the coordinator must be down.
 
     stdin   {"show": true}                                              or
+            {"lower": {"id", "lsn"}}                                    or
             {"then": base64, "newest": base64, "shards": [{"id", "epoch", "disk_id", "lsn"}]}
     stdout  {"topology": base64 or null}
 
 ``then`` says who owned what, ``newest`` is the last version that is known; what is written is the next one
 after every one that was ever published, with the members of the newest. Shards are in the epochs of the disks
 that were restored, so that their primaries start as after a restart (D10). Cuts are lowered to what was
-restored: sessions that saw more are told (C5). Slots that change hands get a newer epoch, and moves that were
-under way are over (M1).
+restored, also by ``lower`` after a restore of one shard: sessions that saw more are told (C5). Slots that
+change hands get a newer epoch, and moves that were under way are over (M1).
 """
 
 from __future__ import annotations
@@ -61,9 +62,22 @@ def restored(newest: Topology, then: Topology, shards: Mapping[int, Restored]) -
     )
 
 
+def lowered(topology: Topology, shard: int, lsn: int) -> Topology:
+    """After a restore of that shard alone: its cuts are no higher than ``lsn``."""
+    known = topology.shard(shard)
+    if known is None or (cuts := _cuts(known, lsn)) == known.cuts:
+        return topology
+    shards = tuple(replace(one, cuts=cuts) if one.id == shard else one for one in topology.shards)
+    return replace(topology, version=topology.version + 1, shards=shards)
+
+
 def _shard(known: Shard, disk: Restored) -> Shard:
-    cuts = tuple(Cut(cut.epoch, min(cut.lsn, disk.lsn)) for cut in known.cuts)
+    cuts = _cuts(known, disk.lsn)
     return replace(known, epoch=disk.epoch, disk_id=disk.disk_id, cuts=cuts, tail_set=())
+
+
+def _cuts(shard: Shard, lsn: int) -> tuple[Cut, ...]:
+    return tuple(Cut(cut.epoch, min(cut.lsn, lsn)) for cut in shard.cuts)
 
 
 def _slot_epochs(known: Topology, then: Topology) -> Iterator[SlotEpoch]:
@@ -94,7 +108,11 @@ def run(data: Path, asked: dict[str, Any]) -> dict[str, Any]:
     store = FileStore(data)
     try:
         stored = store.load()
-        if not asked.get("show"):
+        if "lower" in asked:
+            shard, lsn = int(asked["lower"]["id"]), int(asked["lower"]["lsn"])
+            if stored is not None and (lower := lowered(stored.topology, shard, lsn)) is not stored.topology:
+                stored = store.swap(stored.revision, lower)
+        elif not asked.get("show"):
             shards = {
                 int(one["id"]): Restored(int(one["epoch"]), str(one["disk_id"]), int(one["lsn"]))
                 for one in asked["shards"]

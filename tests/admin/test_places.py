@@ -89,7 +89,8 @@ def test_without_a_cluster_in_the_directory(capsys: Capture, tmp_path: Path) -> 
 
 
 def test_without_a_snapshot_there_is_nothing_to_recover_from(capsys: Capture, tmp_path: Path) -> None:
+    """Nor where nobody ever claimed the shard, whose history is not whole from its begin."""
     url = stamped(tmp_path / "objects", "one")
-    code, _, err = admin(capsys, "recover", "--shard", 0, "--into", tmp_path / "new", "--objects", url)
+    code, _, err = admin(capsys, "recover", "--shard", 5, "--into", tmp_path / "new", "--objects", url)
     assert code == 3
-    assert "one/0/e*/manifest/*" in err
+    assert "one/5/e*/manifest/*" in err
