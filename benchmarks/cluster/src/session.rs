@@ -125,7 +125,7 @@ impl Session {
         whole(answer.results.len(), count)?;
         for result in answer.results {
             match result.error {
-                Some(*error) => return Err(error.into()),
+                Some(error) => return Err((*error).into()),
                 None if !result.found => return Err(Failure::named("NOT_FOUND")),
                 None => {}
             }
@@ -137,7 +137,7 @@ impl Session {
         self.seen(answer.header)?;
         whole(answer.results.len(), count)?;
         match answer.results.into_iter().find_map(|result| result.error) {
-            Some(*error) => Err(error.into()),
+            Some(error) => Err((*error).into()),
             None => Ok(()),
         }
     }

@@ -132,6 +132,8 @@ impl Drop for Subscription {
     }
 }
 
+/// With the counts beside the record's bytes and those of the record.
 fn cost(record: &LogRecord) -> usize {
-    record.encoded().len() + record.ops.len() * size_of::<super::record::LogOp>()
+    let ops = record.ops.len() * size_of::<super::record::LogOp>();
+    record.encoded().len() + ops + size_of::<LogRecord>() + 8 * size_of::<usize>()
 }
