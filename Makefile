@@ -86,6 +86,9 @@ bench-cost: ## what a shard stores, sends and asks for beside three copies; keep
 	$(MAKE) setup PROFILE=release
 	$(BIN)/aidb bench cost --seed $(SEED) --page docs/performance/cost.md
 
+bench-backup: bench-cluster-build ## what a backup costs the requests that are served meanwhile
+	$(BIN)/python -m benchmarks.backup --seed $(SEED)
+
 bench-engine-python: setup ## the embedded engine against RocksDB, both from Python (PROFILE=release)
 	$(BIN)/python -m pip install --quiet --no-build-isolation -e '.[bench]'
 	$(BIN)/aidb bench engine --dir target

@@ -109,7 +109,7 @@ def _work(
         try:
             with (
                 Nursery(root / "primary.log", environment) as nursery,
-                lane(cluster, root / f"{root.name}-{number}", nursery, s3) as running,
+                lane(cluster, root / f"{root.name}-{number}", nursery, environment, s3) as running,
             ):
                 for outcome in running.rounds(volatile):
                     end.send(outcome)

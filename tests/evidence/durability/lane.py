@@ -13,7 +13,7 @@ import shutil
 import struct
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,13 +37,14 @@ from aidb.v1 import storage_pb2_grpc as rpc
 from tests.checkers.recovered import Entry, Span, Verdict, check
 from tests.coordinator.process import CoordinatorProcess
 from tests.evidence.durability.clients import Clients, Recorded
-from tests.evidence.durability.plan import Cluster, Loss, Round, drawn, promised
+from tests.evidence.durability.plan import Cluster, Loss, Mode, Round, drawn, promised
 from tests.evidence.durability.programs import Nursery
 from tests.evidence.durability.stores import Second, opened
+from tests.evidence.durability.tails import tail_member, with_tail
 from tests.objects.faults import FaultyStore, Odds
 
 T = TypeVar("T")
-_MS_OF_A_SYNC = 3
+_MS_OF_A_SYNC = 8
 _SERVES_SECONDS = 30.0
 # A store that is in trouble may not be used for long.
 _ARCHIVES_SECONDS = 1.5
@@ -113,11 +114,10 @@ class Lane:
         violations: list[str] = []
         aside = self._look_aside(now, recorded) if now.looked_aside and claimed else None
         restored = self._restore(now) if now.loss is Loss.DISK else None
-        self._start_again(following)
+        found = self._start_again(following)
         end = restored.lsn if restored else self._cut_of(epoch)
         promise = promised(self._cluster.mode, self._cluster.sync, now.loss)
         floor = self._floor(now, recorded)
-        found = self._contents()
         verdict = check(self._span_of(recorded, promise), found, end, floor)
         violations += verdict.problems
         if aside is not None:
@@ -173,28 +173,35 @@ class Lane:
 
     # --- the primary ---
 
-    def _start(self, life: Round) -> None:
+    def _start(self, life: Round) -> dict[bytes, Entry]:
+        """What the new primary has."""
         self._fork(life)
         self._address = self._nursery.ready()
         self._life += 1
+        found = self._contents()
+        if life.trouble_after is not None:
+            self._second.begin(life.trouble_after)
+        return found
 
-    def _start_again(self, life: Round) -> None:
+    def _start_again(self, life: Round) -> dict[bytes, Entry]:
         """It may be killed while it starts, and then starts once more."""
         if life.killed_starting:
             self._fork(life)
             time.sleep(life.killed_starting)
             self._nursery.kill()
-        self._start(life)
+        return self._start(life)
 
     def _fork(self, life: Round) -> None:
-        faults = self._second.trouble(life.trouble, life.trouble_after, self._rng.randrange(2**32))
+        faults = self._second.prepare(life.trouble, self._rng.randrange(2**32))
+        if life.trouble_after is None:
+            self._second.begin(0.0)
         disk = f"{self._hidden},{life.early},{_MS_OF_A_SYNC}"
         self._nursery.start(
             [
                 *("primary", "--coordinator", self._coordinator.address, "--name", _NAME, "--shard", "0"),
                 *("--data", str(self._data), "--listen", "127.0.0.1:0", "--sync", self._cluster.sync),
                 *("--memtable-bytes", "256k", "--cache-bytes", "4m", "--objects", self._second.url),
-                *("--archive-every", "0.1", "--snapshot-every", "3"),
+                *("--archive-every", "0.1", "--snapshot-every", "3", "--node", "n0"),
             ],
             {"AIDB_VOLATILE_DISK": disk} if life.volatile else {},
             self._second.url,
@@ -251,7 +258,10 @@ class Lane:
         epoch = self._epoch()
 
         def run(store: ObjectStore) -> Report:
-            return in_place(Catalog(store, self._names), self._data, Target(), epoch=epoch)
+            catalog = Catalog(store, self._names)
+            if self._cluster.mode is Mode.REPLICA:
+                return with_tail(catalog, self._data, self._coordinator.topology())
+            return in_place(catalog, self._data, Target(), epoch=epoch)
 
         if now.broken_restore:
             self._break(run, now)
@@ -302,7 +312,9 @@ class _Breaking(FaultyStore):
 
 
 @contextmanager
-def lane(cluster: Cluster, root: Path, nursery: Nursery, s3: str) -> Iterator[Lane]:
+def lane(
+    cluster: Cluster, root: Path, nursery: Nursery, environment: Mapping[str, str], s3: str
+) -> Iterator[Lane]:
     """All of it is gone at the end."""
     root.mkdir()
     with ExitStack() as stack:
@@ -310,9 +322,22 @@ def lane(cluster: Cluster, root: Path, nursery: Nursery, s3: str) -> Iterator[La
         lease_ms = round(cluster.lease * 1000)
         coordinator = CoordinatorProcess(
             root / "coordinator",
-            *("--shards", "1", "--lease-ms", str(lease_ms), "--heartbeat-ms", str(lease_ms // 10)),
+            *(
+                "--shards",
+                "1",
+                "--durability",
+                cluster.mode,
+                "--lease-ms",
+                str(lease_ms),
+                "--heartbeat-ms",
+                str(lease_ms // 10),
+            ),
             log=root / "coordinator.log",
         )
         stack.callback(coordinator.kill)
         second = stack.enter_context(opened(cluster.store, root, s3, cluster.seed))
+        if cluster.mode is Mode.REPLICA:
+            member = tail_member(coordinator.address, root, environment)
+            stack.callback(member.kill)
+            member.start()
         yield Lane(cluster, root, coordinator, nursery, second)

@@ -16,6 +16,7 @@ import select
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import aidb_node.__main__ as node
@@ -28,18 +29,24 @@ from tests.objects.faults import FaultyStore, Odds
 
 
 class _Told(FaultyStore):
-    """Writes each fault to a file, where it survives a kill; healthy until ``begins``."""
+    """Writes each fault to a file, where it survives a kill; healthy until the time that another says."""
 
     def __init__(self, store: ObjectStore, said: dict[str, Any]) -> None:
         super().__init__(store, Odds(**said["odds"]), said["seed"])
-        self._begins = time.monotonic() + said["after"]
+        self._begin = Path(said["begin"])
         self._told = os.open(said["told"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def _happens(self, what: str, odds: float) -> bool:
-        happens = time.monotonic() >= self._begins and super()._happens(what, odds)
+        happens = self._begun() and super()._happens(what, odds)
         if happens:
             os.write(self._told, f"{what}\n".encode())
         return happens
+
+    def _begun(self) -> bool:
+        try:
+            return time.monotonic() >= float(self._begin.read_text())
+        except FileNotFoundError:
+            return False
 
 
 def _node(told: dict[str, Any], store: ObjectStore) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-ROUNDS_PER_CLUSTER = 25
+ROUNDS_PER_CLUSTER = 10
 # From so many rounds on, a run has each of the special clusters once.
 LONG_ROUNDS = 200
 LONG_LEASE_ROUNDS = 20
@@ -17,6 +17,8 @@ class Mode(StrEnum):
     """Durability of a cluster."""
 
     ASYNC = "async"
+    REPLICA = "replica"
+    ARCHIVED = "archived"
 
 
 class Sync(StrEnum):
@@ -76,8 +78,8 @@ class Cluster:
 @dataclass(frozen=True, slots=True)
 class Round:
     """volatile: the primary's disk forgets at the kill what was not synced; early: percent of its writes
-    that get through nevertheless. trouble_after, window: seconds from the start of the process, and of
-    writing; archiving: the window begins when the second copy is at work. snapshot: one is asked for.
+    that get through nevertheless. trouble_after, window: seconds from when the process serves, and of
+    writing; trouble_after None: from its start. archiving: the window begins when the second copy is at work. snapshot: one is asked for.
     killed_starting: seconds into its next start the primary is killed once more; 0 = not. broken_restore: the
     restore fails in the middle, and is done again. looked_aside: the second copy is restored elsewhere as
     well, and looked at.
@@ -87,7 +89,7 @@ class Round:
     volatile: bool
     early: int
     trouble: Trouble
-    trouble_after: float
+    trouble_after: float | None
     window: float
     archiving: bool
     snapshot: bool
@@ -98,7 +100,7 @@ class Round:
 
 def promised(mode: Mode, sync: Sync, loss: Loss) -> bool:
     """Whether everything acknowledged has to be there."""
-    if loss is Loss.PROCESS:
+    if loss is Loss.PROCESS or mode is not Mode.ASYNC:
         return True
     if loss is Loss.POWER:
         return sync is Sync.GROUP
@@ -131,17 +133,19 @@ def drawn(cluster: Cluster, rng: random.Random, volatile_disks: bool) -> Iterato
     """One after the other, without end. ``volatile_disks``: there is a build that has them."""
     first = True
     while True:
-        volatile = volatile_disks and rng.random() < 0.7
+        volatile = volatile_disks and rng.random() < 0.8
         lost = rng.random() < 0.35
         loss = Loss.DISK if lost else Loss.POWER if volatile else Loss.PROCESS
         troubled = not first and rng.random() < 0.6
         trouble = rng.choice(_TROUBLES) if troubled else Trouble.NONE
+        # Where readers wait for the store (C6), nothing could be looked at meanwhile.
+        early_trouble = rng.random() < 0.25 and cluster.mode is Mode.ASYNC
         yield Round(
             loss=loss,
             volatile=volatile,
             early=rng.choice((0, 20, 60)),
             trouble=trouble,
-            trouble_after=0.0 if rng.random() < 0.25 else rng.uniform(0.2, 0.6),
+            trouble_after=None if early_trouble else rng.uniform(0.0, 0.5),
             window=rng.uniform(0.02, 0.5),
             archiving=rng.random() < 0.8,
             snapshot=rng.random() < 0.3,

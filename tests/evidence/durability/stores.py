@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,8 +49,11 @@ class Second(Protocol):
     def url(self) -> str:
         """What primaries are given."""
 
-    def trouble(self, trouble: Trouble, after: float, seed: int) -> dict[str, Any] | None:
-        """Begins ``after`` seconds from now; what a primary that starts now has to do to itself."""
+    def prepare(self, trouble: Trouble, seed: int) -> dict[str, Any] | None:
+        """For the next process; what it has to do to its store itself. The store is healthy until `begin`."""
+
+    def begin(self, after: float) -> None:
+        """The trouble begins in so many seconds."""
 
     def recovering(self, trouble: Trouble, seed: int) -> ObjectStore:
         """For who recovers. An absent store has come back by then."""
@@ -65,14 +69,21 @@ class _File:
         self.url = f"file://{root / 'objects'}"
         self._path = root / "objects"
         self._told = root / "faults"
+        self._begin = root / "faults-begin"
         self._own: Counter[str] = Counter()
         self._stores: list[FaultyStore] = []
 
-    def trouble(self, trouble: Trouble, after: float, seed: int) -> dict[str, Any] | None:
+    def prepare(self, trouble: Trouble, seed: int) -> dict[str, Any] | None:
+        self._begin.unlink(missing_ok=True)
         if trouble is Trouble.NONE:
             return None
         odds = asdict(odds_of(trouble))
-        return {"odds": odds, "seed": seed, "after": after, "told": str(self._told)}
+        return {"odds": odds, "seed": seed, "begin": str(self._begin), "told": str(self._told)}
+
+    def begin(self, after: float) -> None:
+        partial = self._begin.with_name(f"{self._begin.name}.partial")
+        partial.write_text(str(time.monotonic() + after))
+        partial.replace(self._begin)
 
     def recovering(self, trouble: Trouble, seed: int) -> ObjectStore:
         found = Trouble.NONE if trouble is Trouble.AWAY else trouble
@@ -90,14 +101,19 @@ class _S3:
 
     def __init__(self, proxy: FaultProxy, prefix: str) -> None:
         self._proxy = proxy
+        self._odds = Odds()
         self.url = (
             f"s3://{BUCKET}/{prefix}?endpoint={proxy.endpoint}&region={versitygw.REGION}&style=path"
             f"&timeout={_TIMEOUT}"
         )
 
-    def trouble(self, trouble: Trouble, after: float, seed: int) -> dict[str, Any] | None:
-        self._proxy.trouble(odds_of(trouble), after)
+    def prepare(self, trouble: Trouble, seed: int) -> dict[str, Any] | None:
+        self._odds = odds_of(trouble)
+        self._proxy.trouble(Odds())
         return None
+
+    def begin(self, after: float) -> None:
+        self._proxy.trouble(self._odds, after)
 
     def recovering(self, trouble: Trouble, seed: int) -> ObjectStore:
         self._proxy.trouble(Odds() if trouble is Trouble.AWAY else odds_of(trouble))
