@@ -77,12 +77,12 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """volatile: the primary's disk forgets at the kill what was not synced; early: percent of its writes
-    that get through nevertheless. trouble_after, window: seconds from when the process serves, and of
-    writing; trouble_after None: from its start. archiving: the window begins when the second copy is at work. snapshot: one is asked for.
-    killed_starting: seconds into its next start the primary is killed once more; 0 = not. broken_restore: the
-    restore fails in the middle, and is done again. looked_aside: the second copy is restored elsewhere as
-    well, and looked at.
+    """volatile: the primary's disk forgets at the kill what was not synced; early: percent of its writes that
+    get through nevertheless. trouble_after, window: seconds from when the process serves, and of writing;
+    trouble_after None: from its start. archiving: the window begins when the second copy is at work.
+    snapshot: one is asked for. killed_starting: seconds into its next start the primary is killed once more;
+    0 = not. broken_restore: the restore fails in the middle, and is done again. looked_aside: the second copy
+    is restored elsewhere as well, and looked at.
     """
 
     loss: Loss

@@ -1,4 +1,4 @@
-"""Mode `replica`: the member of the tail set, and a recovery that continues the archive with what it holds."""
+"""Mode `replica`: the member of the tail set, and a recovery that takes what it holds beyond the archive."""
 
 from __future__ import annotations
 
