@@ -25,10 +25,15 @@ def test_what_is_recovered_has_what_was_promised() -> None:
 
 def test_a_run_that_drops_or_loses_little_proves_nothing() -> None:
     good = Counter(
-        acknowledged=9, promised=5, rounds_that_dropped=30, rounds_async=100, rounds_losing_async=10
+        liars_found=2,
+        acknowledged=9,
+        promised=5,
+        rounds_that_dropped=30,
+        rounds_async=100,
+        rounds_losing_async=10,
     )
     assert durability.did_damage(100, good)
-    for name in ("acknowledged", "promised", "rounds_that_dropped", "rounds_losing_async"):
+    for name in ("liars_found", "acknowledged", "promised", "rounds_that_dropped", "rounds_losing_async"):
         less = Counter(good)
         less[name] = 0 if name in ("acknowledged", "promised") else less[name] - 1
         assert not durability.did_damage(100, less), name

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from tests.evidence import mutant
 from tests.evidence.durability.lane import Outcome, lane
-from tests.evidence.durability.plan import LONG_ROUNDS, Cluster, Mode, Store, clusters
+from tests.evidence.durability.plan import LONG_ROUNDS, Cluster, Mode, Store, clusters, liars
 from tests.evidence.durability.programs import Nursery
 from tests.evidence.durability.stores import server
 from tests.evidence.report import Report, options
@@ -58,6 +58,20 @@ def run(
                 for outcome in outcomes:
                     report.round(outcome.did, outcome.violations)
                     report.numbers.update(outcome.numbers)
+
+
+def liars_found(environment: Mapping[str, str], seed: int) -> int:
+    """How many of the clusters that break their promises are caught."""
+    found = set()
+    with tempfile.TemporaryDirectory(prefix="aidb-durability-") as name:
+        parts = [[liar] for liar in liars(seed)]
+        with _running(parts, Path(name), environment, "", volatile=True) as outcomes:
+            for outcome in outcomes:
+                said, judged, _ = outcome.did.partition(" lost=")
+                if judged and outcome.violations and said not in found:
+                    found.add(said)
+                    print(f"{said}: found, {outcome.violations[0]}", flush=True)
+    return len(found)
 
 
 @contextmanager
@@ -119,10 +133,10 @@ def _work(
 
 
 def did_damage(rounds: int, numbers: Counter[str], *, volatile_disks: bool = True) -> bool:
-    """Enough was dropped and lost, everything promised was met by losses of each kind, and the stores failed
-    in each way.
-    """
+    """The clusters that lie were caught, enough was dropped and lost, and the stores failed in each way."""
     if not numbers["acknowledged"] or not numbers["promised"]:
+        return False
+    if volatile_disks and numbers["liars_found"] < len(liars(0)):
         return False
     if rounds >= ENOUGH_ROUNDS:
         if volatile_disks and numbers["rounds_that_dropped"] < DROPPING * rounds:
@@ -140,6 +154,7 @@ def main() -> int:
     started = time.monotonic()
     environment = {"PYTHONPATH": str(mutant.build())}
     stores = (Store.FILE, Store.S3)
+    report.numbers["liars_found"] = liars_found(environment, asked.seed)
     run(asked.rounds, asked.seed, report, environment=environment, stores=stores, volatile_disks=True)
     print(report.last_line(seconds=round(time.monotonic() - started)))
     return report.exit_code(asked.rounds, holds=did_damage(asked.rounds, report.numbers))

@@ -37,7 +37,7 @@ from aidb.v1 import storage_pb2_grpc as rpc
 from tests.checkers.recovered import Entry, Span, Verdict, check
 from tests.coordinator.process import CoordinatorProcess
 from tests.evidence.durability.clients import Clients, Recorded
-from tests.evidence.durability.plan import Cluster, Loss, Mode, Round, drawn, promised
+from tests.evidence.durability.plan import Cluster, Loss, Mode, Round, Sync, drawn, promised
 from tests.evidence.durability.programs import Nursery
 from tests.evidence.durability.stores import Second, opened
 from tests.evidence.durability.tails import tail_member, with_tail
@@ -196,10 +196,11 @@ class Lane:
         if life.trouble_after is None:
             self._second.begin(0.0)
         disk = f"{self._hidden},{life.early},{_MS_OF_A_SYNC}"
+        sync = Sync.NONE if self._cluster.lies else self._cluster.sync
         self._nursery.start(
             [
                 *("primary", "--coordinator", self._coordinator.address, "--name", _NAME, "--shard", "0"),
-                *("--data", str(self._data), "--listen", "127.0.0.1:0", "--sync", self._cluster.sync),
+                *("--data", str(self._data), "--listen", "127.0.0.1:0", "--sync", sync),
                 *("--memtable-bytes", "256k", "--cache-bytes", "4m", "--objects", self._second.url),
                 *("--archive-every", "0.1", "--snapshot-every", "3", "--node", "n0"),
             ],
@@ -322,16 +323,8 @@ def lane(
         lease_ms = round(cluster.lease * 1000)
         coordinator = CoordinatorProcess(
             root / "coordinator",
-            *(
-                "--shards",
-                "1",
-                "--durability",
-                cluster.mode,
-                "--lease-ms",
-                str(lease_ms),
-                "--heartbeat-ms",
-                str(lease_ms // 10),
-            ),
+            *("--shards", "1", "--durability", Mode.ASYNC if cluster.lies else cluster.mode),
+            *("--lease-ms", str(lease_ms), "--heartbeat-ms", str(lease_ms // 10)),
             log=root / "coordinator.log",
         )
         stack.callback(coordinator.kill)

@@ -11,6 +11,7 @@ ROUNDS_PER_CLUSTER = 10
 # From so many rounds on, a run has each of the special clusters once.
 LONG_ROUNDS = 200
 LONG_LEASE_ROUNDS = 20
+LIAR_ROUNDS = 10
 
 
 class Mode(StrEnum):
@@ -62,7 +63,9 @@ _TROUBLES = [kind for kind in Trouble if kind is not Trouble.NONE]
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """``lease`` in seconds."""
+    """``lease`` in seconds. lies: it is run as `async` and without syncs, whatever it is judged by: the
+    checks have to notice.
+    """
 
     mode: Mode
     sync: Sync
@@ -70,9 +73,10 @@ class Cluster:
     lease: float
     rounds: int
     seed: int
+    lies: bool = False
 
     def __str__(self) -> str:
-        return f"{self.mode}/{self.sync}/{self.store}/T={self.lease:.0f}s"
+        return f"{'a liar, ' if self.lies else ''}{self.mode}/{self.sync}/{self.store}/T={self.lease:.0f}s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,14 @@ def clusters(
     while sum(cluster.rounds for cluster in made) < rounds:
         add(stores[len(made) % len(stores)], 1.0, ROUNDS_PER_CLUSTER)
     return made
+
+
+def liars(seed: int) -> list[Cluster]:
+    """One whose syncs do nothing, one that does not wait for the store."""
+    return [
+        Cluster(mode, Sync.GROUP, Store.FILE, 1.0, LIAR_ROUNDS, seed, lies=True)
+        for mode in (Mode.ASYNC, Mode.ARCHIVED)
+    ]
 
 
 def drawn(cluster: Cluster, rng: random.Random, volatile_disks: bool) -> Iterator[Round]:
