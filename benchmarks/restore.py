@@ -1,8 +1,9 @@
 """`make bench-restore`: how fast a shard comes back, against a plain parallel copy of the same objects,
-and how fast its log is replayed, against inserting the same records in batches.
+and how fast its log is replayed, against inserting as many records in batches. Both of these end when all of
+it is in SSTs.
 
-One line of figures at the end; ratios are of this machine and this run. --s3: the store is a real S3 server
-(versitygw, `make evidence-objects` installs it), else a directory.
+The four take turns; the line of figures at the end has the medians. Ratios are of this machine and this run.
+--s3: the store is a real S3 server (versitygw, `make evidence-objects` installs it), else a directory.
 """
 
 from __future__ import annotations
@@ -64,6 +65,17 @@ def fill(store: _native.Store, keys: int, value_bytes: int, seed: int) -> float:
     return seconds
 
 
+def insertion(path: Path, options: argparse.Namespace) -> float:
+    """Seconds that the records of the log take when they are inserted into an empty store."""
+    store = open_store(path, MEMTABLE)
+    seconds = fill(store, options.keys // 2, options.value_bytes, options.seed + 1)
+    begin = time.perf_counter()
+    store.flush()
+    seconds += time.perf_counter() - begin
+    store.close()
+    return seconds
+
+
 def plain_copy(store: ObjectStore, manifest: Manifest, directory: Path) -> float:
     """Seconds that reading the objects into files takes, as many at a time, synced."""
     directory.mkdir()
@@ -89,7 +101,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keys", type=int, default=500_000)
     parser.add_argument("--value-bytes", type=int, default=400)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--s3", action="store_true")
     options = parser.parse_args()
@@ -104,13 +116,14 @@ def main() -> int:
             fill(store, options.keys, options.value_bytes, options.seed)
             store.compact()
             taken, seen = snapshot(objects, primary, root / "data", archive)
-            insert = fill(store, options.keys // 2, options.value_bytes, options.seed + 1)
+            fill(store, options.keys // 2, options.value_bytes, options.seed + 1)
             store.flush()
             catch_up(archive)
             again = snapshot(objects, primary, root / "data", archive)[1]
             store.close()
-            copies, tables, replays = [], [], []
+            copies, tables, replays, inserts = [], [], [], []
             for number in range(options.rounds):
+                inserts.append(insertion(root / f"inserted-{number}", options))
                 copies.append(plain_copy(objects, taken, root / f"copy-{number}"))
                 report = recover(
                     Catalog(objects, NAMES),
@@ -121,7 +134,8 @@ def main() -> int:
                 )
                 tables.append(report.table_seconds)
                 replays.append(report.replay_seconds)
-            copy, table, replay = (sorted(times)[len(times) // 2] for times in (copies, tables, replays))
+            measured = (copies, tables, replays, inserts)
+            copy, table, replay, insert = (sorted(times)[len(times) // 2] for times in measured)
     mib = 1 << 20
     print(
         f"restore build={_native.BUILD_PROFILE} store={'versitygw' if options.s3 else 'directory'} "
@@ -130,7 +144,8 @@ def main() -> int:
         f"copy_mib_s={taken.size / mib / copy:.0f} restore_mib_s={taken.size / mib / table:.0f} "
         f"restore_of_copy={copy / table:.2f} records={report.records} "
         f"insert_per_s={options.keys // 2 / insert:.0f} replay_per_s={options.keys // 2 / replay:.0f} "
-        f"replay_of_insert={insert / replay:.2f}"
+        f"replay_of_insert={insert / replay:.2f} "
+        f"gib_in_5_minutes={300 * taken.size / table / (1 << 30):.0f}"
     )
     return 0
 
