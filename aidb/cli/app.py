@@ -327,9 +327,9 @@ def bench_engine(
 
 @bench.command("cost")
 def bench_cost(
-    keys: Annotated[int, typer.Option(help="keys of a shard", min=100)] = 50_000,
+    keys: Annotated[int, typer.Option(help="keys of a shard", min=100)] = 20_000,
     value_size: ValueSize = 1000,
-    operations: Annotated[int, typer.Option(help="of each workload", min=100)] = 100_000,
+    operations: Annotated[int, typer.Option(help="of each workload", min=100)] = 60_000,
     replicas: Annotated[int, typer.Option(help="cache replicas", min=0, max=8)] = 2,
     cache_percent: Annotated[int, typer.Option(help="of the data, in each replica", min=1, max=100)] = 30,
     data_gb: Annotated[float, typer.Option(help="priced: data of a shard", min=0.001)] = 100.0,

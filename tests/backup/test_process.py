@@ -83,6 +83,28 @@ def test_the_second_copy_in_s3(coordinator: CoordinatorProcess, tmp_path: Path) 
     assert node.stop() == 0
 
 
+def test_checks_on_schedules_are_in_the_status(coordinator: CoordinatorProcess, tmp_path: Path) -> None:
+    checks = ("--verify-every", "0.3", "--drill-every", "0.3")
+    objects = tmp_path / "objects"
+    node = NodeProcess(
+        coordinator.address, tmp_path / "shard-0", "--objects", objects.as_uri(), *QUICK, *checks
+    )
+    node.ready()
+    lsn = put(node, b"a", b"1").header.lsn
+    found = wait_for(node, lambda now: min(now.verify.lsn, now.drill.lsn) >= lsn)
+    for check in (found.verify, found.drill):
+        assert (check.problem, check.ended > 0, check.at_ms > 0) == ("", True, True)
+    requests = {one.operation: one for one in found.requests}
+    assert requests["create"].requests > 2
+    assert requests["create"].bytes > 0
+    assert requests["get"].requests > 2
+    (stored,) = objects.glob("*/0/sst/*")
+    stored.write_bytes(b"damage")
+    damaged = wait_for(node, lambda now: bool(now.verify.problem))
+    assert stored.name in damaged.verify.problem
+    node.kill()
+
+
 def test_a_store_that_was_never_there(coordinator: CoordinatorProcess, tmp_path: Path) -> None:
     """The primary serves; whoever asks for a backup is told."""
     url = f"s3://{BUCKET}?endpoint=http://127.0.0.1:9&region=us-east-1&timeout=1"

@@ -67,6 +67,9 @@ class CountingProxy:
                 writer.close()
         try:
             await asyncio.gather(self._pass(reader, here), self._pass(there, writer))
+        except asyncio.CancelledError:
+            # The proxy ends, and with it its loop.
+            return
         finally:
             for end in (writer, here):
                 end.close()

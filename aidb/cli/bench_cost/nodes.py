@@ -52,19 +52,22 @@ class Program:
         return (int(fields[11]) + int(fields[12])) * _TICK_US
 
     @property
-    def disk_bytes(self) -> int:
-        """Of its directory, as the file system has allocated them; every file once."""
+    def disk_bytes(self) -> tuple[int, int]:
+        """Of the tables in its directory, and of everything else, as the file system has allocated them;
+        every file once.
+        """
+        found: dict[int, tuple[int, int]] = {}
         if self.data is None:
-            return 0
-        found = {}
+            return 0, 0
         for path in self.data.rglob("*"):
             try:
                 status = path.stat()
             except FileNotFoundError:
                 continue
             if path.is_file():
-                found[status.st_ino] = status.st_blocks * 512
-        return sum(found.values())
+                size = status.st_blocks * 512
+                found[status.st_ino] = (size, 0) if path.suffix == ".sst" else (0, size)
+        return sum(size for size, _ in found.values()), sum(size for _, size in found.values())
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from aidb.cli.bench_cost.usage import Usage
 from aidb.cli.exits import Exit, Failure
 
+_DAY_SECONDS = 86_400.0
 _MONTH_SECONDS = 2_628_000.0
 _GB = 1e9
 
@@ -30,10 +31,32 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What is priced: GB of data as users count it, operations a second."""
+    """What is priced: GB of data as users count it, operations a second, days that snapshots and log are
+    kept, snapshots a day.
+    """
 
     data_gb: float = 100.0
     rate: float = 2_000.0
+    keep_days: float = 7.0
+    snapshots: float = 24.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """``loaded``: of writing every key once. ``run``: of ``operations``, which took ``seconds``; ``end``: of
+    the snapshot, or the flush, after them. ``logical``: bytes of keys and values.
+    """
+
+    loaded: Usage
+    run: Usage
+    end: Usage
+    operations: int
+    seconds: float
+    logical: int
+
+    def total(self, name: str) -> int:
+        """Of run and end."""
+        return int(getattr(self.run, name) + getattr(self.end, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +68,33 @@ class Cost:
     network: float
     requests: float
 
+    @property
+    def without_network(self) -> float:
+        return self.storage + self.nodes + self.requests
 
-def cost(run: Usage, logical: int, operations: int, seconds: float, prices: Prices, scale: Scale) -> Cost:
-    """``run``: what ``operations`` took; ``logical``: bytes of keys and values. What is stored grows with the
-    data, memory too; processors and networks work by the operation; requests come by the second.
+
+def cost(found: Measured, prices: Prices, scale: Scale) -> Cost:
+    """Tables grow with the data; the log on disks does not. In the object store there are the tables of the
+    newest snapshot, and everything that was uploaded in the days that are kept. Processors and networks work
+    by the operation; pieces of the log come by the second, and what a snapshot asks for with the snapshot.
     """
-    grown = scale.data_gb * _GB / logical
-    per_month = scale.rate * _MONTH_SECONDS / operations
-    # Memory beyond what programs need at least is a matter of configuration; it is not scaled.
+    grown = scale.data_gb * _GB / found.logical
+    a_second = scale.rate / found.operations
+    tables = found.end.tables * grown
+    kept = found.total("uploaded") * a_second * scale.keep_days * _DAY_SECONDS
+    objects = (tables + kept) * bool(found.end.objects)
+    months = scale.snapshots * _MONTH_SECONDS / _DAY_SECONDS
+
+    def asked(name: str) -> float:
+        return float(
+            getattr(found.run, name) / found.seconds * _MONTH_SECONDS + getattr(found.end, name) * months
+        )
+
     return Cost(
-        storage=(run.disk * prices.disk + run.objects * prices.objects) * grown / _GB,
-        nodes=run.cpu_us / 1e6 / operations * scale.rate * prices.cpu + run.memory / _GB * prices.memory,
-        network=run.network / _GB * per_month * prices.network,
-        requests=(run.puts * prices.puts + run.gets * prices.gets) / 1000 / seconds * _MONTH_SECONDS,
+        storage=((tables + found.end.log) * prices.disk + objects * prices.objects) / _GB,
+        nodes=found.total("cpu_us") / 1e6 * a_second * prices.cpu + found.end.memory / _GB * prices.memory,
+        network=found.total("network") / _GB * a_second * _MONTH_SECONDS * prices.network,
+        requests=(asked("puts") * prices.puts + asked("gets") * prices.gets) / 1000,
     )
 
 
@@ -72,7 +109,6 @@ def prices_of(given: list[str]) -> Prices:
         except ValueError:
             changed[name] = -1.0
         if name not in known or not 0 <= changed[name] < 1e9:
-            raise Failure(
-                f"--price {text}: give one of {', '.join(sorted(known))}, as in disk=0.1", Exit.BAD_INPUT
-            )
+            names = ", ".join(sorted(known))
+            raise Failure(f"--price {text}: give one of {names}, as in disk=0.1", Exit.BAD_INPUT)
     return replace(Prices(), **changed)

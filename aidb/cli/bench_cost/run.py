@@ -13,9 +13,8 @@ from typing import Any
 
 from aidb.cli import output
 from aidb.cli.bench_cost.page import keep
-from aidb.cli.bench_cost.prices import Cost, Prices, Scale, cost
+from aidb.cli.bench_cost.prices import Cost, Measured, Prices, Scale, cost
 from aidb.cli.bench_cost.systems import Put, System, ThreeCopies, WithObjectStore
-from aidb.cli.bench_cost.usage import Usage
 from aidb.cli.bench_cost.workloads import WORKLOADS, Keys, Workload
 from aidb.cli.progress import progress
 
@@ -29,50 +28,41 @@ COST_PROMISED, NETWORK_PROMISED = -0.5, -0.8
 class Load:
     """``cache_percent``: of the data, in each replica."""
 
-    keys: int = 50_000
+    keys: int = 20_000
     value_size: int = 1000
-    operations: int = 100_000
+    operations: int = 60_000
     replicas: int = 2
     cache_percent: int = 30
     seed: int = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """``loaded``: of writing every key once; ``run``: of the operations, which took ``seconds``."""
-
-    loaded: Usage
-    run: Usage
-    seconds: float
-    logical: int
-
-
-@dataclass(frozen=True, slots=True)
 class Row:
-    """One workload on both."""
+    """One workload on one deployment, beside three copies."""
 
     workload: str
+    name: str
     three: Measured
-    aidb: Measured
     three_cost: Cost
+    aidb: Measured
     aidb_cost: Cost
 
     @property
     def cost_change(self) -> float:
         """Of storage, its requests, and nodes."""
-        before, after = (one.storage + one.nodes + one.requests for one in (self.three_cost, self.aidb_cost))
-        return after / before - 1
+        return self.aidb_cost.without_network / self.three_cost.without_network - 1
 
     @property
     def network_change(self) -> float | None:
-        """Of the bytes between nodes during the run; None where the three copies send none."""
-        before = self.three.run.network
-        return self.aidb.run.network / before - 1 if before else None
+        """Of the bytes between nodes; None where the three copies send none."""
+        before = self.three.total("network")
+        return self.aidb.total("network") / before - 1 if before else None
 
     def document(self) -> dict[str, Any]:
         network = self.network_change
         return {
             "workload": self.workload,
+            "deployment": self.name,
             "three_copies": asdict(self.three) | {"cost": asdict(self.three_cost)},
             "aidb": asdict(self.aidb) | {"cost": asdict(self.aidb_cost)},
             "cost_change": round(self.cost_change, 4),
@@ -89,11 +79,11 @@ def bench(
     rows = []
     for workload in WORKLOADS:
         three = _measured(ThreeCopies, workload, load, directory)
-        ours = _measured(_with_object_store(load), workload, load, directory)
-        costs = [
-            cost(one.run, one.logical, load.operations, one.seconds, prices, scale) for one in (three, ours)
-        ]
-        rows.append(Row(workload.name, three, ours, *costs))
+        three_cost = cost(three, prices, scale)
+        for replicas in sorted({0, load.replicas}):
+            ours = _measured(_with_object_store(load, replicas), workload, load, directory)
+            name = f"{replicas} replicas" if replicas else "no replica"
+            rows.append(Row(workload.name, name, three, three_cost, ours, cost(ours, prices, scale)))
     if as_json:
         output.document(
             {
@@ -111,9 +101,9 @@ def bench(
         keep(page, load, prices, scale, HEADINGS, list(table(rows)), list(verdicts(rows)))
 
 
-def _with_object_store(load: Load) -> Any:
+def _with_object_store(load: Load, replicas: int) -> Any:
     cache_bytes = max(1 << 20, load.keys * load.value_size * load.cache_percent // 100)
-    return lambda stack, root: WithObjectStore(stack, root, load.replicas, cache_bytes)
+    return lambda stack, root: WithObjectStore(stack, root, replicas, cache_bytes)
 
 
 def _measured(make: Any, workload: Workload, load: Load, directory: Path | None) -> Measured:
@@ -143,11 +133,13 @@ def _measured(make: Any, workload: Workload, load: Load, directory: Path | None)
                     system.write([(key, draw.randbytes(load.value_size), workload.ttl_ms) for key in missed])
                     present.update(missed)
             advance(done * _BATCH, "")
-        system.settle()
-        after = system.usage()
         seconds = time.monotonic() - started
+        after = system.usage()
+        system.settle()
+        end = system.usage()
     logical = sum(len(key) + load.value_size for key in present)
-    return Measured(before.since(begin), after.since(before), seconds, logical)
+    loaded_, run, rest = before.since(begin), after.since(before), end.since(after)
+    return Measured(loaded_, run, rest, load.operations, seconds, logical)
 
 
 def _groups(
@@ -173,32 +165,22 @@ HEADINGS = ("WORKLOAD", "FIGURE", "THREE COPIES", "AIDB", "CHANGE")
 
 def table(rows: list[Row]) -> Iterator[tuple[str, ...]]:
     """Every figure of every workload."""
-    size = output.human_bytes
     for row in rows:
         three, ours = row.three, row.aidb
-        per = row.three.logical
-        yield (
-            row.workload,
-            "disk, per byte of data",
-            *_pair(three.run.disk / per, ours.run.disk / per, ".2f"),
-        )
-        yield ("", "object store, per byte of data", "-", f"{ours.run.objects / per:.2f}", "")
-        yield ("", "memory of nodes", size(three.run.memory), size(ours.run.memory), _change(
-            three.run.memory, ours.run.memory
-        ))  # fmt: skip
-        yield ("", "processor, s", *_pair(three.run.cpu_us / 1e6, ours.run.cpu_us / 1e6, ".2f"))
-        yield ("", "between nodes, load", size(three.loaded.network), size(ours.loaded.network), _change(
-            three.loaded.network, ours.loaded.network
-        ))  # fmt: skip
-        yield ("", "between nodes, run", size(three.run.network), size(ours.run.network), _change(
-            three.run.network, ours.run.network
-        ))  # fmt: skip
-        yield ("", "to the object store, run", "-", size(ours.run.uploaded), "")
-        yield ("", "requests that write or list, run", "-", str(ours.run.puts), "")
-        yield ("", "requests that read, run", "-", str(ours.run.gets), "")
-        for name in ("storage", "nodes", "network", "requests"):
-            before, after = getattr(row.three_cost, name), getattr(row.aidb_cost, name)
-            yield ("", f"{name}, $ a month", *_pair(before, after, ".2f"))
+        yield (f"{row.workload}, {row.name}", "", "", "", "")
+        for text, name in (("tables on disks", "tables"), ("log on disks", "log"), ("memory", "memory")):
+            yield ("", text, *_sizes(getattr(three.end, name), getattr(ours.end, name)))
+        yield ("", "processor, s", *_pair(three.total("cpu_us") / 1e6, ours.total("cpu_us") / 1e6))
+        yield ("", "between nodes, load", *_sizes(three.loaded.network, ours.loaded.network))
+        yield ("", "between nodes, run", *_sizes(three.total("network"), ours.total("network")))
+        yield ("", "objects", "-", output.human_bytes(ours.end.objects), "")
+        yield ("", "to the object store, run", "-", output.human_bytes(ours.total("uploaded")), "")
+        requests = f"{ours.run.puts} + {ours.end.puts}"
+        yield ("", "requests that write or list: run, snapshot", "-", requests, "")
+        yield ("", "requests that read: run, snapshot", "-", f"{ours.run.gets} + {ours.end.gets}", "")
+        for name in ("storage", "nodes", "requests", "network"):
+            pair = _pair(getattr(row.three_cost, name), getattr(row.aidb_cost, name))
+            yield ("", f"{name}, $ a month", *pair)
 
 
 def verdicts(rows: list[Row]) -> Iterator[str]:
@@ -207,15 +189,20 @@ def verdicts(rows: list[Row]) -> Iterator[str]:
         money = "holds" if row.cost_change <= COST_PROMISED else "does not hold"
         network = row.network_change
         if network is None:
-            sent = "three copies send nothing here, so there is nothing to save"
+            sent = "three copies send nothing between nodes here, so there is nothing to save"
         else:
             holds = "holds" if network <= NETWORK_PROMISED else "does not hold"
-            sent = f"{network:+.0%} bytes between nodes (-80 % {holds})"
-        yield f"{row.workload}: {row.cost_change:+.0%} cost of storage and nodes (-50 % {money}); {sent}"
+            sent = f"bytes between nodes {network:+.0%} (-80 % {holds})"
+        cost = f"storage and nodes {row.cost_change:+.0%} (-50 % {money})"
+        yield f"{row.workload}, {row.name}: {cost}; {sent}"
 
 
-def _pair(before: float, after: float, style: str) -> tuple[str, str, str]:
-    return format(before, style), format(after, style), _change(before, after)
+def _pair(before: float, after: float) -> tuple[str, str, str]:
+    return f"{before:.2f}", f"{after:.2f}", _change(before, after)
+
+
+def _sizes(before: int, after: int) -> tuple[str, str, str]:
+    return output.human_bytes(before), output.human_bytes(after), _change(before, after)
 
 
 def _change(before: float, after: float) -> str:

@@ -134,8 +134,10 @@ class WithObjectStore:
         requests = {one.operation: one for one in self._nodes[0].stats().durability.requests}
         if not requests:
             raise Failure("the native module is older than this program and counts no requests: make setup")
+        disk = [node.program.disk_bytes for node in self._nodes]
         return Usage(
-            disk=sum(node.program.disk_bytes for node in self._nodes),
+            tables=sum(tables for tables, _ in disk),
+            log=sum(log for _, log in disk),
             objects=sum(path.stat().st_size for path in self._objects.rglob("*") if path.is_file()),
             memory=sum(node.stats().memory_bytes for node in self._nodes),
             network=self._proxy.bytes,
@@ -182,8 +184,10 @@ class ThreeCopies:
             node.node.Flush(node_pb2.FlushRequest(), timeout=_CALL_SECONDS)
 
     def usage(self) -> Usage:
+        disk = [node.program.disk_bytes for node in self._nodes]
         return Usage(
-            disk=sum(node.program.disk_bytes for node in self._nodes),
+            tables=sum(tables for tables, _ in disk),
+            log=sum(log for _, log in disk),
             memory=sum(node.stats().memory_bytes for node in self._nodes),
             network=sum(proxy.bytes for proxy, _ in self._followers),
             cpu_us=sum(node.program.cpu_us for node in self._nodes),
