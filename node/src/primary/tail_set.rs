@@ -4,8 +4,9 @@
 //! acknowledged only when everybody holds it who is in that document, or could be by the time it is read:
 //!
 //! **Required** is the set in this node's view and, as long as the view is of the version that a change was asked for at,
-//! everybody in that change as well. The coordinator applies a change only at exactly that version, and every change raises
-//! it: so once the view is newer it says whether the change was made, and a late request changes nothing.
+//! everybody in that change as well. If one of these sets is empty, a taker may find that nobody is in it, and only the
+//! archive counts. The coordinator applies a change only at exactly that version, and every change raises it: so once
+//! the view is newer it says whether the change was made, and a late request changes nothing.
 //!
 //! A follower is asked for as a member only when everything that was acknowledged without it is in the archive or held by
 //! it, with the lock held throughout: from then on nothing is acknowledged without it.
@@ -28,8 +29,9 @@ struct State {
     /// Of the newest view seen; None: none was, that names the shard.
     version: Option<u64>,
     members: BTreeSet<String>,
-    /// Everybody in a set that was asked for at this version.
+    /// Everybody in a set that was asked for at this version, and whether one of these was empty.
     asked: BTreeSet<String>,
+    asked_for_nobody: bool,
     streams: u64,
     /// The first LSN of this epoch.
     epoch_lsn: u64,
@@ -150,6 +152,7 @@ impl TailSet {
             ));
         }
         state.asked.extend(members.iter().cloned());
+        state.asked_for_nobody |= members.is_empty();
         self.settle(&state);
         Ok(version)
     }
@@ -199,7 +202,11 @@ impl TailSet {
             return;
         }
         let required = state.required();
-        self.durable.by_archive(required.is_empty());
+        let by_archive = state.members.is_empty() || state.asked_for_nobody;
+        self.durable.by_archive(by_archive);
+        if by_archive {
+            return;
+        }
         let lsn = |name: &String| state.followers.get(name).map_or(0, |follower| follower.lsn);
         if let Some(lsn) = required.iter().map(lsn).min() {
             self.durable.held(lsn);
@@ -221,6 +228,7 @@ impl State {
             self.version = Some(view.version());
             self.members = shard.tail_set.iter().cloned().collect();
             self.asked.clear();
+            self.asked_for_nobody = false;
         }
     }
 
@@ -317,6 +325,28 @@ mod tests {
         assert_eq!(durable.mark(Mode::Replica), 3, "these views are older");
         // It was not: somebody else changed the document.
         set.look(&view(2, &["a"]), 0);
+        assert_eq!(durable.mark(Mode::Replica), 9);
+    }
+
+    #[test]
+    fn while_the_set_may_be_empty_only_the_archive_counts() {
+        let (durable, set) = set();
+        let empty = view(1, &[]);
+        let a = set.connected("a", 0, &empty, 0);
+        assert_eq!(set.ask(&names(&["a"])), Ok(1));
+        set.confirmed("a", a, 5, &empty, 0);
+        assert_eq!(durable.mark(Mode::Replica), 0, "a may not be in it yet");
+        set.look(&view(2, &["a"]), 0);
+        assert_eq!(durable.mark(Mode::Replica), 5);
+        durable.archived(5);
+        assert_eq!(set.ask(&names(&[])), Ok(2));
+        set.confirmed("a", a, 9, &view(2, &["a"]), 0);
+        assert_eq!(
+            durable.mark(Mode::Replica),
+            5,
+            "a may not be in it any more"
+        );
+        set.look(&view(3, &["a"]), 0);
         assert_eq!(durable.mark(Mode::Replica), 9);
     }
 
