@@ -4,6 +4,7 @@ removed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from aidb.cli import output
@@ -61,14 +62,16 @@ def rows(found: dict[str, Any]) -> list[list[str]]:
         counts = [f"{shard['keys']:,}", output.human_bytes(shard["bytes"]), "", shard["reason"]]
         table.append([f"shard {shard['id']}", shard["state"], "", "", *counts])
         members = [shard["primary"], *shard["replicas"]]
-        table += [_row(member, "  ") for member in members if member is not None]
+        table += [_row(member, "  ", shard["tail_set"]) for member in members if member is not None]
     return table + [_row(router, "") for router in found["routers"]]
 
 
-def _row(member: dict[str, Any], indent: str) -> list[str]:
+def _row(member: dict[str, Any], indent: str, tail_set: Sequence[str] = ()) -> list[str]:
     staleness = f"{member['staleness_ms']} ms" if "staleness_ms" in member else ""
     identity = [indent + member["name"], member["state"], member["address"], str(member["pid"])]
-    return [*identity, "", "", staleness, member["reason"]]
+    holds = "keeps the end of the log" if member["name"] in tail_set else ""
+    reason = "; ".join(filter(None, (member["reason"], holds)))
+    return [*identity, "", "", staleness, reason]
 
 
 def _shard(shard: pb.ShardStatus) -> dict[str, Any]:

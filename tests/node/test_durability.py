@@ -104,6 +104,9 @@ def test_an_archived_write_is_acknowledged_when_the_store_has_it(
     plain = put(node, b"plain", b"1").header.lsn
     safe = put(node, b"safe", b"1", header=ARCHIVED)
     assert plain < safe.header.lsn <= durability(node).archived_lsn
+    # Nobody keeps the log's end: as `archived` (D4).
+    nobody = common.RequestHeader(durability=common.DURABILITY_REPLICA)
+    assert put(node, b"replica", b"1", header=nobody).header.lsn <= durability(node).archived_lsn
 
     objects.take_away()
     put(node, b"plain", b"2")
