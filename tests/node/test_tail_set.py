@@ -33,12 +33,12 @@ class Cluster:
         )
         self.replicas: dict[str, NodeProcess] = {}
         self.primary = self.start_primary()
+        # A restore begins with a snapshot.
+        until(lambda: durability(self.primary).snapshot)
 
     def start_primary(self) -> NodeProcess:
         objects = ("--objects", self.objects.path.as_uri(), "--archive-every", "3600")
-        node = NodeProcess(self.coordinator.address, self.path / "shard-0", *objects, "--node", "n0").ready()
-        until(lambda: durability(node).snapshot)
-        return node
+        return NodeProcess(self.coordinator.address, self.path / "shard-0", *objects, "--node", "n0").ready()
 
     def start_replica(self, name: str, node: str) -> NodeProcess:
         arguments = (self.coordinator.address, self.path / name, "--node", node)
