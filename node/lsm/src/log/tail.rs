@@ -132,8 +132,10 @@ impl Drop for Subscription {
     }
 }
 
-/// With the counts beside the record's bytes and those of the record.
+/// Of a record beside itself and its bytes: the counts of who shares both, and what the allocator rounds up.
+const BESIDE_BYTES: usize = 64;
+
 fn cost(record: &LogRecord) -> usize {
     let ops = record.ops.len() * size_of::<super::record::LogOp>();
-    record.encoded().len() + ops + size_of::<LogRecord>() + 8 * size_of::<usize>()
+    record.encoded().len() + ops + size_of::<LogRecord>() + BESIDE_BYTES
 }
