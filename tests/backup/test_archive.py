@@ -16,6 +16,7 @@ from aidb.durability.fencing import Superseded, claim_epoch, seal_log
 from aidb.durability.piece import Piece, Start
 from aidb.objects.errors import Exists, Unavailable
 from aidb.objects.file import FileStore
+from aidb.objects.unfenced import UnfencedStore
 from tests.backup.support import DISK, NAMES, History, Primary, archive_of, catch_up, synced
 from tests.objects.faults import FaultyStore, Odds
 
@@ -121,6 +122,7 @@ def test_pieces_without_records_are_made_only_without_a_fresh_lease(
 ) -> None:
     archive = archive_of(objects, primary)
     archive.open()
+    assert primary.began == 0
     assert not archive.step()
     primary.evidence_ms = 6_000
     assert archive.step()
@@ -140,6 +142,23 @@ def test_a_seal_ends_the_archive(objects: FileStore, primary: Primary, history: 
     with pytest.raises(Superseded, match="sealed for epoch 2 by taker"):
         archive.step()
     assert len(primary.proofs) == 1
+
+
+def test_where_seals_keep_nobody_out_a_later_claim_ends_the_archive(
+    objects: FileStore, primary: Primary, history: History
+) -> None:
+    """D4: what was created may be on top of a seal; nothing is acknowledged because of it."""
+    archive = archive_of(UnfencedStore(objects), primary)
+    history.put(b"k", b"1")
+    synced(primary)
+    catch_up(archive)
+    archived = [lsn for lsn, _ in primary.proofs]
+    history.put(b"k", b"2")
+    synced(primary)
+    claim_epoch(Catalog(objects, NAMES), 2, "disk-b", "b")
+    with pytest.raises(Superseded, match="epoch 2 was claimed"):
+        archive.step()
+    assert [lsn for lsn, _ in primary.proofs] == archived
 
 
 def test_a_later_claim_and_another_process_in_ones_epoch_end_it(objects: FileStore, primary: Primary) -> None:
