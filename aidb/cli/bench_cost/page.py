@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +23,8 @@ def keep(
     load: Load,
     prices: Prices,
     scale: Scale,
-    headings: tuple[str, ...],
-    rows: list[tuple[str, ...]],
     verdicts: list[str],
+    tables: list[tuple[tuple[str, ...], list[tuple[str, ...]]]],
 ) -> None:
     """Raises Failure when the page has no place for them."""
     text = page.read_text()
@@ -36,12 +36,15 @@ def keep(
         f"Priced: {_named(asdict(scale))}, at {_named(asdict(prices))}.",
         "",
         *(f"- {verdict}" for verdict in verdicts),
-        "",
-        f"| {' | '.join(heading.lower() for heading in headings)} |",
-        "|" + "---|" * len(headings),
-        *(f"| {' | '.join(row)} |" for row in rows),
     ]
+    for headings, rows in tables:
+        lines += ["", _row(heading.lower() for heading in headings), "|" + "---|" * len(headings)]
+        lines += [_row(row) for row in rows]
     page.write_text("\n".join([before + _BEGIN, *lines, _END]) + after)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _named(values: dict[str, object]) -> str:

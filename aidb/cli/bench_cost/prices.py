@@ -72,6 +72,10 @@ class Cost:
     def without_network(self) -> float:
         return self.storage + self.nodes + self.requests
 
+    @property
+    def total(self) -> float:
+        return self.without_network + self.network
+
 
 def cost(found: Measured, prices: Prices, scale: Scale) -> Cost:
     """Tables grow with the data; the log on disks does not. In the object store there are the tables of the

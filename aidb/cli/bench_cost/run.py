@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,14 @@ from aidb.cli.progress import progress
 _LOAD_BATCH, _BATCH = 200, 64
 #: What the seed promises: a change of cost, and of bytes between nodes.
 COST_PROMISED, NETWORK_PROMISED = -0.5, -0.8
+#: Where else the promise of cost is looked at: GB of data, operations a second, days of snapshots and log.
+ELSEWHERE = (
+    (10.0, 200.0, 7.0),
+    (100.0, 200.0, 7.0),
+    (100.0, 2000.0, 1.0),
+    (1000.0, 2000.0, 7.0),
+    (1000.0, 2000.0, 1.0),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,16 @@ class Row:
         return self.aidb_cost.without_network / self.three_cost.without_network - 1
 
     @property
+    def total_change(self) -> float:
+        """Of all cost, with what is sent between nodes."""
+        return self.aidb_cost.total / self.three_cost.total - 1
+
+    def elsewhere(self, prices: Prices, scale: Scale) -> float:
+        """`cost_change` at another scale."""
+        ours, three = (cost(one, prices, scale).without_network for one in (self.aidb, self.three))
+        return ours / three - 1
+
+    @property
     def network_change(self) -> float | None:
         """Of the bytes between nodes; None where the three copies send none."""
         before = self.three.total("network")
@@ -66,6 +84,7 @@ class Row:
             "three_copies": asdict(self.three) | {"cost": asdict(self.three_cost)},
             "aidb": asdict(self.aidb) | {"cost": asdict(self.aidb_cost)},
             "cost_change": round(self.cost_change, 4),
+            "total_change": round(self.total_change, 4),
             "cost_promise_holds": self.cost_change <= COST_PROMISED,
             "network_change": None if network is None else round(network, 4),
             "network_promise_holds": network is not None and network <= NETWORK_PROMISED,
@@ -95,10 +114,13 @@ def bench(
         )
     else:
         output.table(HEADINGS, list(table(rows)))
+        output.line("")
+        output.table(*matrix(rows, prices, scale))
         for line in verdicts(rows):
             output.line(line)
     if page is not None:
-        keep(page, load, prices, scale, HEADINGS, list(table(rows)), list(verdicts(rows)))
+        tables = [(HEADINGS, list(table(rows))), matrix(rows, prices, scale)]
+        keep(page, load, prices, scale, list(verdicts(rows)), tables)
 
 
 def _with_object_store(load: Load, replicas: int) -> Any:
@@ -183,6 +205,17 @@ def table(rows: list[Row]) -> Iterator[tuple[str, ...]]:
             yield ("", f"{name}, $ a month", *pair)
 
 
+def matrix(rows: list[Row], prices: Prices, scale: Scale) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The change of the cost of storage and nodes, at other scales: headings and rows."""
+    scales = [replace(scale, data_gb=gb, rate=rate, keep_days=days) for gb, rate, days in ELSEWHERE]
+    names = (f"{one.data_gb:g} GB, {one.rate:g}/S, {one.keep_days:g} DAYS" for one in scales)
+    cells = [
+        (f"{row.workload}, {row.name}", *(f"{row.elsewhere(prices, one):+.0%}" for one in scales))
+        for row in rows
+    ]
+    return ("STORAGE AND NODES", *names), cells
+
+
 def verdicts(rows: list[Row]) -> Iterator[str]:
     """Where the promises hold."""
     for row in rows:
@@ -193,8 +226,8 @@ def verdicts(rows: list[Row]) -> Iterator[str]:
         else:
             holds = "holds" if network <= NETWORK_PROMISED else "does not hold"
             sent = f"bytes between nodes {network:+.0%} (-80 % {holds})"
-        cost = f"storage and nodes {row.cost_change:+.0%} (-50 % {money})"
-        yield f"{row.workload}, {row.name}: {cost}; {sent}"
+        spent = f"storage and nodes {row.cost_change:+.0%} (-50 % {money})"
+        yield f"{row.workload}, {row.name}: {spent}; {sent}; all together {row.total_change:+.0%}"
 
 
 def _pair(before: float, after: float) -> tuple[str, str, str]:
