@@ -159,7 +159,9 @@ class Rounds(ABC):
             self.errors[item] = unknown_outcome(failure.error)
             return False
         if action is Action.RAISE:
-            self._routing.reported(failure.error)
+            if item not in self._resends:
+                # Else the error says something else, and a broken session is told by its next call.
+                self._routing.reported(failure.error)
             self._fail(item, failure.error)
             return False
         if action is Action.RESEND:

@@ -123,8 +123,11 @@ def _ask(
             if action is Action.UNKNOWN:
                 raise unknown_outcome(error)
             if action is Action.RAISE:
+                if resends:
+                    # A broken session is told by its next call: this one's error says something else.
+                    raise unknown_outcome(error)
                 routing.reported(error)
-                raise unknown_outcome(error) if resends else error
+                raise error
             resends += action is Action.RESEND
             pause = attempts.next_round([Missed(member, failure, action, place.members)])
         if pause is None:

@@ -40,11 +40,12 @@ def backup(
     address: str | None, shard: int | None, name: str, how: Output, *, wait: bool, timeout: float
 ) -> int:
     """Of all shards, or one."""
-    found = primaries(find_address(address), shard)
+    coordinator = find_address(address)
+    found, tls = primaries(coordinator, shard), find_tls(coordinator)
     with ExitStack() as stack:
         asked = []
         for number, primary in found:
-            channel = stack.enter_context(calling(primary, (), find_tls(primary)))
+            channel = stack.enter_context(calling(primary, (), tls))
             try:
                 answer = NodeStub(channel).Backup(node_pb2.BackupRequest(name=name), timeout=CALL_SECONDS)
             except grpc.RpcError as error:

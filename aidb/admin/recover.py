@@ -22,6 +22,7 @@ from aidb.durability.loss import Loss, Lossy
 from aidb.durability.restore_plan import Target
 from aidb.errors import Unsupported
 from aidb.local import lock
+from aidb.local.incarnations import primary_directory
 from aidb.local.layout import Layout
 
 
@@ -171,7 +172,7 @@ def _primary_directory(data: Path, shard: int) -> Path:
     layout = Layout.at(data)
     if lock.holder(layout.lock) is not None:
         raise Failure(f"the cluster in {data} runs: aidb down stops it", Exit.BAD_INPUT)
-    return layout.directory(f"shard-{shard}-primary")
+    return primary_directory(layout, shard)
 
 
 def _published_epoch(data: Path, shard: int) -> int:

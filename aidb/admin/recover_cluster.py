@@ -32,6 +32,7 @@ from aidb.durability.restore_plan import Target
 from aidb.errors import AidbError
 from aidb.local import lock
 from aidb.local.cluster import LocalCluster
+from aidb.local.incarnations import directory_of
 from aidb.local.layout import Layout
 from aidb.objects.errors import NoSuchKey, ObjectError
 from aidb.v1 import cluster_pb2 as pb
@@ -62,7 +63,8 @@ def recover_cluster(
         current = coordinator_file.current(layout)
         then, newest = _topologies(history, current, target.clock_ms)
         plans = cluster_plan(then.topology, newest, target.clock_ms)
-        directories = _directories(where.data, layout, plans)
+        last = max(newest, key=lambda one: one.version)
+        directories = _directories(where.data, layout, plans, last)
         with progress(f"{len(plans)} shards", None) as advance:
             prepared = _prepare_all(
                 [(Catalog(store, Names(uid, plan.shard)), plan, directories[plan.shard]) for plan in plans],
@@ -80,7 +82,6 @@ def recover_cluster(
             {"id": shard, "epoch": one.report.epoch, "disk_id": one.disk_id, "lsn": one.report.lsn}
             for shard, one in whole.items()
         ]
-        last = max(newest, key=lambda one: one.version)
         version = coordinator_file.write(layout, then.topology, last, disks)
     if how is Output.JSON:
         documents = [
@@ -146,7 +147,10 @@ def _topologies(
         raise Failure(str(error), Exit.NOT_FOUND) from error
 
 
-def _directories(data: Path, layout: Layout, plans: list[ShardPlan]) -> dict[int, Path]:
+def _directories(
+    data: Path, layout: Layout, plans: list[ShardPlan], last: pb.Topology
+) -> dict[int, Path]:
+    """Of the incarnations that the topology will name."""
     cluster = LocalCluster.existing(data)
     assert cluster is not None
     names = {plan.shard: f"shard-{plan.shard}-primary" for plan in plans}
@@ -157,7 +161,8 @@ def _directories(data: Path, layout: Layout, plans: list[ShardPlan]) -> dict[int
             f"the one in {data} has {cluster.description.shards}: "
             "restore shard by shard with --shard N --into DIR"
         )
-    return {shard: layout.directory(name) for shard, name in names.items()}
+    incarnations = {shard.id: max(1, shard.incarnation) for shard in last.shards}
+    return {shard: directory_of(layout, shard, incarnations.get(shard, 1)) for shard in names}
 
 
 class _Told:

@@ -30,9 +30,13 @@ def program_states(
     shards = {shard.id: shard for shard in status.shards} if status is not None else {}
     found = []
     for name in description.ports:
-        child = None if supervisor is None else supervisor.children.get(name)
-        pid = 0 if child is None else child.pid
         member = members.get(name)
+        if name.endswith("-primary") and (shard := shards.get(int(name.split("-")[1]))) is not None:
+            # Whatever its incarnation.
+            member = shard.primary if shard.HasField("primary") else None
+        running = name if member is None else member.member.name
+        child = None if supervisor is None else supervisor.children.get(running)
+        pid = 0 if child is None else child.pid
         if name == "coordinator":
             ready, state, reason = status is not None, "healthy" if status is not None else "starting", ""
         elif member is None:
@@ -46,7 +50,8 @@ def program_states(
         if supervisor is not None and pid == 0:
             ready = False
             state = "waiting" if child is None or child.exit_code is None else f"ended ({child.exit_code})"
-        found.append(ProgramState(name, description.address(name), pid, state, ready, reason))
+        address = description.address(name) if member is None else member.member.address
+        found.append(ProgramState(running, address, pid, state, ready, reason))
     return found
 
 

@@ -63,7 +63,15 @@ def rows(found: dict[str, Any]) -> list[list[str]]:
         table.append([f"shard {shard['id']}", shard["state"], "", "", *counts])
         members = [shard["primary"], *shard["replicas"]]
         table += [_row(member, "  ", shard["tail_set"]) for member in members if member is not None]
+        if shard["successor"]:
+            table.append(_successor_row(shard["successor"]))
     return table + [_row(router, "") for router in found["routers"]]
+
+
+def _successor_row(successor: dict[str, Any]) -> list[str]:
+    what = "hand-over" if successor["planned"] else "takeover"
+    state = successor["step"] or "wanted"
+    return [f"  incarnation {successor['incarnation']}", what, "", "", "", "", "", state]
 
 
 def _row(member: dict[str, Any], indent: str, tail_set: Sequence[str] = ()) -> list[str]:
@@ -86,6 +94,20 @@ def _shard(shard: pb.ShardStatus) -> dict[str, Any]:
         "primary": _member(shard.primary) if shard.HasField("primary") else None,
         "replicas": [_member(replica) for replica in shard.replicas],
         "tail_set": list(shard.tail_set),
+        "incarnation": shard.incarnation,
+        "successor": _successor(shard.successor) if shard.HasField("successor") else None,
+    }
+
+
+def _successor(status: pb.SuccessorStatus) -> dict[str, Any]:
+    successor = status.successor
+    return {
+        "incarnation": successor.incarnation,
+        "planned": successor.planned,
+        "reason": successor.reason,
+        "epoch": successor.epoch,
+        "step": status.step,
+        "heard_ms": status.heard_ms,
     }
 
 

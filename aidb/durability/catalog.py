@@ -95,6 +95,12 @@ class Catalog:
                 high = asked
         return low
 
+    def seal(self, epoch: int) -> Seal | None:
+        """What ended the epoch's log; None while nothing has."""
+        end = self.log_end(epoch)
+        found = None if end is None else self.piece(epoch, end)
+        return found if isinstance(found, Seal) else None
+
     def last_piece(self, epoch: int) -> Piece | None:
         """The newest piece of an epoch's log, if there is one."""
         end = self.log_end(epoch)

@@ -85,5 +85,4 @@ def seal_before(catalog: Catalog, epoch: int, id: str) -> None:
 
 def is_sealed(catalog: Catalog, epoch: int) -> bool:
     """Whether the log of an epoch has been ended. Raises ObjectError."""
-    end = catalog.log_end(epoch)
-    return end is not None and isinstance(catalog.piece(epoch, end), Seal)
+    return catalog.seal(epoch) is not None

@@ -60,15 +60,20 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """``by_epoch`` is that of the taker."""
+    """``by_epoch`` is that of the taker. ``clock_ms``: where the log's owner sealed it itself, because it
+    hands over (D6), its shard's clock; else 0.
+    """
 
     place: Place
     id: str
     by_epoch: int
     at_ms: int
+    clock_ms: int = 0
 
     def encode(self) -> bytes:
-        header = {"id": self.id, "by_epoch": self.by_epoch, "at_ms": self.at_ms}
+        header: Header = {"id": self.id, "by_epoch": self.by_epoch, "at_ms": self.at_ms}
+        if self.clock_ms:
+            header["clock_ms"] = self.clock_ms
         return seal(Kind.SEAL, self.place.header() | header)
 
 
@@ -77,7 +82,8 @@ def decode(data: bytes) -> Piece | Seal:
     kind, header, body = unseal(data, Kind.PIECE, Kind.SEAL)
     place, id = Place.of(header), text(header, "id")
     if kind is Kind.SEAL:
-        return Seal(place, id, number(header, "by_epoch"), number(header, "at_ms"))
+        clock_ms = number(header, "clock_ms") if "clock_ms" in header else 0
+        return Seal(place, id, number(header, "by_epoch"), number(header, "at_ms"), clock_ms)
     piece = Piece(
         place=place,
         id=id,

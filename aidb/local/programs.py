@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aidb.local import secure
 from aidb.local.description import NO_OBJECTS, Description
+from aidb.local.incarnations import Incarnations, directory_of, primary_name
 from aidb.local.layout import Layout
 
 # Stopped one group after the other: whoever is asked less by the others goes first.
@@ -25,9 +27,19 @@ class Program:
     needs: int | None = None
 
 
-def programs(description: Description, layout: Layout) -> list[Program]:
+def programs(
+    description: Description, layout: Layout, incarnations: Mapping[int, Incarnations]
+) -> list[Program]:
     """All programs in start order."""
-    return [_program(name, description, layout) for name in description.ports]
+    found = []
+    for name in description.ports:
+        if role_of(name) == "primary":
+            shard = int(name.split("-")[1])
+            running = incarnations.get(shard, Incarnations()).running
+            found += [_primary(shard, number, description, layout) for number in running]
+        else:
+            found.append(_program(name, description, layout))
+    return found
 
 
 def role_of(name: str) -> str:
@@ -37,36 +49,54 @@ def role_of(name: str) -> str:
 
 def _program(name: str, description: Description, layout: Layout) -> Program:
     role = role_of(name)
-    listen: tuple[str, ...] = (
-        "--listen",
-        description.address(name),
-        "--metrics",
-        f"127.0.0.1:{description.metrics_port(name)}",
-    )
-    if description.secure:
-        tls, tokens = secure.tls_directory(layout, name), secure.tokens_file(layout)
-        listen += ("--tls", str(tls), "--tokens", str(tokens))
-    data = ("--data", str(layout.directory(name)))
+    listen = _listen(description, layout, name, description.address(name), description.metrics_port(name))
     if role == "coordinator":
-        shards = ("--shards", str(description.shards), "--cluster-uid", description.cluster_uid)
+        command = [*_PYTHON, "aidb_coordinator", "--data", str(layout.directory(name)), *listen]
+        command += ["--shards", str(description.shards), "--cluster-uid", description.cluster_uid]
         # On one machine, what keeps the log's end is another process, not another node (D5).
-        mode = ("--durability", description.durability, "--tail-same-node")
-        options = (*data, *listen, *shards, *mode, *_objects(description, layout))
-        return Program(name, role, (*_PYTHON, "aidb_coordinator", *options))
-    command = [*_PYTHON, "aidb_node", role, "--coordinator", description.coordinator, "--name", name, *listen]
-    if role != "router":
-        command += ["--shard", name.split("-")[1]]
-    if role == "primary":
-        command += [*data, "--sync", description.sync, "--tail-same-node"]
-        if description.objects != NO_OBJECTS:
-            command += _objects(description, layout)
-            # On the disk of the data itself: less is kept than in a store of its own.
-            command += [] if description.objects else ["--snapshot-keep-days", "1"]
-    return Program(name, role, tuple(command), needs=description.ports["coordinator"])
+        command += ["--same-machine", "--durability", description.durability, "--tail-same-node"]
+        command += _objects(description, layout)
+        return Program(name, role, tuple(command))
+    return Program(name, role, _node(role, name, description, listen), needs=description.ports["coordinator"])
+
+
+def _primary(shard: int, incarnation: int, description: Description, layout: Layout) -> Program:
+    """Later incarnations run beside the one before, so they listen wherever there is a free port."""
+    first = primary_name(shard, 1)
+    name = primary_name(shard, incarnation)
+    address, metrics = description.address(first), description.metrics_port(first)
+    if incarnation > 1:
+        address, metrics = "127.0.0.1:0", 0
+    # The certificate speaks for the program, not for one of its lives.
+    listen = _listen(description, layout, first, address, metrics)
+    data = ("--data", str(directory_of(layout, shard, incarnation)))
+    command = [*_node("primary", name, description, listen), *data, "--sync", description.sync]
+    command += ["--tail-same-node"]
+    command += _objects(description, layout)
+    if description.objects == "":
+        # On the disk of the data itself: less is kept than in a store of its own.
+        command += ["--snapshot-keep-days", "1"]
+    if incarnation > 1:
+        command += ["--incarnation", str(incarnation)]
+    return Program(name, "primary", tuple(command), needs=description.ports["coordinator"])
+
+
+def _node(role: str, name: str, description: Description, listen: tuple[str, ...]) -> tuple[str, ...]:
+    command = (*_PYTHON, "aidb_node", role, "--coordinator", description.coordinator, "--name", name, *listen)
+    return command if role == "router" else (*command, "--shard", name.split("-")[1])
 
 
 def _objects(description: Description, layout: Layout) -> tuple[str, ...]:
-    """The store of the second copy, for those who write to it."""
     if description.objects == NO_OBJECTS:
         return ()
     return ("--objects", description.objects or layout.objects.as_uri())
+
+
+def _listen(
+    description: Description, layout: Layout, certificate: str, address: str, metrics: int
+) -> tuple[str, ...]:
+    listen: tuple[str, ...] = ("--listen", address, "--metrics", f"127.0.0.1:{metrics}")
+    if description.secure:
+        tls, tokens = secure.tls_directory(layout, certificate), secure.tokens_file(layout)
+        listen += ("--tls", str(tls), "--tokens", str(tokens))
+    return listen

@@ -20,8 +20,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from aidb.local import children, lock, plan, state
-from aidb.local.description import load
+from aidb.local import children, lock, plan, retired, state
+from aidb.local.description import Description, load
+from aidb.local.incarnations import Watch
 from aidb.local.layout import Layout
 from aidb.local.ports import is_listening
 from aidb.local.processes import Process, find, marked
@@ -36,14 +37,17 @@ _LOG_PERIOD = 10.0
 class Supervisor:
     """``run`` returns after a signal or the owner's end, with every program stopped."""
 
-    def __init__(self, layout: Layout, cluster_uid: str, wanted: Sequence[Program]) -> None:
+    def __init__(self, layout: Layout, description: Description) -> None:
         self._layout = layout
-        self._uid = cluster_uid
-        self._wanted = wanted
-        self._histories = {program.name: plan.History() for program in wanted}
+        self._description = description
+        self._uid = description.cluster_uid
+        self._incarnations = Watch(layout)
+        self._wanted: Sequence[Program] = programs(description, layout, self._incarnations.look())
+        self._histories = {program.name: plan.History() for program in self._wanted}
         self._running: dict[str, Process] = {}
         self._own: dict[str, subprocess.Popen[bytes]] = {}
         self._exit_codes: dict[str, int] = {}
+        self._leaving: dict[str, float] = {}
         self._logs_checked = time.monotonic()
 
     def run(self, stop: int, owner: int | None) -> None:
@@ -73,7 +77,7 @@ class Supervisor:
     def _step(self) -> bool:
         """Look once and act; returns whether programs wait for their first start."""
         now = time.monotonic()
-        changed = self._note_ends(now)
+        changed = self._note_wanted(now) | self._note_ends(now)
         idle = [p for p in self._wanted if self._histories[p.name].started is None]
         listening = {port for port in {p.needs for p in idle} if port is not None and is_listening(port)}
         for program in plan.due(idle, self._histories, listening, now):
@@ -87,6 +91,41 @@ class Supervisor:
                 children.bound_log(self._layout.log(name))
         return any(history.starts == 0 for history in self._histories.values())
 
+    def _note_wanted(self, now: float) -> bool:
+        """Other incarnations may be wanted now; those that are not any more are told to end, and are made
+        to.
+        """
+        wanted = programs(self._description, self._layout, self._incarnations.look())
+        for name, kill_at in self._leaving.items():
+            if now >= kill_at and name in self._running:
+                self._running[name].signal(signal.SIGKILL)
+        if wanted == self._wanted:
+            return False
+        names = {program.name for program in wanted}
+        for program in self._wanted:
+            if program.name in names:
+                continue
+            _say(f"{program.name} is not wanted any more")
+            if program.name in self._running:
+                self._leaving[program.name] = now + children.GRACE
+                self._running[program.name].signal(signal.SIGTERM)
+                # A stopped process would not notice.
+                self._running[program.name].signal(signal.SIGCONT)
+            else:
+                self._forget(program.name)
+        for program in wanted:
+            self._histories.setdefault(program.name, plan.History())
+            self._leaving.pop(program.name, None)
+        self._wanted = wanted
+        return True
+
+    def _forget(self, name: str) -> None:
+        self._leaving.pop(name, None)
+        self._histories.pop(name, None)
+        self._exit_codes.pop(name, None)
+        for directory in retired.remove(self._layout, self._incarnations.look(), self._running):
+            _say(f"removed {directory}: it was handed over, or never served")
+
     def _note_ends(self, now: float) -> bool:
         ended = []
         for name, process in self._running.items():
@@ -99,6 +138,10 @@ class Supervisor:
         for name in ended:
             del self._running[name]
             self._own.pop(name, None)
+            if name in self._leaving:
+                _say(f"{name} ended exit={self._exit_codes.get(name, 'unknown')}")
+                self._forget(name)
+                continue
             self._histories[name] = plan.after_exit(self._histories[name], now)
             wait = self._histories[name].not_before - now
             _say(f"{name} ended exit={self._exit_codes.get(name, 'unknown')} restart_in={wait:.1f}s")
@@ -147,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if lock.acquire(layout.lock) is None:
         return 0
-    supervisor = Supervisor(layout, description.cluster_uid, programs(description, layout))
+    supervisor = Supervisor(layout, description)
     supervisor.run(stop, options.owner)
     layout.state.unlink(missing_ok=True)
     _say("stopped")

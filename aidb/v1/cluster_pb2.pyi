@@ -246,6 +246,7 @@ class Shard(_message.Message):
     REPLICAS_FIELD_NUMBER: _builtins.int
     CUTS_FIELD_NUMBER: _builtins.int
     TAIL_SET_FIELD_NUMBER: _builtins.int
+    SUCCESSOR_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     epoch: _builtins.int
     incarnation: _builtins.int
@@ -263,6 +264,10 @@ class Shard(_message.Message):
     def tail_set(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """names (D5)"""
 
+    @_builtins.property
+    def successor(self) -> Global___Successor:
+        """wanted beside the published primary; absent = none is"""
+
     def __init__(
         self,
         *,
@@ -274,14 +279,54 @@ class Shard(_message.Message):
         replicas: _abc.Iterable[Global___Member] | None = ...,
         cuts: _abc.Iterable[Global___Cut] | None = ...,
         tail_set: _abc.Iterable[_builtins.str] | None = ...,
+        successor: Global___Successor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["primary", b"primary"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["primary", b"primary", "successor", b"successor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cuts", b"cuts", "disk_id", b"disk_id", "epoch", b"epoch", "id", b"id", "incarnation", b"incarnation", "primary", b"primary", "replicas", b"replicas", "tail_set", b"tail_set"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cuts", b"cuts", "disk_id", b"disk_id", "epoch", b"epoch", "id", b"id", "incarnation", b"incarnation", "primary", b"primary", "replicas", b"replicas", "successor", b"successor", "tail_set", b"tail_set"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Shard: _TypeAlias = Shard  # noqa: Y015
+
+@_typing.final
+class Successor(_message.Message):
+    """The next incarnation of a shard's primary: from when it is wanted until it is published in the shard itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    PLANNED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    DISK_ID_FIELD_NUMBER: _builtins.int
+    incarnation: _builtins.int
+    planned: _builtins.bool
+    """a hand-over (D6): the published primary archives its tail, seals its log and says so by that"""
+    reason: _builtins.str
+    """for people"""
+    epoch: _builtins.int
+    """Taken (D3): raised by compare-and-swap. From then on no lease of the published epoch is renewed, and its disk serves no more.
+    0 = not yet
+    """
+    disk_id: _builtins.str
+    """of whom"""
+    def __init__(
+        self,
+        *,
+        incarnation: _builtins.int = ...,
+        planned: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        disk_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_id", b"disk_id", "epoch", b"epoch", "incarnation", b"incarnation", "planned", b"planned", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Successor: _TypeAlias = Successor  # noqa: Y015
 
 @_typing.final
 class Cut(_message.Message):
@@ -565,6 +610,162 @@ class RegisterResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RegisterResponse: _TypeAlias = RegisterResponse  # noqa: Y015
+
+@_typing.final
+class TakeOverRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLUSTER_UID_FIELD_NUMBER: _builtins.int
+    SHARD_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    DISK_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    PROCESS_ID_FIELD_NUMBER: _builtins.int
+    PID_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    TAKE_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    cluster_uid: _builtins.str
+    """empty = a fresh directory"""
+    shard: _builtins.int
+    incarnation: _builtins.int
+    disk_id: _builtins.str
+    name: _builtins.str
+    process_id: _builtins.str
+    pid: _builtins.int
+    epoch: _builtins.int
+    """the one that was taken before; 0 = none"""
+    take: _builtins.bool
+    """take an epoch now"""
+    step: _builtins.str
+    """how far it is, for people"""
+    def __init__(
+        self,
+        *,
+        cluster_uid: _builtins.str = ...,
+        shard: _builtins.int = ...,
+        incarnation: _builtins.int = ...,
+        disk_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        process_id: _builtins.str = ...,
+        pid: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+        take: _builtins.bool = ...,
+        step: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_uid", b"cluster_uid", "disk_id", b"disk_id", "epoch", b"epoch", "incarnation", b"incarnation", "name", b"name", "pid", b"pid", "process_id", b"process_id", "shard", b"shard", "step", b"step", "take", b"take"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeOverRequest: _TypeAlias = TakeOverRequest  # noqa: Y015
+
+@_typing.final
+class TakeOverResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLUSTER_UID_FIELD_NUMBER: _builtins.int
+    TERM_FIELD_NUMBER: _builtins.int
+    PUBLISHED_FIELD_NUMBER: _builtins.int
+    PLANNED_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    PUBLISHED_EPOCH_FIELD_NUMBER: _builtins.int
+    PUBLISHED_DISK_ID_FIELD_NUMBER: _builtins.int
+    LEASE_MS_FIELD_NUMBER: _builtins.int
+    CLOCK_BOUND_MS_FIELD_NUMBER: _builtins.int
+    PREDECESSOR_DEAD_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    cluster_uid: _builtins.str
+    term: _builtins.int
+    published: _builtins.bool
+    """this disk holds the shard's published epoch: register, as at any restart"""
+    planned: _builtins.bool
+    epoch: _builtins.int
+    """taken; 0 = none yet"""
+    published_epoch: _builtins.int
+    published_disk_id: _builtins.str
+    lease_ms: _builtins.int
+    """T"""
+    clock_bound_ms: _builtins.int
+    predecessor_dead: _builtins.bool
+    """its process is known to be gone: nobody is left that could acknowledge"""
+    @_builtins.property
+    def view(self) -> Global___ClusterView: ...
+    def __init__(
+        self,
+        *,
+        cluster_uid: _builtins.str = ...,
+        term: _builtins.int = ...,
+        published: _builtins.bool = ...,
+        planned: _builtins.bool = ...,
+        epoch: _builtins.int = ...,
+        published_epoch: _builtins.int = ...,
+        published_disk_id: _builtins.str = ...,
+        lease_ms: _builtins.int = ...,
+        clock_bound_ms: _builtins.int = ...,
+        predecessor_dead: _builtins.bool = ...,
+        view: Global___ClusterView | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["view", b"view"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_bound_ms", b"clock_bound_ms", "cluster_uid", b"cluster_uid", "epoch", b"epoch", "lease_ms", b"lease_ms", "planned", b"planned", "predecessor_dead", b"predecessor_dead", "published", b"published", "published_disk_id", b"published_disk_id", "published_epoch", b"published_epoch", "term", b"term", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeOverResponse: _TypeAlias = TakeOverResponse  # noqa: Y015
+
+@_typing.final
+class WantSuccessorRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARD_FIELD_NUMBER: _builtins.int
+    PLANNED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CANCEL_FIELD_NUMBER: _builtins.int
+    shard: _builtins.int
+    planned: _builtins.bool
+    reason: _builtins.str
+    cancel: _builtins.bool
+    """not any more; refused when it has taken an epoch"""
+    def __init__(
+        self,
+        *,
+        shard: _builtins.int = ...,
+        planned: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        cancel: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "planned", b"planned", "reason", b"reason", "shard", b"shard"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WantSuccessorRequest: _TypeAlias = WantSuccessorRequest  # noqa: Y015
+
+@_typing.final
+class WantSuccessorResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    TOPOLOGY_VERSION_FIELD_NUMBER: _builtins.int
+    incarnation: _builtins.int
+    """0 = cancelled"""
+    topology_version: _builtins.int
+    def __init__(
+        self,
+        *,
+        incarnation: _builtins.int = ...,
+        topology_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incarnation", b"incarnation", "topology_version", b"topology_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WantSuccessorResponse: _TypeAlias = WantSuccessorResponse  # noqa: Y015
 
 @_typing.final
 class HeartbeatRequest(_message.Message):
@@ -853,6 +1054,8 @@ class ShardStatus(_message.Message):
     PRIMARY_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
     TAIL_SET_FIELD_NUMBER: _builtins.int
+    SUCCESSOR_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     state: Global___ShardState.ValueType
     reason: _builtins.str
@@ -860,6 +1063,8 @@ class ShardStatus(_message.Message):
     slots: _builtins.int
     keys: _builtins.int
     bytes: _builtins.int
+    incarnation: _builtins.int
+    """of the published primary"""
     @_builtins.property
     def primary(self) -> Global___MemberStatus: ...
     @_builtins.property
@@ -867,6 +1072,10 @@ class ShardStatus(_message.Message):
     @_builtins.property
     def tail_set(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """D5"""
+
+    @_builtins.property
+    def successor(self) -> Global___SuccessorStatus:
+        """absent = none is wanted"""
 
     def __init__(
         self,
@@ -881,14 +1090,44 @@ class ShardStatus(_message.Message):
         primary: Global___MemberStatus | None = ...,
         replicas: _abc.Iterable[Global___MemberStatus] | None = ...,
         tail_set: _abc.Iterable[_builtins.str] | None = ...,
+        successor: Global___SuccessorStatus | None = ...,
+        incarnation: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["primary", b"primary"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["primary", b"primary", "successor", b"successor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "epoch", b"epoch", "id", b"id", "keys", b"keys", "primary", b"primary", "reason", b"reason", "replicas", b"replicas", "slots", b"slots", "state", b"state", "tail_set", b"tail_set"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "epoch", b"epoch", "id", b"id", "incarnation", b"incarnation", "keys", b"keys", "primary", b"primary", "reason", b"reason", "replicas", b"replicas", "slots", b"slots", "state", b"state", "successor", b"successor", "tail_set", b"tail_set"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ShardStatus: _TypeAlias = ShardStatus  # noqa: Y015
+
+@_typing.final
+class SuccessorStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUCCESSOR_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    HEARD_MS_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    """what it last said; empty = it was not heard of"""
+    heard_ms: _builtins.int
+    """age of that"""
+    @_builtins.property
+    def successor(self) -> Global___Successor: ...
+    def __init__(
+        self,
+        *,
+        successor: Global___Successor | None = ...,
+        step: _builtins.str = ...,
+        heard_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["successor", b"successor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heard_ms", b"heard_ms", "step", b"step", "successor", b"successor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuccessorStatus: _TypeAlias = SuccessorStatus  # noqa: Y015
 
 @_typing.final
 class MemberStatus(_message.Message):

@@ -176,6 +176,16 @@ class CoordinationStub:
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.SetTailSetRequest.SerializeToString,
                 response_deserializer=aidb_dot_v1_dot_cluster__pb2.SetTailSetResponse.FromString,
                 _registered_method=True)
+        self.TakeOver = channel.unary_unary(
+                '/aidb.v1.Coordination/TakeOver',
+                request_serializer=aidb_dot_v1_dot_cluster__pb2.TakeOverRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_cluster__pb2.TakeOverResponse.FromString,
+                _registered_method=True)
+        self.WantSuccessor = channel.unary_unary(
+                '/aidb.v1.Coordination/WantSuccessor',
+                request_serializer=aidb_dot_v1_dot_cluster__pb2.WantSuccessorRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_cluster__pb2.WantSuccessorResponse.FromString,
+                _registered_method=True)
         self.GetClusterStatus = channel.unary_unary(
                 '/aidb.v1.Coordination/GetClusterStatus',
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.GetClusterStatusRequest.SerializeToString,
@@ -219,6 +229,20 @@ class CoordinationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TakeOver(self, request, context):
+        """What a primary with a directory of its own asks on its way to become the shard's next incarnation (D3, D6).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WantSuccessor(self, request, context):
+        """Asks for a shard's next incarnation, beside a primary that serves (hand-over) or in place of one that is gone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetClusterStatus(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -253,6 +277,16 @@ def add_CoordinationServicer_to_server(servicer, server):
                     servicer.SetTailSet,
                     request_deserializer=aidb_dot_v1_dot_cluster__pb2.SetTailSetRequest.FromString,
                     response_serializer=aidb_dot_v1_dot_cluster__pb2.SetTailSetResponse.SerializeToString,
+            ),
+            'TakeOver': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeOver,
+                    request_deserializer=aidb_dot_v1_dot_cluster__pb2.TakeOverRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_cluster__pb2.TakeOverResponse.SerializeToString,
+            ),
+            'WantSuccessor': grpc.unary_unary_rpc_method_handler(
+                    servicer.WantSuccessor,
+                    request_deserializer=aidb_dot_v1_dot_cluster__pb2.WantSuccessorRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_cluster__pb2.WantSuccessorResponse.SerializeToString,
             ),
             'GetClusterStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetClusterStatus,
@@ -373,6 +407,60 @@ class Coordination:
             '/aidb.v1.Coordination/SetTailSet',
             aidb_dot_v1_dot_cluster__pb2.SetTailSetRequest.SerializeToString,
             aidb_dot_v1_dot_cluster__pb2.SetTailSetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeOver(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aidb.v1.Coordination/TakeOver',
+            aidb_dot_v1_dot_cluster__pb2.TakeOverRequest.SerializeToString,
+            aidb_dot_v1_dot_cluster__pb2.TakeOverResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WantSuccessor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aidb.v1.Coordination/WantSuccessor',
+            aidb_dot_v1_dot_cluster__pb2.WantSuccessorRequest.SerializeToString,
+            aidb_dot_v1_dot_cluster__pb2.WantSuccessorResponse.FromString,
             options,
             channel_credentials,
             insecure,

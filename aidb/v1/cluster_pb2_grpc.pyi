@@ -85,6 +85,10 @@ class CoordinationStub:
     """Clean stop: the member leaves the read set at once."""
     SetTailSet: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.SetTailSetRequest, _cluster_pb2.SetTailSetResponse]
     """A shard's primary says who keeps its log's tail (D5): a compare-and-swap on the topology's version."""
+    TakeOver: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.TakeOverRequest, _cluster_pb2.TakeOverResponse]
+    """What a primary with a directory of its own asks on its way to become the shard's next incarnation (D3, D6)."""
+    WantSuccessor: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.WantSuccessorRequest, _cluster_pb2.WantSuccessorResponse]
+    """Asks for a shard's next incarnation, beside a primary that serves (hand-over) or in place of one that is gone."""
     GetClusterStatus: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.GetClusterStatusRequest, _cluster_pb2.ClusterStatus]
     ListEvents: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListEventsRequest, _cluster_pb2.ListEventsResponse]
 
@@ -99,6 +103,10 @@ class CoordinationAsyncStub(CoordinationStub):
     """Clean stop: the member leaves the read set at once."""
     SetTailSet: _aio.UnaryUnaryMultiCallable[_cluster_pb2.SetTailSetRequest, _cluster_pb2.SetTailSetResponse]  # type: ignore[assignment]
     """A shard's primary says who keeps its log's tail (D5): a compare-and-swap on the topology's version."""
+    TakeOver: _aio.UnaryUnaryMultiCallable[_cluster_pb2.TakeOverRequest, _cluster_pb2.TakeOverResponse]  # type: ignore[assignment]
+    """What a primary with a directory of its own asks on its way to become the shard's next incarnation (D3, D6)."""
+    WantSuccessor: _aio.UnaryUnaryMultiCallable[_cluster_pb2.WantSuccessorRequest, _cluster_pb2.WantSuccessorResponse]  # type: ignore[assignment]
+    """Asks for a shard's next incarnation, beside a primary that serves (hand-over) or in place of one that is gone."""
     GetClusterStatus: _aio.UnaryUnaryMultiCallable[_cluster_pb2.GetClusterStatusRequest, _cluster_pb2.ClusterStatus]  # type: ignore[assignment]
     ListEvents: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListEventsRequest, _cluster_pb2.ListEventsResponse]  # type: ignore[assignment]
 
@@ -134,6 +142,22 @@ class CoordinationServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.SetTailSetResponse, _abc.Awaitable[_cluster_pb2.SetTailSetResponse]]:
         """A shard's primary says who keeps its log's tail (D5): a compare-and-swap on the topology's version."""
+
+    @_abc_1.abstractmethod
+    def TakeOver(
+        self,
+        request: _cluster_pb2.TakeOverRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.TakeOverResponse, _abc.Awaitable[_cluster_pb2.TakeOverResponse]]:
+        """What a primary with a directory of its own asks on its way to become the shard's next incarnation (D3, D6)."""
+
+    @_abc_1.abstractmethod
+    def WantSuccessor(
+        self,
+        request: _cluster_pb2.WantSuccessorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.WantSuccessorResponse, _abc.Awaitable[_cluster_pb2.WantSuccessorResponse]]:
+        """Asks for a shard's next incarnation, beside a primary that serves (hand-over) or in place of one that is gone."""
 
     @_abc_1.abstractmethod
     def GetClusterStatus(

@@ -92,12 +92,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="UID",
         help="of a new cluster (random); an existing one must have it",
     )
-    add(
-        "--objects",
-        default="",
-        metavar="URL",
-        help="keep every version of the topology in this store: file:///dir or s3://... (nowhere)",
-    )
     defaults = Settings.__dataclass_fields__
     for name, unit, text in (
         ("lease_ms", "MS", "T: how long a primary may serve without a renewed lease"),
@@ -121,6 +115,27 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help="for requests in flight when it stops (10)",
     )
+    add(
+        "--objects",
+        default="",
+        metavar="URL",
+        help="the primaries' store: has the topology's history; shards are taken over from it (none)",
+    )
+    add(
+        "--takeover",
+        choices=("on", "off"),
+        default="on",
+        help="of a shard whose primary stays gone, by another incarnation, from the object store (on)",
+    )
+    add(
+        "--takeover-grace",
+        type=float,
+        default=defaults["takeover_grace"].default,
+        metavar="S",
+        help="so long a primary may restart in place, which loses nothing (30)",
+    )
+    add("--same-machine", action="store_true", help="all members run here: a process that is gone is dead")
+    add("--adopt", action="store_true", help="begin anew although the store has objects of this cluster")
     add("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     return parser
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from aidb_coordinator import adoption
 from aidb_coordinator import topology as topologies
 from aidb_coordinator.placement import first_table
 from aidb_coordinator.settings import Settings, SettingsError
@@ -17,9 +18,11 @@ def begin_term(store: Store, settings: Settings) -> Stored:
     """Stores the document under a new term and returns it; a store without one gets a new cluster with its
     uid (D8).
 
-    Raises SettingsError when the settings contradict the stored cluster, StoreError.
+    Raises SettingsError when the settings, or the object store (D8), contradict the stored cluster,
+    StoreError.
     """
     stored = store.load()
+    adoption.check(settings, None if stored is None else stored.topology)
     if stored is None:
         return store.swap(None, topologies.with_term(new_cluster(settings), 1))
     topology = stored.topology

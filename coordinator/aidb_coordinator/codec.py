@@ -20,6 +20,7 @@ from aidb_coordinator.topology import (
     Shard,
     SlotEpoch,
     SlotSpan,
+    Successor,
     Topology,
     TopologyError,
     check,
@@ -95,6 +96,17 @@ def _shard_to_proto(shard: Shard) -> pb.Shard:
         replicas=[member_to_proto(replica) for replica in shard.replicas],
         cuts=[pb.Cut(epoch=cut.epoch, lsn=cut.lsn) for cut in shard.cuts],
         tail_set=shard.tail_set,
+        successor=None if shard.successor is None else successor_to_proto(shard.successor),
+    )
+
+
+def successor_to_proto(successor: Successor) -> pb.Successor:
+    return pb.Successor(
+        incarnation=successor.incarnation,
+        planned=successor.planned,
+        reason=successor.reason,
+        epoch=successor.epoch,
+        disk_id=successor.disk_id,
     )
 
 
@@ -151,7 +163,12 @@ def _shard_from_proto(message: pb.Shard) -> Shard:
         replicas=tuple(member_from_proto(replica) for replica in message.replicas),
         cuts=tuple(Cut(cut.epoch, cut.lsn) for cut in message.cuts),
         tail_set=tuple(message.tail_set),
+        successor=_successor_from_proto(message.successor) if message.HasField("successor") else None,
     )
+
+
+def _successor_from_proto(message: pb.Successor) -> Successor:
+    return Successor(message.incarnation, message.planned, message.reason, message.epoch, message.disk_id)
 
 
 def _move_from_proto(message: pb.Move) -> Move:

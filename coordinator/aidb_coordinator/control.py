@@ -6,13 +6,13 @@ answered, once the store has it (`document`); health, leases and what members re
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from aidb import errors
 from aidb_coordinator import registration
 from aidb_coordinator import topology as topologies
+from aidb_coordinator.clock import Clock
 from aidb_coordinator.document import Document
 from aidb_coordinator.events import EventLog, Severity
 from aidb_coordinator.health import MemberState, Probe
@@ -21,18 +21,11 @@ from aidb_coordinator.registration import DiskClaim, Refusal
 from aidb_coordinator.roster import Change, Roster
 from aidb_coordinator.settings import Settings
 from aidb_coordinator.store import Store, Stored
+from aidb_coordinator.takers import Takers
 from aidb_coordinator.topology import Member, Role, Topology
 from aidb_coordinator.watch import Signal
 
 _MAX_STALE_TERMS_TOLD = 1_024
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """`monotonic` in seconds, `wall_ms` in milliseconds since the epoch."""
-
-    monotonic: Callable[[], float] = time.monotonic
-    wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +80,7 @@ class Control:
         for name in events.left() & self.topology.members.keys():
             # After a clean stop of the whole cluster nobody is missing: no alert when it starts again.
             self.roster.left(name, self.started)
+        self.takers = Takers(self.document, self.roster, events, settings, self.clock)
         self._failed = events.open_failures()
         self._stale_term_told: set[str] = set()
         events.add(
@@ -114,8 +108,9 @@ class Control:
         """
         if problem := registration.malformed(member, claim):
             raise errors.InvalidArgument(problem)
-        self._check_cluster(process)
-        await self._check_place(member, process)
+        self.check_cluster(process.cluster_uid)
+        if not self._is_successor(member, claim):
+            await self._check_place(member, process)
         outcome = await self.document.commit(lambda topology: registration.admit(topology, member, claim))
         if isinstance(outcome, Refusal):
             self.events.add(Severity.WARNING, "RegistrationRefused", member.name, outcome.message)
@@ -132,7 +127,7 @@ class Control:
 
     def heartbeat(self, report: Report) -> Renewal:
         """Renews a primary's lease and takes the report of any member. Raises StaleTerm, WrongCluster."""
-        self._check_cluster(report.process)
+        self.check_cluster(report.process.cluster_uid)
         self._check_term(report)
         member = self.topology.members.get(report.name)
         seen = self.roster.observation(report.name)
@@ -223,6 +218,9 @@ class Control:
         if member.role is not Role.PRIMARY:
             return Renewal.RENEWED
         shard = self.topology.shard(member.shard)
+        if shard is not None and shard.successor is not None and shard.successor.epoch:
+            # D3: from the taking on nothing is renewed. One that hands over has its own lease left to end by.
+            return Renewal.NOT_NOW if shard.successor.planned else Renewal.REGISTER_AGAIN
         published = 0 if shard is None else shard.epoch
         return self.leases.renew(member.shard, published, report.epoch, report.process.id, now)
 
@@ -230,10 +228,11 @@ class Control:
         seen = self.roster.observation(name)
         return seen is not None and abs(seen.clock.skew_ms()) > self.settings.clock_bound_ms
 
-    def _check_cluster(self, process: Process) -> None:
-        if process.cluster_uid and process.cluster_uid != self.topology.cluster_uid:
+    def check_cluster(self, uid: str) -> None:
+        """Raises WrongCluster when `uid`, if any, is another's."""
+        if uid and uid != self.topology.cluster_uid:
             raise errors.WrongCluster(
-                f"this is cluster {self.topology.cluster_uid}, the caller belongs to {process.cluster_uid}: "
+                f"this is cluster {self.topology.cluster_uid}, the caller belongs to {uid}: "
                 "check the coordinator's address and the data directory"
             )
 
@@ -254,6 +253,12 @@ class Control:
                 "takes its place",
                 retry_after=self.settings.heartbeat_timeout_ms / 1000,
             )
+
+    def _is_successor(self, member: Member, claim: DiskClaim | None) -> bool:
+        """It does not wait for the one before it to be gone: its epoch has ended that one's."""
+        shard = self.topology.shard(member.shard)
+        successor = None if shard is None else shard.successor
+        return successor is not None and claim is not None and claim.disk_id == successor.disk_id
 
     def _predecessor(self, member: Member) -> Member | None:
         """Whose place `member` would take."""
@@ -279,6 +284,8 @@ class Control:
 
     def _topology_changed(self) -> None:
         self.roster.follow(self.topology.members, self.clock.monotonic())
+        # A primary that was succeeded is no member any more, and nobody's failure.
+        self._failed.intersection_update(self.topology.members)
         self.changed.notify()
 
     def _announce(self, changes: Iterable[Change]) -> None:
@@ -295,6 +302,8 @@ class Control:
     def _tell(self, member: Member, change: Change) -> None:
         role = member.role.name.capitalize()
         state = change.after.state
+        if state is MemberState.FAILED and self._hands_over(member):
+            return
         if state is MemberState.FAILED and member.name not in self._failed:
             self._failed.add(member.name)
             severity = Severity.ALERT if member.role is Role.PRIMARY else Severity.WARNING
@@ -306,3 +315,9 @@ class Control:
             self.events.add(Severity.NORMAL, f"{role}Recovered", member.name, f"healthy at {member.address}")
         elif state is MemberState.LEFT:
             self.events.add(Severity.NORMAL, f"{role}Left", member.name, "stopped cleanly")
+
+    def _hands_over(self, member: Member) -> bool:
+        """It is on its way out: that it answers no more is no alert."""
+        shard = self.topology.shard(member.shard)
+        successor = None if shard is None or member.role is not Role.PRIMARY else shard.successor
+        return successor is not None and successor.planned and successor.epoch > 0

@@ -6,6 +6,8 @@ Before a primary asks, it writes the epoch it will ask for (`pending_epoch`) to 
 was lost, or the process died before it stored the grant, the published epoch equals the disk's pending one:
 that epoch was granted to this disk and never served, and is granted again. The lock on the data directory
 makes sure that one process speaks for a disk; `control` keeps copies of a live primary's disk out.
+A successor (D3, D6) registers with the epoch that it has taken, when it has recovered and waited: that
+publishes it. From the taking on, the disk that was published before is superseded.
 Rejected: granting published + 1 in that case as well. The disk's epoch would fall behind by each lost
 answer, and a disk that merely is behind could not be told from one whose shard was taken over.
 """
@@ -60,6 +62,27 @@ def decide(shard: Shard, claim: DiskClaim) -> Grant | Refusal:
             f"{claim.disk_epoch}: it belongs to another coordinator's data directory; start that one, "
             "or use an empty directory"
         )
+    successor = shard.successor
+    if successor is not None and successor.epoch:
+        if (claim.disk_id, claim.pending_epoch) == (successor.disk_id, successor.epoch):
+            return Grant(successor.epoch, Cut(successor.epoch - 1, claim.last_lsn))
+        if claim.disk_id == shard.disk_id:
+            return Refusal(
+                f"disk {successor.disk_id} is taking shard {shard.id} over (epoch {successor.epoch}); "
+                f"{who} ended in epoch {claim.disk_epoch} and is kept aside: aidb-admin salvage shows what "
+                "only it holds"
+            )
+        return Refusal(
+            f"disk {successor.disk_id} is taking shard {shard.id} over in epoch {successor.epoch}, {who} "
+            f"asks for epoch {claim.pending_epoch}: if it took that, another was later, and it has to begin "
+            "anew"
+        )
+    if claim.disk_id != shard.disk_id and 0 < claim.disk_epoch < shard.epoch:
+        return Refusal(
+            f"{who} ended in epoch {claim.disk_epoch}; the shard was taken over since by disk "
+            f"{shard.disk_id} (epoch {shard.epoch}): this disk is kept aside and must not serve; "
+            "aidb-admin salvage shows what only it holds"
+        )
     if claim.disk_id != shard.disk_id:
         return Refusal(
             f"shard {shard.id} belongs to disk {shard.disk_id} (epoch {shard.epoch}), this is disk "
@@ -67,7 +90,7 @@ def decide(shard: Shard, claim: DiskClaim) -> Grant | Refusal:
             "this one is left as it is"
         )
     cut = Cut(claim.disk_epoch, claim.last_lsn) if claim.disk_epoch else None
-    if claim.disk_epoch == shard.epoch:
+    if claim.disk_epoch == shard.epoch and claim.pending_epoch == shard.epoch + 1:
         return Grant(epoch=shard.epoch + 1, cut=cut)
     if claim.disk_epoch < shard.epoch and claim.pending_epoch == shard.epoch:
         return Grant(epoch=shard.epoch, cut=cut)
@@ -128,10 +151,10 @@ def malformed(member: Member, claim: DiskClaim | None) -> str:
         return f"{member.name}: primaries, and only they, come with a disk"
     if claim is not None and not 0 < len(claim.disk_id) <= 64:
         return f"{member.name} must name the id of its disk, 1 to 64 characters"
-    if claim is not None and claim.pending_epoch != claim.disk_epoch + 1:
+    if claim is not None and claim.pending_epoch <= claim.disk_epoch:
         return (
             f"{member.name} asks for epoch {claim.pending_epoch}, but its disk is in {claim.disk_epoch}: "
-            "it may ask for the next"
+            "it may ask for a later one"
         )
     return ""
 

@@ -73,7 +73,7 @@ def lowered(topology: Topology, shard: int, lsn: int) -> Topology:
 
 def _shard(known: Shard, disk: Restored) -> Shard:
     cuts = _cuts(known, disk.lsn)
-    return replace(known, epoch=disk.epoch, disk_id=disk.disk_id, cuts=cuts, tail_set=())
+    return replace(known, epoch=disk.epoch, disk_id=disk.disk_id, cuts=cuts, tail_set=(), successor=None)
 
 
 def _cuts(shard: Shard, lsn: int) -> tuple[Cut, ...]:

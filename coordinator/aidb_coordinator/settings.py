@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aidb.security.names import DEFAULT_DOMAIN
 from aidb_coordinator.health import Rules
+from aidb_coordinator.takeover import Rules as TakeoverRules
 from aidb_coordinator.topology import Durability
 
 DURABILITIES = tuple(mode.name.lower() for mode in Durability)
@@ -25,7 +26,11 @@ class Settings:
     probe_*: active health probes; `probe_failures` silent or unready ones in a row fail a member,
     `probe_successes` end that.
     max_watchers: open WatchTopology streams.
-    objects: URL of the store that keeps the topology's history; empty = nobody keeps it.
+    objects: URL of the store that the primaries archive to, which keeps the topology's history as well;
+    empty = there is none, and nothing to take over from.
+    takeover: whether a shard whose primary stays gone for `takeover_grace` seconds is taken over.
+    same_machine: members run on this machine, so that a process that is gone is known by its pid.
+    adopt: begin a new cluster although the store has objects of its uid.
     tail_same_node: members of a tail set may share a node with the primary and each other (D5).
     durability: the cluster's mode; None leaves it as it is stored (a new cluster: async).
     """
@@ -41,7 +46,6 @@ class Settings:
     durability: str | None = None
     tail_same_node: bool = False
     cluster_uid: str = ""
-    objects: str = ""
     lease_ms: int = 10_000
     heartbeat_ms: int = 500
     heartbeat_timeout_ms: int = 2_500
@@ -52,6 +56,11 @@ class Settings:
     clock_bound_ms: int = 500
     max_watchers: int = 1_024
     grace_seconds: float = 10.0
+    objects: str = ""
+    takeover: str = "on"
+    takeover_grace: float = 30.0
+    same_machine: bool = False
+    adopt: bool = False
 
     def __post_init__(self) -> None:
         positive = {
@@ -73,6 +82,10 @@ class Settings:
         for name, value in positive.items():
             if value <= 0:
                 raise SettingsError(f"--{name.replace('_', '-')} must be positive, not {value}")
+        if not 0 <= self.takeover_grace <= 86_400:
+            raise SettingsError(
+                f"--takeover-grace {self.takeover_grace:g} is out of range: 0 to 86400 seconds"
+            )
         if self.heartbeat_ms * 3 > self.lease_ms:
             raise SettingsError(
                 f"--heartbeat-ms {self.heartbeat_ms} is more than a third of --lease-ms {self.lease_ms}: "
@@ -87,6 +100,11 @@ class Settings:
     @property
     def mode(self) -> Durability | None:
         return None if self.durability is None else Durability[self.durability.upper()]
+
+    @property
+    def takeover_rules(self) -> TakeoverRules:
+        enabled = bool(self.objects) and self.takeover == "on"
+        return TakeoverRules(enabled, self.takeover_grace, self.lease_ms / 1000)
 
     @property
     def health_rules(self) -> Rules:

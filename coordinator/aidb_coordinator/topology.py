@@ -74,6 +74,21 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
+class Successor:
+    """The next incarnation of a shard's primary, wanted beside the published one.
+
+    `epoch` 0: none was taken yet. From when one was, no lease of the published epoch is renewed, and its disk
+    serves no more (D3).
+    """
+
+    incarnation: int
+    planned: bool
+    reason: str = ""
+    epoch: int = 0
+    disk_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Shard:
     """`epoch` 0 and no `disk_id`: no primary has ever registered."""
 
@@ -85,6 +100,12 @@ class Shard:
     replicas: tuple[Member, ...] = ()
     cuts: tuple[Cut, ...] = ()
     tail_set: tuple[str, ...] = ()
+    successor: Successor | None = None
+
+    @property
+    def newest_epoch(self) -> int:
+        """Published, or taken by a successor."""
+        return max(self.epoch, 0 if self.successor is None else self.successor.epoch)
 
     @property
     def fresh(self) -> bool:
@@ -216,11 +237,9 @@ def with_durability(topology: Topology, durability: Durability) -> Topology:
 
 def put_replica(topology: Topology, member: Member) -> Topology:
     """Records a replica, new or at a new address. Raises TopologyError when its shard does not exist."""
-    shard = _existing(topology, member.shard)
+    shard = existing(topology, member.shard)
     replicas = _put(shard.replicas, member)
-    return (
-        topology if replicas is shard.replicas else _with_shard(topology, replace(shard, replicas=replicas))
-    )
+    return topology if replicas is shard.replicas else with_shard(topology, replace(shard, replicas=replicas))
 
 
 def put_router(topology: Topology, member: Member) -> Topology:
@@ -233,17 +252,31 @@ def grant_epoch(
 ) -> Topology:
     """Publishes `primary` as the holder of `epoch` of its shard, and where the log before it ended.
 
-    Granting the published epoch once more is allowed (D10: granted, but never used). Raises TopologyError
-    when the epoch would fall or the shard does not exist.
+    Granting the published epoch once more is allowed (D10: granted, but never used). The successor that took
+    the epoch is the shard's incarnation from now on; one that was wanted because the primary was gone is
+    wanted no more. Raises TopologyError when the epoch would fall or the shard does not exist.
     """
-    shard = _existing(topology, primary.shard)
-    if epoch < max(shard.epoch, 1):
-        raise TopologyError(f"epoch {epoch} of shard {shard.id} is older than the published {shard.epoch}")
+    shard = existing(topology, primary.shard)
+    if epoch < max(shard.newest_epoch, 1):
+        raise TopologyError(f"epoch {epoch} of shard {shard.id} is older than {shard.newest_epoch}")
+    incarnation, successor = shard.incarnation, shard.successor
+    if successor is not None and successor.epoch:
+        incarnation, successor = successor.incarnation, None
+    elif successor is not None and not successor.planned:
+        successor = None
     cuts = shard.cuts
     if cut is not None:
         cuts = (*(kept for kept in shard.cuts if kept.epoch < cut.epoch), cut)[-MAX_CUTS:]
-    granted = replace(shard, epoch=epoch, disk_id=disk_id, primary=primary, cuts=cuts)
-    return topology if granted == shard else _with_shard(topology, granted)
+    granted = replace(
+        shard,
+        epoch=epoch,
+        disk_id=disk_id,
+        primary=primary,
+        cuts=cuts,
+        incarnation=incarnation,
+        successor=successor,
+    )
+    return topology if granted == shard else with_shard(topology, granted)
 
 
 def set_tail_set(
@@ -255,9 +288,12 @@ def set_tail_set(
     knows that it will not be done any more. ``same_node``: members may share a node with the primary and
     each other. Raises TopologyError when the document has changed since, or for members that may not be.
     """
-    shard = _existing(topology, shard_id)
+    shard = existing(topology, shard_id)
     if topology.version != version:
         raise TopologyError(f"the topology is at version {topology.version}, not {version}")
+    if shard.successor is not None and shard.successor.epoch:
+        # The taker seals the members that it found when it took its epoch: nobody else may confirm writes.
+        raise TopologyError(f"epoch {shard.successor.epoch} of shard {shard_id} has been taken")
     known = {replica.name: replica for replica in shard.replicas}
     nodes = {} if shard.primary is None else {shard.primary.node: shard.primary.name}
     for name in members:
@@ -267,7 +303,7 @@ def set_tail_set(
         if node in nodes and not same_node:
             raise TopologyError(f"{name} is on node {node or 'unknown'}, as {nodes[node]} is")
         nodes[node] = name
-    return _with_shard(topology, replace(shard, tail_set=tuple(sorted(members))))
+    return with_shard(topology, replace(shard, tail_set=tuple(sorted(members))))
 
 
 def forget_member(topology: Topology, name: str) -> Topology:
@@ -279,18 +315,20 @@ def forget_member(topology: Topology, name: str) -> Topology:
         return topology
     if member.role is Role.ROUTER:
         return _next(replace(topology, routers=tuple(r for r in topology.routers if r.name != name)))
-    shard = _existing(topology, member.shard)
-    return _with_shard(topology, replace(shard, replicas=tuple(r for r in shard.replicas if r.name != name)))
+    shard = existing(topology, member.shard)
+    return with_shard(topology, replace(shard, replicas=tuple(r for r in shard.replicas if r.name != name)))
 
 
-def _existing(topology: Topology, shard_id: int) -> Shard:
+def existing(topology: Topology, shard_id: int) -> Shard:
+    """Raises TopologyError."""
     shard = topology.shard(shard_id)
     if shard is None:
         raise TopologyError(f"shard {shard_id} does not exist")
     return shard
 
 
-def _with_shard(topology: Topology, shard: Shard) -> Topology:
+def with_shard(topology: Topology, shard: Shard) -> Topology:
+    """The next version, with `shard` in place of the one of its id."""
     return _next(replace(topology, shards=tuple(shard if s.id == shard.id else s for s in topology.shards)))
 
 

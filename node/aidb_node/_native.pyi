@@ -27,14 +27,14 @@ class Event:
     """What the native side has to say."""
 
     @property
-    def kind(self) -> Literal["register_again", "drain", "backup", "notice", "failed"]: ...
+    def kind(self) -> Literal["register_again", "drain", "backup", "hand_over", "notice", "failed"]: ...
     @property
     def grace(self) -> float:
         """Of a drain, in seconds; 0 = the configured one."""
 
     @property
     def text(self) -> str:
-        """Of a notice or a failure; of a backup, its name."""
+        """Of a notice or a failure; of a backup, its name; of a hand-over, the epoch of who takes over."""
 
 class Follower:
     """Of a primary's log. Times in ms."""
@@ -177,6 +177,11 @@ class Server:
 
     def set_tokens(self, rows: list[tuple[bytes, int, int]]) -> None:
         """Calls from now on are judged by these tokens."""
+
+    def quiesce(self, grace: float) -> bool:
+        """Lets no more requests in, for ever; True when those inside were answered in `grace` seconds. The
+        log can still be archived.
+        """
 
     def stop(self, grace: float) -> bool:
         """Ends the program; True when all requests inside were answered in `grace` seconds. Idempotent."""

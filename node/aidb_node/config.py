@@ -66,6 +66,7 @@ class Settings:
     tokens: Path | None = None
     tls_domain: str = DEFAULT_DOMAIN
     health_listen: str = ""
+    incarnation: int = 1
 
     @property
     def backup(self) -> BackupSettings:
@@ -221,6 +222,13 @@ def _parser() -> argparse.ArgumentParser:
             )
         if role == "primary":
             add("--data", type=Path, required=True, metavar="DIR")
+            add(
+                "--incarnation",
+                type=_positive,
+                default=1,
+                metavar="N",
+                help="of the shard's primary; from 2 on it takes over from the one before, if wanted (1)",
+            )
             add("--sync", choices=SYNC_MODES, default="group", help="before a write is acknowledged (group)")
             add("--memtable-bytes", type=size, default=32 << 20, help="32MiB")
             add(

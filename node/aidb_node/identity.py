@@ -3,7 +3,9 @@
     {"format": 1, "cluster_uid": "...", "disk_id": "...", "shard": 0, "pending_epoch": 3}
 
 `disk_id` is drawn once and never changes. `cluster_uid` is empty until the first grant. `pending_epoch` is
-what will be asked for, on disk before it is (D10): a grant whose answer was lost is recognised by it. The
+what will be asked for, on disk before it is (D10): a grant whose answer was lost is recognised by it.
+`handed_over`, if there is one, is the epoch that was given away in order (D6): the object store has all that
+is here. The
 file is created by a link, which fails when it exists: of two programs that start on one fresh directory
 both go on with the same identity, and the store's lock then lets one of them through.
 """
@@ -34,6 +36,7 @@ class Identity:
     shard: int
     cluster_uid: str = ""
     pending_epoch: int = 0
+    handed_over: int = 0
     format: int = FORMAT
 
 
@@ -84,6 +87,7 @@ def parse(text: bytes, directory: Path) -> Identity:
             shard=int(fields["shard"]),
             cluster_uid=str(fields["cluster_uid"]),
             pending_epoch=int(fields["pending_epoch"]),
+            handed_over=int(fields.get("handed_over", 0)),
         )
     except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         raise StartRefused(
@@ -92,9 +96,11 @@ def parse(text: bytes, directory: Path) -> Identity:
         ) from error
 
 
-def update(directory: Path, identity: Identity, *, cluster_uid: str, pending_epoch: int) -> Identity:
+def update(
+    directory: Path, identity: Identity, *, cluster_uid: str, pending_epoch: int, handed_over: int = 0
+) -> Identity:
     """The identity with these fields, on disk when this returns. Raises OSError."""
-    changed = replace(identity, cluster_uid=cluster_uid, pending_epoch=pending_epoch)
+    changed = replace(identity, cluster_uid=cluster_uid, pending_epoch=pending_epoch, handed_over=handed_over)
     if changed != identity:
         temporary = _write_temporary(directory, changed)
         temporary.replace(directory / FILE)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
-import threading
+import time
 import uuid
 from collections.abc import Iterable
-from types import FrameType
 
 from aidb import errors
 from aidb.metrics import MetricsAddressError, MetricsServer
 from aidb.objects.errors import ObjectError
 from aidb.security.server import SecurityRefused, ServerSecurity
 from aidb.security.tokens import Token
+from aidb.v1 import storage_pb2
 from aidb_node import identity, registration
 from aidb_node._native import Grant, Server
 from aidb_node.backup.second_copy import SecondCopy
@@ -23,31 +22,22 @@ from aidb_node.config import Common, Keys, Settings
 from aidb_node.failure import StartRefused
 from aidb_node.logs import Log
 from aidb_node.metrics import NodeCollector
+from aidb_node.stop import Stop
 from aidb_node.tail_set import Policy, TailSetKeeper
+from aidb_node.takeover.asking import Stopped
+from aidb_node.takeover.become import Taken, become, wait_for
 
 OK, FAILED, REFUSED = 0, 1, 2
 
 # The native side is asked this often, in seconds, so that signals are seen.
 _WAKE = 0.1
 _REGISTER_TIMEOUT = 5.0
+# A hand-over: how long the rest of the log may take to be archived, and how long one that has handed over
+# stays to tell clients to ask elsewhere.
+_RELEASE_SECONDS = 10.0
+_SUCCESSOR_SECONDS = 60.0
 # Failures to reach the coordinator are logged at the first and then at each of so many attempts.
 _LOG_EACH = 10
-
-
-class Stop:
-    """Set by SIGTERM, SIGINT or an administrator; a second signal ends the grace."""
-
-    def __init__(self) -> None:
-        self.asked = threading.Event()
-        self.at_once = False
-
-    def install(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._signalled)
-
-    def _signalled(self, _number: int, _frame: FrameType | None) -> None:
-        self.at_once = self.asked.is_set()
-        self.asked.set()
 
 
 def run(settings: Settings) -> int:
@@ -56,7 +46,10 @@ def run(settings: Settings) -> int:
     stop = Stop()
     stop.install()
     try:
-        program = _Program(settings, log, stop)
+        taken = become(settings, log, stop) if settings.incarnation > 1 else None
+        program = _Program(settings, log, stop, taken)
+    except Stopped:
+        return OK
     except (StartRefused, MetricsAddressError, SecurityRefused, errors.AidbError) as error:
         log.error("cannot start", reason=error)
         return REFUSED
@@ -67,7 +60,10 @@ def run(settings: Settings) -> int:
 
 
 class _Program:
-    def __init__(self, settings: Settings, log: Log, stop: Stop) -> None:
+    def __init__(self, settings: Settings, log: Log, stop: Stop, taken: Taken | None) -> None:
+        self._taken = taken
+        self._handed_over = 0
+        self._handed_over_at = 0.0
         self._settings = settings
         self._log = log
         self._stop = stop
@@ -77,6 +73,11 @@ class _Program:
         if settings.role == "primary":
             self._identity = identity.claim(settings.data, settings.shard)
             self._cluster_uid = self._identity.cluster_uid
+            if self._identity.handed_over:
+                raise StartRefused(
+                    f"{settings.data} handed shard {settings.shard} over in epoch "
+                    f"{self._identity.handed_over}: the object store has all of it, the directory can go"
+                )
         self._superseded = ""
         self._security = ServerSecurity.of(settings.tls, settings.tokens, settings.tls_domain, "node")
         self._metrics = MetricsServer(settings.metrics, self._security) if settings.metrics else None
@@ -104,9 +105,18 @@ class _Program:
             self._announce()
         while not self._stop.asked.is_set():
             event = self._server.wait(_WAKE)
+            if self._handed_over and time.monotonic() > self._handed_over_at + _SUCCESSOR_SECONDS:
+                self._log.warning("the successor has not been published yet; there is no reason to stay")
+                return OK
             if event is None:
                 continue
-            if event.kind == "register_again":
+            if event.kind == "register_again" and self._handed_over:
+                self._log.info("the successor serves", epoch=self._handed_over)
+                return OK
+            if event.kind == "hand_over":
+                if not self._handed_over:
+                    self._hand_over(int(event.text))
+            elif event.kind == "register_again":
                 self._log.warning("the coordinator does not know this process; registering anew")
                 refused = self._join()
                 if refused:
@@ -133,7 +143,7 @@ class _Program:
         """Stops within the grace."""
         grace = 0.0 if self._stop.at_once else self._grace
         self._log.info("stopping", grace_seconds=grace)
-        if self._second_copy is not None and not self._superseded:
+        if self._second_copy is not None and not self._superseded and not self._handed_over:
             self._second_copy.catch_up(grace / 2)
         if self._tail_set is not None:
             self._tail_set.close()
@@ -145,6 +155,39 @@ class _Program:
         if self._metrics:
             self._metrics.close()
         self._log.info("stopped", drained=drained)
+
+    def _hand_over(self, epoch: int) -> None:
+        """D6, for the one that goes: stop, archive the tail, seal oneself; the successor sees the seal.
+
+        Whatever goes wrong, nobody is let in again: the successor waits for a while, then seals for itself.
+        """
+        began = time.monotonic()
+        self._handed_over, self._handed_over_at = epoch, began
+        if self._second_copy is None or self._identity is None:
+            self._log.error("cannot hand over without an object store")
+            return
+        drained = self._server.quiesce(_RELEASE_SECONDS)
+        while drained and not self._all_synced() and time.monotonic() < began + _RELEASE_SECONDS:
+            time.sleep(_WAKE / 10)
+        if not drained or not self._all_synced():
+            self._log.error("requests do not end: the successor has to wait for the lease", epoch=epoch)
+            return
+        if not self._second_copy.release(epoch, _RELEASE_SECONDS):
+            self._log.error("the rest of the log is not archived in time", epoch=epoch)
+            return
+        self._identity = identity.update(
+            self._settings.data,
+            self._identity,
+            cluster_uid=self._identity.cluster_uid,
+            pending_epoch=self._identity.pending_epoch,
+            handed_over=epoch,
+        )
+        self._log.info("handed over", epoch=epoch, seconds=f"{time.monotonic() - began:.3f}")
+
+    def _all_synced(self) -> bool:
+        """With ``--sync interval`` or ``none`` the log follows the commits (V4)."""
+        engine = storage_pb2.GetStatsResponse.FromString(self._server.stats()).engine
+        return engine.synced_lsn >= engine.visible_lsn
 
     def _make_second_copy(self) -> SecondCopy | None:
         """Raises StartRefused."""
@@ -190,6 +233,9 @@ class _Program:
     def _join(self) -> str:
         """Registers, however long that takes, and serves by the grant. Why it was refused, or nothing."""
         attempt = 0
+        if self._taken is not None:
+            wait_for(self._taken.turn, self._stop)
+            self._taken = None
         while not self._stop.asked.is_set():
             try:
                 return self._register()

@@ -35,8 +35,10 @@ class Request:
 
 
 def request_of(identity: Identity, disk_epoch: int, last_lsn: int) -> Request:
-    """What to ask for: always the epoch after the disk's. It has to be on the disk before it is asked for."""
-    return Request(identity.cluster_uid, disk_epoch, disk_epoch + 1, last_lsn)
+    """What to ask for: the epoch after the disk's, or a later one that it has taken (D3) or asked for before
+    and not begun. It has to be on the disk before it is asked for.
+    """
+    return Request(identity.cluster_uid, disk_epoch, max(disk_epoch + 1, identity.pending_epoch), last_lsn)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,12 @@ import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
-from aidb_coordinator.control import Clock, Control, Process, Report
+from aidb_coordinator.clock import Clock
+from aidb_coordinator.control import Control, Process, Report
 from aidb_coordinator.events import EventLog
 from aidb_coordinator.health import MemberState, Probe
 from aidb_coordinator.leases import Renewal
@@ -59,7 +61,8 @@ class MemoryStore(Store):
 class Cluster:
     """A control and fake members."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, **settings: Any) -> None:
+        self.settings = settings
         self.store = MemoryStore()
         self.now = 1000.0
         self.wall = 1_700_000_000_000
@@ -80,7 +83,7 @@ class Cluster:
             self.store,
             self.store.stored,
             self.events,
-            Settings(data=self._directory, listen="-"),
+            Settings(data=self._directory, listen="-", **self.settings),
             self._probe,
             Clock(lambda: self.now, lambda: self.wall),
         )

@@ -44,10 +44,29 @@ class Program:
         Raises:
             ProgramFailed: it ended, or took too long.
         """
+        self.launch()
+        return self.wait_ready()
+
+    @property
+    def running(self) -> bool:
+        """A stopped process counts."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """Of its present life; None while it runs."""
+        return None if self._process is None else self._process.poll()
+
+    def launch(self) -> None:
+        """Starts it and waits for nothing."""
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
                 self._command, stdout=subprocess.PIPE, stderr=log, text=True, env=self._environment
             )
+
+    def wait_ready(self) -> str:
+        """As `start`, of a program that was launched."""
+        assert self._process
         line = self._ready_line()
         if not line:
             code = self._process.poll()

@@ -1,4 +1,5 @@
-"""The evidence runs in short: the code of `make evidence-restart` and `make evidence-coherence`, few rounds.
+"""The evidence runs in short: the code of `make evidence-restart`, `-coherence`, `-zombie` and `-handover`,
+few rounds.
 
 That of `make evidence-engine` is among the engine's own tests. The mutants are left to the long run, because
 they need a build of their own; that the checkers would find them is tested on histories in tests/checkers,
@@ -9,10 +10,11 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from tests.evidence import coherence, engine, restart
+from tests.evidence import coherence, engine, handover, restart, zombie
 from tests.evidence.report import Report
 
 
@@ -67,3 +69,17 @@ def test_an_engine_run_that_drops_little_or_misses_a_defect_proves_nothing() -> 
     assert engine.did_damage(engine.LONG_ROUNDS, long)
     for name in engine.MET:
         assert not engine.did_damage(engine.LONG_ROUNDS, Counter({**long, name: 0})), name
+
+
+def test_old_primaries_acknowledge_nothing_late(seed: int, tmp_path: Path) -> None:
+    report = Report("zombie", seed)
+    zombie.run(3, seed, report, tmp_path)
+    print(report.last_line())
+    assert report.violations == 0
+
+
+def test_clients_do_not_notice_a_hand_over(seed: int, tmp_path: Path) -> None:
+    report = Report("handover", seed)
+    handover.run(2, seed, report, tmp_path)
+    print(report.last_line())
+    assert report.violations == 0

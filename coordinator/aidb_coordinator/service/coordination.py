@@ -14,6 +14,7 @@ from aidb_coordinator.leases import Renewal
 from aidb_coordinator.registration import DiskClaim
 from aidb_coordinator.service.answers import Context, answers
 from aidb_coordinator.service.views import ClusterViews, event_to_proto
+from aidb_coordinator.takers import Asked, Course
 from aidb_coordinator.topology import Role, TopologyError
 
 DEFAULT_EVENTS = 100
@@ -88,6 +89,54 @@ class Coordination(rpc.CoordinationServicer):
             tuple(sorted(set(request.members))),
         )
         return pb.SetTailSetResponse(view=self._views.current())
+
+    @answers
+    async def TakeOver(self, request: pb.TakeOverRequest, context: Context) -> pb.TakeOverResponse:
+        control = self._control
+        control.check_cluster(request.cluster_uid)
+        if not (0 < len(request.disk_id) <= 64 and request.incarnation > 0):
+            raise errors.InvalidArgument("a taker names its incarnation and its disk, 1 to 64 characters")
+        asked = Asked(
+            shard=request.shard,
+            incarnation=request.incarnation,
+            disk_id=request.disk_id,
+            epoch=request.epoch,
+            take=request.take,
+            step=request.step,
+        )
+        return self._course(await control.takers.ask(asked))
+
+    def _course(self, course: Course) -> pb.TakeOverResponse:
+        control = self._control
+        answer = pb.TakeOverResponse(
+            cluster_uid=control.topology.cluster_uid,
+            term=control.topology.term,
+            published=course.published,
+            published_epoch=course.shard.epoch,
+            published_disk_id=course.shard.disk_id,
+            lease_ms=control.settings.lease_ms,
+            clock_bound_ms=control.settings.clock_bound_ms,
+            predecessor_dead=course.predecessor_dead,
+            view=self._views.current(),
+        )
+        if course.successor is not None:
+            answer.planned, answer.epoch = course.successor.planned, course.successor.epoch
+        return answer
+
+    @answers
+    async def WantSuccessor(
+        self, request: pb.WantSuccessorRequest, context: Context
+    ) -> pb.WantSuccessorResponse:
+        takers = self._control.takers
+        reason = request.reason[:MAX_REASON] or "asked for"
+        answer = pb.WantSuccessorResponse()
+        if request.cancel:
+            await takers.withdraw(request.shard, reason)
+        else:
+            wanted = await takers.want(request.shard, planned=request.planned, reason=reason)
+            answer.incarnation = wanted.incarnation
+        answer.topology_version = self._control.topology.version
+        return answer
 
     @answers
     async def GetClusterStatus(

@@ -24,8 +24,30 @@ class ClusterCollector(Collector):
         yield GaugeMetricFamily("aidb_topology_version", "The newest topology", status.topology_version)
         yield GaugeMetricFamily("aidb_uptime_seconds", "Since it began", status.uptime_ms / 1000)
         yield _shard_states(status)
+        yield _incarnations(status)
+        yield _successors(status)
         yield _replicas(status)
         yield _member_states(status)
+
+
+def _incarnations(status: pb.ClusterStatus) -> Metric:
+    family = GaugeMetricFamily("aidb_shard_incarnation", "Of the shard's primary", labels=("shard",))
+    for shard in status.shards:
+        family.add_metric((str(shard.id),), float(shard.incarnation))
+    return family
+
+
+def _successors(status: pb.ClusterStatus) -> Metric:
+    family = GaugeMetricFamily(
+        "aidb_shard_successor",
+        "1 while another incarnation is wanted, to take over or to be handed over to",
+        labels=("shard", "kind"),
+    )
+    for shard in status.shards:
+        if shard.HasField("successor"):
+            kind = "hand-over" if shard.successor.successor.planned else "takeover"
+            family.add_metric((str(shard.id), kind), 1.0)
+    return family
 
 
 def _shard_states(status: pb.ClusterStatus) -> Metric:

@@ -23,7 +23,8 @@ from aidb.v1 import cluster_pb2 as pb
 from aidb.v1 import cluster_pb2_grpc as rpc
 from aidb_coordinator.archive import TopologyArchive
 from aidb_coordinator.bootstrap import begin_term
-from aidb_coordinator.control import Clock, Control
+from aidb_coordinator.clock import Clock
+from aidb_coordinator.control import Control
 from aidb_coordinator.dial import Dialer
 from aidb_coordinator.events import EventLog
 from aidb_coordinator.probes import Prober, probe
@@ -116,6 +117,7 @@ class Server:
             for run in (
                 self._ticks(),
                 self._probes(),
+                self._takeovers(),
                 self._write_events_as_they_come(),
                 self._archive_topologies(archive),
             ):
@@ -156,6 +158,12 @@ class Server:
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         while True:
             self._control.tick()
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _takeovers(self) -> None:
+        """Apart from the ticks: a busy disk must not delay the judgement of health."""
+        while True:
+            await self._control.takers.tick()
             await asyncio.sleep(TICK_SECONDS)
 
     async def _probes(self) -> None:

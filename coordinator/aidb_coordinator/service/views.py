@@ -9,7 +9,7 @@ from aidb_coordinator import codec
 from aidb_coordinator.control import Control
 from aidb_coordinator.events import Event
 from aidb_coordinator.health import shard_state
-from aidb_coordinator.topology import Member, Shard
+from aidb_coordinator.topology import Member, Shard, Successor
 
 
 class ClusterViews:
@@ -63,6 +63,7 @@ def _shard_status(control: Control, shard: Shard) -> pb.ShardStatus:
         ((replica.name, control.roster.verdict(replica.name)) for replica in shard.replicas),
     )
     seen = None if primary is None else control.roster.observation(primary.name)
+    successor = shard.successor
     return pb.ShardStatus(
         id=shard.id,
         state=pb.ShardState.ValueType(int(state)),
@@ -74,7 +75,14 @@ def _shard_status(control: Control, shard: Shard) -> pb.ShardStatus:
         primary=None if primary is None else _member_status(control, primary),
         replicas=[_member_status(control, replica) for replica in shard.replicas],
         tail_set=shard.tail_set,
+        incarnation=shard.incarnation,
+        successor=None if successor is None else _successor_status(control, shard.id, successor),
     )
+
+
+def _successor_status(control: Control, shard: int, successor: Successor) -> pb.SuccessorStatus:
+    step, heard_ms = control.takers.step(shard) or ("", 0)
+    return pb.SuccessorStatus(successor=codec.successor_to_proto(successor), step=step, heard_ms=heard_ms)
 
 
 def _member_status(control: Control, member: Member) -> pb.MemberStatus:

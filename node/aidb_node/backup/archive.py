@@ -123,6 +123,24 @@ class Archive:
         self._send(self._pending)
         return True
 
+    def release(self, by_epoch: int) -> None:
+        """D6: seals the log, when all of it is archived and nobody is let in any more: whoever finds that
+        seal need not wait. May be called again after an error.
+
+        Raises:
+            Superseded: it was sealed by another.
+            ObjectError: to be tried again.
+        """
+        place = Place(self._catalog.names.cluster_uid, self._catalog.names.shard, self._epoch, self._sequence)
+        _, _, clock_ms = self._primary.log_position()
+        seal = Seal(place, self._id, by_epoch, time.time_ns() // 1_000_000, max(1, clock_ms))
+        try:
+            self._catalog.store.create(self._catalog.names.log(self._epoch, self._sequence), seal.encode())
+        except Exists:
+            found = self._catalog.piece(self._epoch, self._sequence)
+            if not isinstance(found, Seal) or found.id != self._id:
+                raise Superseded(f"the log of epoch {self._epoch} was {_what(found)}") from None
+
     def _resume(self, sequence: int) -> None:
         """This process, or one before it on the same disk, was in this epoch already."""
         last = self._catalog.piece(self._epoch, sequence)

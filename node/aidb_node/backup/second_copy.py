@@ -89,6 +89,8 @@ class SecondCopy:
         self._threads: list[threading.Thread] = []
         self._archive: Archive | None = None
         self._caught_up = threading.Event()
+        self._release_to = 0
+        self._released = threading.Event()
         self._asked = threading.Event()
         self._name = ""
 
@@ -126,6 +128,14 @@ class SecondCopy:
             self._caught_up.wait(min(0.1, seconds))
         return self._status.archive.archived_lsn >= synced_lsn
 
+    def release(self, by_epoch: int, seconds: float) -> bool:
+        """D6: archives what is left and seals the log for ``by_epoch``; False when that took too long. To be
+        called when no request is inside any more.
+        """
+        self._release_to = by_epoch
+        self._primary.end_wait()
+        return self._released.wait(seconds)
+
     def close(self) -> None:
         self._end_threads()
         self._store.close()
@@ -156,7 +166,13 @@ class SecondCopy:
                     self._log.info(
                         "archiving", store=self._store.url, epoch=epoch, lsn=archive.progress.archived_lsn
                     )
-                archive.step()
+                release_to = self._release_to
+                more = archive.step()
+                if release_to and not more:
+                    archive.release(release_to)
+                    self._status.report()
+                    self._released.set()
+                    return
                 failures, self._status.archive_error = 0, ""
             except Superseded as error:
                 self._status.archive_error = str(error)
@@ -174,7 +190,8 @@ class SecondCopy:
             self._caught_up.set()
             self._status.report()
             # What gathers while a piece is on its way leaves with the next: at once if somebody waits (D4).
-            if not failures and archive is not None and not archive.has_more and not stop.is_set():
+            idle = not failures and archive is not None and not archive.has_more and not self._release_to
+            if idle and not stop.is_set():
                 self._primary.await_demand(self._settings.archive_every)
 
     def _new_archive(self, names: Names, epoch: int, lease_ms: int, stop: threading.Event) -> Archive:

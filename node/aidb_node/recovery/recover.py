@@ -32,7 +32,7 @@ from aidb_node.recovery.choice import Choice, choose
 from aidb_node.recovery.replay import Replayed, replay
 from aidb_node.recovery.tables import Fetched, Fetcher, sync_directory
 
-_WORK = f"{STORE}.restoring"
+WORK = f"{STORE}.restoring"
 _MANIFEST = "MANIFEST"
 _TABLES = "sst"
 _LOG = "log"
@@ -130,18 +130,18 @@ def prepare(
     """
     choice = choose(catalog, target, label)
     manifest = choice.manifest
-    with _hold(catalog, choice) as place:
+    with held_while(catalog, choice) as place:
         begin = time.monotonic()
-        work = directory / _WORK
+        work = directory / WORK
         if manifest is None:
             shutil.rmtree(work, ignore_errors=True)
             fetched = Fetched()
         else:
             # Only now nothing of it can be collected; it may have been a moment ago.
             manifest = catalog.manifest(place.epoch, place.sequence)
-            fetched = _tables(catalog, manifest, directory, at_once, seen)
+            fetched = fetch_tables(catalog, manifest, directory, at_once, seen)
         tables_at = time.monotonic()
-        store = _open(work, manifest)
+        store = open_snapshot(work, manifest)
         try:
             total = len(choice.steps)
             done = replay(store, catalog, choice.steps, target, lambda now: seen("log", now.pieces, total))
@@ -176,7 +176,7 @@ def prepare(
 
 
 @contextmanager
-def _hold(catalog: Catalog, choice: Choice) -> Iterator[Place]:
+def held_while(catalog: Catalog, choice: Choice) -> Iterator[Place]:
     """Of where the restore begins. Without the right to write, it goes on without one: retention might
     overtake it, and it would notice.
     """
@@ -188,8 +188,8 @@ def _hold(catalog: Catalog, choice: Choice) -> Iterator[Place]:
         yield place
 
 
-def _tables(catalog: Catalog, manifest: Manifest, directory: Path, at_once: int, seen: Seen) -> Fetched:
-    work = directory / _WORK
+def fetch_tables(catalog: Catalog, manifest: Manifest, directory: Path, at_once: int, seen: Seen) -> Fetched:
+    work = directory / WORK
     # The log and the manifest of an attempt before are no use; its tables are.
     shutil.rmtree(work / _LOG, ignore_errors=True)
     (work / _MANIFEST).unlink(missing_ok=True)
@@ -210,8 +210,10 @@ def _tables(catalog: Catalog, manifest: Manifest, directory: Path, at_once: int,
     return fetcher.fetched
 
 
-def _open(work: Path, manifest: Manifest | None) -> Store:
-    """The snapshot as a store, or an empty one. Raises Damaged when it is not what its manifest says."""
+def open_snapshot(work: Path, manifest: Manifest | None, *, keep_log: bool = False) -> Store:
+    """The snapshot as a store, or an empty one. ``keep_log``: see `Store`. Raises Damaged when it is not what
+    its manifest says.
+    """
     where = f"snapshot {manifest.label}" if manifest else str(work)
     try:
         store = Store(
@@ -221,6 +223,7 @@ def _open(work: Path, manifest: Manifest | None) -> Store:
             cache_bytes=_CACHE_BYTES,
             memtable_bytes=_MEMTABLE_BYTES,
             compression="none",
+            keep_log=keep_log,
         )
     except AidbError as error:
         raise Damaged(f"{where} does not open as a store: {error}") from error
@@ -280,6 +283,6 @@ def _put_in_place(directory: Path) -> str:
         kept = directory / f"{STORE}.replaced-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
         place.rename(kept)
         aside = str(kept)
-    (directory / _WORK).rename(place)
+    (directory / WORK).rename(place)
     sync_directory(directory)
     return aside

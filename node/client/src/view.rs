@@ -2,6 +2,7 @@
 
 use crate::pb::{self, MemberState};
 use crate::slots::SLOT_COUNT;
+use crate::token::Position;
 
 const NOBODY: u16 = 0xffff;
 
@@ -73,6 +74,17 @@ impl View {
         self.shards().iter().find(|shard| shard.id == id)
     }
 
+    /// C5: the lowest cut of `shard` that lies before what was `seen` of it in an epoch that has ended; None: it all is
+    /// still there, as far as the cuts go back.
+    pub fn cut_below(&self, shard: u32, seen: Position) -> Option<u64> {
+        let shard = self.shard(shard)?;
+        if seen.epoch == 0 || seen.epoch >= shard.epoch {
+            return None;
+        }
+        let cuts = shard.cuts.iter().filter(|cut| cut.epoch >= seen.epoch);
+        cuts.map(|cut| cut.lsn).min().filter(|cut| *cut < seen.lsn)
+    }
+
     /// The primary of `shard`, when it has an address.
     pub fn primary(&self, shard: u32) -> Option<&pb::Member> {
         self.shard(shard)?
@@ -133,6 +145,32 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_any_later_cut_took_away_is_gone() {
+        let cut = |epoch, lsn| pb::Cut { epoch, lsn };
+        let view = View::new(pb::ClusterView {
+            topology: Some(pb::Topology {
+                shards: vec![pb::Shard {
+                    epoch: 5,
+                    cuts: vec![cut(1, 10), cut(3, 100), cut(4, 90)],
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }),
+            ..Default::default()
+        });
+        let below = |epoch, lsn| view.cut_below(0, Position { epoch, lsn });
+        assert_eq!(below(1, 10), None);
+        assert_eq!(below(1, 11), Some(10));
+        assert_eq!(below(2, 11), None);
+        assert_eq!(below(2, 95), Some(90), "the second takeover took it");
+        assert_eq!(below(4, 91), Some(90));
+        assert_eq!(below(5, 1000), None);
+        assert_eq!(below(6, 1000), None);
+        assert_eq!(below(0, 1000), None);
+        assert_eq!(view.cut_below(1, Position { epoch: 1, lsn: 11 }), None);
+    }
 
     fn member(name: &str, address: &str) -> pb::Member {
         pb::Member {

@@ -419,6 +419,11 @@ impl Server {
         }
     }
 
+    /// Lets no more requests in, and waits for those inside; true when all were answered within `grace` seconds.
+    fn quiesce(&self, py: Python<'_>, grace: f64) -> bool {
+        py.detach(|| self.host.quiesce(seconds(grace)))
+    }
+
     /// Ends the program; true when every request inside was answered within `grace` seconds. Idempotent.
     fn stop(&self, py: Python<'_>, grace: f64) -> bool {
         py.detach(|| self.host.stop(seconds(grace)))
@@ -490,13 +495,13 @@ impl Grant {
     }
 }
 
-/// What the native side has to say: `kind` is "register_again", "drain", "backup", "notice" or "failed".
+/// What the native side has to say: `kind` is "register_again", "drain", "backup", "hand_over", "notice" or "failed".
 #[pyclass(frozen, get_all, module = "aidb_node._native")]
 pub struct Event {
     kind: &'static str,
     /// Of a drain, in seconds; 0 = the configured one.
     grace: f64,
-    /// Of a notice or a failure; of a backup, its name.
+    /// Of a notice or a failure; of a backup, its name; of a hand-over, the epoch of who takes over.
     text: String,
 }
 
@@ -517,6 +522,11 @@ impl From<serve::Event> for Event {
                 kind: "backup",
                 grace: 0.0,
                 text: name,
+            },
+            serve::Event::HandOver { epoch } => Self {
+                kind: "hand_over",
+                grace: 0.0,
+                text: epoch.to_string(),
             },
             serve::Event::Notice { message } => Self {
                 kind: "notice",

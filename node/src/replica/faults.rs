@@ -1,5 +1,5 @@
 //! Deliberate defects, for the evidence that the tests of coherence would notice them. Not in a normal build: without the
-//! feature `faults` both questions are constants.
+//! feature `faults` all questions are constants.
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
@@ -7,10 +7,12 @@ pub struct Faults {
     pub unguarded_fill: bool,
     #[cfg(any(test, feature = "faults"))]
     pub no_resync: bool,
+    #[cfg(any(test, feature = "faults"))]
+    pub keep_epoch: bool,
 }
 
 impl Faults {
-    /// `AIDB_FAULT=unguarded-fill|no-resync`.
+    /// `AIDB_FAULT=unguarded-fill|no-resync|keep-epoch`.
     pub fn from_env() -> Self {
         #[cfg(feature = "faults")]
         {
@@ -18,6 +20,7 @@ impl Faults {
             Self {
                 unguarded_fill: fault == "unguarded-fill",
                 no_resync: fault == "no-resync",
+                keep_epoch: fault == "keep-epoch",
             }
         }
         #[cfg(not(feature = "faults"))]
@@ -36,6 +39,14 @@ impl Faults {
     pub const fn no_resync(self) -> bool {
         #[cfg(any(test, feature = "faults"))]
         return self.no_resync;
+        #[cfg(not(any(test, feature = "faults")))]
+        false
+    }
+
+    /// What is cached stays when another epoch begins (against C4).
+    pub const fn keep_epoch(self) -> bool {
+        #[cfg(any(test, feature = "faults"))]
+        return self.keep_epoch;
         #[cfg(not(any(test, feature = "faults")))]
         false
     }

@@ -105,7 +105,8 @@ impl Stream {
                 offered: welcome.lsn,
             });
         }
-        let keep = welcome.resumed || (faults.no_resync() && self.generation > 0);
+        let forced = faults.no_resync() || (faults.keep_epoch() && welcome.epoch > self.epoch);
+        let keep = welcome.resumed || (forced && self.generation > 0);
         if !keep {
             self.generation += 1;
             self.floor = welcome.lsn;
@@ -165,6 +166,7 @@ mod tests {
     const SOUND: Faults = Faults {
         unguarded_fill: false,
         no_resync: false,
+        keep_epoch: false,
     };
 
     fn welcome(epoch: u64, term: u64, lsn: u64, resumed: bool) -> pb::Welcome {

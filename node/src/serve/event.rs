@@ -10,6 +10,8 @@ pub enum Event {
     Drain { grace: Duration },
     /// An administrator asks for a snapshot.
     Backup { name: String },
+    /// The topology has a successor that took an epoch as planned: stop, archive, seal, release (D6).
+    HandOver { epoch: u64 },
     /// For the log.
     Notice { message: String },
     /// The program cannot go on.

@@ -75,6 +75,9 @@ fn take(node: &Node, grant: &Grant, answer: pb::HeartbeatResponse, sent_ns: u64)
     }
     if let Some(view) = answer.view {
         node.topology.offer(view);
+        if let Some(epoch) = handed_over(node, grant.epoch) {
+            node.tell(Event::HandOver { epoch });
+        }
     }
     if answer.renewed {
         node.lease.renew(Renewal {
@@ -85,6 +88,17 @@ fn take(node: &Node, grant: &Grant, answer: pb::HeartbeatResponse, sent_ns: u64)
         });
     }
     true
+}
+
+/// D6: the epoch that a successor has taken by the document, and which waits for this primary's seal.
+fn handed_over(node: &Node, epoch: u64) -> Option<u64> {
+    let view = node.topology.view();
+    let shard = match node.identity.role {
+        pb::Role::Primary => view.shard(node.identity.shard),
+        _ => None,
+    };
+    let successor = shard.and_then(|shard| shard.successor.as_ref())?;
+    (successor.planned && successor.epoch > epoch).then_some(successor.epoch)
 }
 
 fn beat(node: &Node, grant: &Grant, sent_ms: u64) -> pb::HeartbeatRequest {

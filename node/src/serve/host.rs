@@ -202,6 +202,18 @@ impl Host {
         Ok(())
     }
 
+    /// Lets no more requests in, for ever, and waits for those inside; true when all were answered within `grace`.
+    /// Streams, heartbeats and the role go on.
+    pub fn quiesce(&self, grace: Duration) -> bool {
+        self.node.admission.enter(Phase::Stopping);
+        let (node, health) = (Arc::clone(&self.node), self.health.clone());
+        let drained = self.on_control(grace + Duration::from_secs(1), async move {
+            health.set(false).await;
+            Ok(node.admission.drained(grace).await)
+        });
+        drained.unwrap_or(false)
+    }
+
     /// The next event; None when there was none in `timeout`.
     pub fn wait(&self, timeout: Duration) -> Option<Event> {
         let events = self
@@ -234,14 +246,7 @@ impl Host {
         running.stopped = true;
         let end = Instant::now() + grace;
         let left = || end.saturating_duration_since(Instant::now());
-        self.node.admission.enter(Phase::Stopping);
-        let drained = self.on_control(grace + Duration::from_secs(1), {
-            let (node, health) = (Arc::clone(&self.node), self.health.clone());
-            async move {
-                health.set(false).await;
-                Ok(node.admission.drained(grace).await)
-            }
-        });
+        let drained = self.quiesce(grace);
         if let Some(beating) = running.heartbeat.take() {
             beating.abort();
             let patience =
@@ -266,7 +271,7 @@ impl Host {
             let _ = thread.join();
         }
         self.role.stop();
-        drained.unwrap_or(false)
+        drained
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use aidb_client::Token;
-use aidb_client::error::refuse;
+use aidb_client::error::{error, refuse, status};
 use aidb_client::pb::{self, ErrorCode};
 use aidb_client::tls::Dialer;
 use tokio::sync::{Notify, watch};
@@ -140,8 +140,10 @@ impl Node {
             .remaining()
             .map_or(self.limits.refresh, |left| left.min(self.limits.refresh));
         self.beat.notify_one();
-        if self.topology.at_least(wanted, wait).await {
-            return Ok(self.topology.view());
+        if self.topology.at_least(wanted, wait).await
+            && let Ok(view) = self.view_at_once(header)?
+        {
+            return Ok(view);
         }
         let have = self.topology.view().version();
         Err(refuse(
@@ -158,15 +160,50 @@ impl Node {
         header: Option<&pb::RequestHeader>,
     ) -> Result<Result<Arc<View>, u64>, Status> {
         let view = self.topology.view();
-        let wanted = match header {
-            Some(header) => header.topology_version.max(seen_by(&header.token)?),
-            None => 0,
+        let Some(header) = header else {
+            return Ok(Ok(view));
         };
-        Ok(if view.version() >= wanted {
-            Ok(view)
-        } else {
-            Err(wanted)
-        })
+        let token = Token::decode(&header.token)
+            .map_err(|damaged| refuse(ErrorCode::TokenInvalid, damaged.to_string()))?;
+        let wanted = header.topology_version.max(token.topology_version);
+        if view.version() < wanted {
+            return Ok(Err(wanted));
+        }
+        self.check_session(header, &token, &view)?;
+        Ok(Ok(view))
+    }
+
+    /// C5: a session that saw what a takeover cut off is told so, reads and writes alike. Caches ask the primary for what
+    /// such a session wants; a router routes by key, and the shards judge.
+    fn check_session(
+        &self,
+        header: &pb::RequestHeader,
+        token: &Token,
+        view: &View,
+    ) -> Result<(), Status> {
+        if self.identity.role != pb::Role::Primary
+            || header.consistency() == pb::Consistency::Eventual
+        {
+            return Ok(());
+        }
+        let shard = self.identity.shard;
+        let seen = token.position(shard);
+        let Some(cut_lsn) = view.cut_below(shard, seen) else {
+            return Ok(());
+        };
+        let message = format!(
+            "this session saw lsn {} of shard {shard} in epoch {}, of which a takeover has kept what is through \
+             lsn {cut_lsn}: acknowledged writes were lost",
+            seen.lsn, seen.epoch
+        );
+        Err(status(pb::Error {
+            session_broken: Some(pb::SessionBroken {
+                shard,
+                token_lsn: seen.lsn,
+                cut_lsn,
+            }),
+            ..error(ErrorCode::SessionBroken, message)
+        }))
     }
 
     /// D1, C7: asked just before anything that only the owner may say.
@@ -330,13 +367,6 @@ impl StreamPlaces {
             subscribers: places(limits.subscribers),
         }
     }
-}
-
-/// The topology that a session has seen.
-fn seen_by(token: &[u8]) -> Result<u64, Status> {
-    Token::decode(token)
-        .map(|token| token.topology_version)
-        .map_err(|damaged| refuse(ErrorCode::TokenInvalid, damaged.to_string()))
 }
 
 /// The formats this build reads and writes.
