@@ -147,9 +147,7 @@ def _topologies(
         raise Failure(str(error), Exit.NOT_FOUND) from error
 
 
-def _directories(
-    data: Path, layout: Layout, plans: list[ShardPlan], last: pb.Topology
-) -> dict[int, Path]:
+def _directories(data: Path, layout: Layout, plans: list[ShardPlan], last: pb.Topology) -> dict[int, Path]:
     """Of the incarnations that the topology will name."""
     cluster = LocalCluster.existing(data)
     assert cluster is not None

@@ -78,7 +78,7 @@ class Prepared:
     @property
     def work(self) -> Path:
         """Where it lies until then."""
-        return self.directory / _WORK
+        return self.directory / WORK
 
     def put_in_place(self) -> Report:
         """Raises OSError."""
