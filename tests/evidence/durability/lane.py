@@ -37,7 +37,7 @@ from aidb.v1 import storage_pb2_grpc as rpc
 from tests.checkers.recovered import Entry, Span, Verdict, check
 from tests.coordinator.process import CoordinatorProcess
 from tests.evidence.durability.clients import Clients, Recorded
-from tests.evidence.durability.plan import Cluster, Loss, Mode, Round, Sync, drawn, promised
+from tests.evidence.durability.plan import Cluster, Loss, Mode, Round, Store, Sync, drawn, promised
 from tests.evidence.durability.programs import Nursery
 from tests.evidence.durability.stores import Second, opened
 from tests.evidence.durability.tails import tail_member, with_tail
@@ -207,6 +207,7 @@ class Lane:
             {"AIDB_VOLATILE_DISK": disk} if life.volatile else {},
             self._second.url,
             faults,
+            None if life.probes else self._cluster.store is not Store.UNFENCED,
         )
 
     def _dropped(self) -> tuple[int, int]:

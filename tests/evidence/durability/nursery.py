@@ -1,9 +1,9 @@
 """A process that has everything imported, and forks a node from itself in milliseconds.
 
 Told by lines of JSON on stdin: {"arguments": [...], "environment": {...}, "log": path, "objects": url,
-"faults": {...} or null}; says on stdout {"started": pid} and {"ended": pid, "code": n}, and in between what
-the nodes say there. It ends, and its nodes with it, when stdin does. It has no threads, so that a fork copies
-all there is.
+"faults": {...} or null, "fenced": null or what a probe would find}; says on stdout {"started": pid} and
+{"ended": pid, "code": n}, and in between what the nodes say there. It ends, and its nodes with it, when stdin
+does. It has no threads, so that a fork copies all there is.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from aidb_node.backup import second_copy
 
 from aidb.objects.opening import connect
 from aidb.objects.store import ObjectStore
+from aidb.objects.unfenced import UnfencedStore
 from tests.objects.faults import FaultyStore, Odds
 
 
@@ -61,7 +62,17 @@ def _node(told: dict[str, Any], store: ObjectStore) -> int:
     os.environ.update(told["environment"])
     opened = _Told(store, told["faults"]) if told["faults"] else store
     setattr(second_copy, "connect", lambda _url: opened)  # noqa: B010
+    if told["fenced"] is not None:
+        setattr(second_copy, "probed", _fenced if told["fenced"] else _unfenced)  # noqa: B010
     return node.main(told["arguments"])
+
+
+def _fenced(store: ObjectStore, *_: object) -> ObjectStore:
+    return store
+
+
+def _unfenced(store: ObjectStore, *_: object) -> ObjectStore:
+    return UnfencedStore(store)
 
 
 def _fork(told: dict[str, Any], store: ObjectStore) -> int:

@@ -83,7 +83,8 @@ class Cluster:
 class Round:
     """volatile: the primary's disk forgets at the kill what was not synced; early: percent of its writes that
     get through nevertheless. trouble_after, window: seconds from when the process serves, and of writing;
-    trouble_after None: from its start. archiving: the window begins when the second copy is at work.
+    trouble_after None: from its start. probes: the process finds out what its store refuses, by some fifty
+    calls; else it is told. archiving: the window begins when the second copy is at work.
     snapshot: one is asked for. killed_starting: seconds into its next start the primary is killed once more;
     0 = not. broken_restore: the restore fails in the middle, and is done again. looked_aside: the second copy
     is restored elsewhere as well, and looked at.
@@ -95,6 +96,7 @@ class Round:
     trouble: Trouble
     trouble_after: float | None
     window: float
+    probes: bool
     archiving: bool
     snapshot: bool
     killed_starting: float
@@ -159,6 +161,7 @@ def drawn(cluster: Cluster, rng: random.Random, volatile_disks: bool) -> Iterato
             trouble=trouble,
             trouble_after=None if early_trouble else rng.uniform(0.0, 0.5),
             window=rng.uniform(0.02, 0.5),
+            probes=rng.random() < 0.25,
             archiving=rng.random() < 0.8,
             snapshot=rng.random() < 0.3,
             killed_starting=rng.uniform(0.0, 0.3) if rng.random() < 0.2 else 0.0,

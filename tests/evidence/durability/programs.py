@@ -56,14 +56,18 @@ class Nursery:
         environment: Mapping[str, str],
         objects: str,
         faults: Mapping[str, Any] | None,
+        fenced: bool | None,
     ) -> None:
-        """Returns when the process is there; `ready` waits until it serves."""
+        """Returns when the process is there; `ready` waits until it serves. ``fenced``: whether its store is;
+        None = it finds out by itself.
+        """
         told = {
             "arguments": arguments,
             "environment": dict(environment),
             "log": str(self._log),
             "objects": objects,
             "faults": faults,
+            "fenced": fenced,
         }
         assert self._process.stdin
         self._process.stdin.write(json.dumps(told) + "\n")
