@@ -34,8 +34,9 @@ LOAD = Path("target/benchmarks/release/bench-cluster")
 MOST = 1.05
 _TICK = os.sysconf("SC_CLK_TCK")
 _MIB = 1 << 20
-# So long the load runs before a window counts, in seconds.
+# So much of the load, in seconds, comes before a window counts, and is left when the window should be over.
 _WARM_UP = 1.0
+_SPARE = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +84,13 @@ class Bench:
         options = self._options
         if with_backup:
             self._forget_tables()
-        load = self._load("get,put", _WARM_UP + options.seconds + 2.0)
+        idle = self._stats().requests
+        load = self._load("get,put", _WARM_UP + options.seconds + _SPARE)
         try:
-            time.sleep(_WARM_UP)
-            before = self._stats()
+            while (before := self._stats()).requests - idle < 2 * options.rate * _WARM_UP:
+                if load.poll() is not None:
+                    raise SystemExit("the load ended before it had begun to count: give --rate less")
+                time.sleep(0.02)
             ended = before.durability.snapshots_ended
             if with_backup:
                 ended = self._node.node.Backup(node_pb2.BackupRequest(), timeout=10).snapshots_ended
