@@ -24,10 +24,10 @@ def current(layout: Layout) -> pb.Topology | None:
     return _answer(layout, {"show": True})
 
 
-def lower_cuts(layout: Layout, shard: int, lsn: int) -> None:
-    """The shard was restored to ``lsn``: sessions that saw more are told (C5). Raises Failure."""
+def put_shard(layout: Layout, shard: dict[str, Any]) -> None:
+    """One shard was restored: as `aidb_coordinator.restoring` says. Raises Failure."""
     if current(layout) is not None:
-        _answer(layout, {"lower": {"id": shard, "lsn": lsn}})
+        _answer(layout, {"shard": shard})
 
 
 def write(layout: Layout, then: pb.Topology, newest: pb.Topology, shards: list[dict[str, Any]]) -> int:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -93,6 +92,7 @@ class _Prepare(Protocol):
         directory: Path,
         target: Target,
         *,
+        label: str = "",
         at_once: int,
         accept_loss: bool,
         epoch: int,
@@ -124,26 +124,22 @@ def recover(
     from.
     """
     directory = into or _primary_directory(where.data, shard)
-    run: Callable[..., Report] = recovery().recover
-    if not into:
-        run = partial(recovery().in_place, epoch=_published_epoch(where.data, shard))
     with catalogs(where, shard) as (catalog,), progress(f"shard {shard}", None) as advance:
         try:
-            report = run(
-                catalog,
-                directory,
-                target,
-                label=label,
-                at_once=at_once,
-                accept_loss=accept_loss,
-                seen=show.restoring(advance),
-            )
+            options: dict[str, Any] = {
+                "label": label,
+                "at_once": at_once,
+                "accept_loss": accept_loss,
+                "seen": show.restoring(advance),
+            }
+            if into:
+                report = recovery().recover(catalog, directory, target, **options)
+            else:
+                report = _in_place(Layout.at(where.data), catalog, directory, target, options)
         except Lossy as lossy:
             if how is Output.JSON:
                 output.document({"recovered": False, "loss": asdict(lossy.loss)})
             raise Failure(str(lossy)) from lossy
-    if not into:
-        coordinator_file.lower_cuts(Layout.at(where.data), shard, report.lsn)
     if how is Output.JSON:
         output.document({"recovered": True, "directory": str(directory)} | report.as_dict())
     else:
@@ -175,10 +171,21 @@ def _primary_directory(data: Path, shard: int) -> Path:
     return primary_directory(layout, shard)
 
 
-def _published_epoch(data: Path, shard: int) -> int:
-    """As the coordinator has it, 0 if it does not; it may have risen while the store was away."""
-    topology = coordinator_file.current(Layout.at(data))
-    return max((one.epoch for one in topology.shards if one.id == shard), default=0) if topology else 0
+def _in_place(
+    layout: Layout, catalog: Catalog, directory: Path, target: Target, options: dict[str, Any]
+) -> Report:
+    """The disk, and then the coordinator's topology, if it is there: the epoch may have risen while the store
+    was away, or a takeover may have been under way.
+    """
+    shard = catalog.names.shard
+    topology = coordinator_file.current(layout)
+    known = [one for one in topology.shards if one.id == shard] if topology else []
+    epoch = max((max(one.epoch, one.successor.epoch) for one in known), default=0)
+    prepared = recovery().prepare_in_place(catalog, directory, target, epoch=epoch, **options)
+    report = prepared.put_in_place()
+    disk = {"id": shard, "epoch": report.epoch, "disk_id": prepared.disk_id, "lsn": report.lsn}
+    coordinator_file.put_shard(layout, disk)
+    return report
 
 
 def recovery() -> Recovery:

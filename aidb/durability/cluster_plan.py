@@ -12,7 +12,7 @@ from aidb.v1 import cluster_pb2 as pb
 
 @dataclass(frozen=True, slots=True)
 class ShardPlan:
-    """``epoch``: the newest that was ever published, as far as is known."""
+    """``epoch``: the newest that was ever published or taken, as far as is known."""
 
     shard: int
     target: Target
@@ -31,7 +31,8 @@ def cluster_plan(then: pb.Topology, newest: list[pb.Topology], clock_ms: int = E
     published = dict.fromkeys(acquired, 0)
     for topology in (then, *newest):
         for shard in topology.shards:
-            published[shard.id] = max(published.get(shard.id, 0), shard.epoch)
+            taken = max(shard.epoch, shard.successor.epoch)
+            published[shard.id] = max(published.get(shard.id, 0), taken)
     return [
         ShardPlan(
             shard.id,

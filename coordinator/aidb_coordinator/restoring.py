@@ -2,15 +2,15 @@
 (D9), written where its coordinator will find it. `aidb-admin recover` runs it; the coordinator must be down.
 
     stdin   {"show": true}                                              or
-            {"lower": {"id", "lsn"}}                                    or
+            {"shard": {"id", "epoch", "disk_id", "lsn"}}                or
             {"then": base64, "newest": base64, "shards": [{"id", "epoch", "disk_id", "lsn"}]}
     stdout  {"topology": base64 or null}
 
 ``then`` says who owned what, ``newest`` is the last version that is known; what is written is the next one
 after every one that was ever published, with the members of the newest. Shards are in the epochs of the disks
 that were restored, so that their primaries start as after a restart (D10). Cuts are lowered to what was
-restored, also by ``lower`` after a restore of one shard: sessions that saw more are told (C5). Slots that
-change hands get a newer epoch, and moves that were under way are over (M1).
+restored: sessions that saw more are told (C5). Slots that change hands get a newer epoch, and moves and
+takeovers that were under way are over (M1, D3). ``shard``: one shard was restored, everything else stays.
 """
 
 from __future__ import annotations
@@ -62,18 +62,22 @@ def restored(newest: Topology, then: Topology, shards: Mapping[int, Restored]) -
     )
 
 
-def lowered(topology: Topology, shard: int, lsn: int) -> Topology:
-    """After a restore of that shard alone: its cuts are no higher than ``lsn``."""
+def with_restored(topology: Topology, shard: int, disk: Restored) -> Topology:
+    """After a restore of that shard alone."""
     known = topology.shard(shard)
-    if known is None or (cuts := _cuts(known, lsn)) == known.cuts:
+    if known is None or (after := _shard(known, disk)) == known:
         return topology
-    shards = tuple(replace(one, cuts=cuts) if one.id == shard else one for one in topology.shards)
+    shards = tuple(after if one.id == shard else one for one in topology.shards)
     return replace(topology, version=topology.version + 1, shards=shards)
 
 
 def _shard(known: Shard, disk: Restored) -> Shard:
     cuts = _cuts(known, disk.lsn)
     return replace(known, epoch=disk.epoch, disk_id=disk.disk_id, cuts=cuts, tail_set=(), successor=None)
+
+
+def _disk(asked: dict[str, Any]) -> tuple[int, Restored]:
+    return int(asked["id"]), Restored(int(asked["epoch"]), str(asked["disk_id"]), int(asked["lsn"]))
 
 
 def _cuts(shard: Shard, lsn: int) -> tuple[Cut, ...]:
@@ -108,15 +112,15 @@ def run(data: Path, asked: dict[str, Any]) -> dict[str, Any]:
     store = FileStore(data)
     try:
         stored = store.load()
-        if "lower" in asked:
-            shard, lsn = int(asked["lower"]["id"]), int(asked["lower"]["lsn"])
-            if stored is not None and (lower := lowered(stored.topology, shard, lsn)) is not stored.topology:
-                stored = store.swap(stored.revision, lower)
+        if "shard" in asked:
+            shard, disk = _disk(asked["shard"])
+            if (
+                stored is not None
+                and (after := with_restored(stored.topology, shard, disk)) != stored.topology
+            ):
+                stored = store.swap(stored.revision, after)
         elif not asked.get("show"):
-            shards = {
-                int(one["id"]): Restored(int(one["epoch"]), str(one["disk_id"]), int(one["lsn"]))
-                for one in asked["shards"]
-            }
+            shards = dict(_disk(one) for one in asked["shards"])
             newest = _decoded(asked["newest"])
             if stored is not None and stored.topology.version >= newest.version:
                 newest = stored.topology

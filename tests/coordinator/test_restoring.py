@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from aidb_coordinator import codec
-from aidb_coordinator.restoring import Restored, lowered, restored
+from aidb_coordinator.restoring import Restored, restored, with_restored
 from aidb_coordinator.store.file import FileStore
 from aidb_coordinator.topology import (
     Cut,
@@ -20,6 +20,7 @@ from aidb_coordinator.topology import (
     Shard,
     SlotEpoch,
     SlotSpan,
+    Successor,
     Topology,
     TopologyError,
     check,
@@ -65,13 +66,15 @@ def test_slots_that_go_back_get_a_newer_epoch() -> None:
     assert made.slot_epochs == (SlotEpoch(SlotSpan(5, 9), 1, 77), SlotEpoch(moved.span, 5, 0))
 
 
-def test_after_a_restore_of_one_shard_its_cuts_are_lower() -> None:
+def test_after_a_restore_of_one_shard_the_others_stay() -> None:
     now = document(HALF, 50, (8, 6))
-    made = lowered(now, 1, 3000)
-    assert made.shards == (now.shards[0], replace(now.shards[1], cuts=(Cut(1, 1000), Cut(2, 3000))))
+    taken = replace(now.shards[1], successor=Successor(2, False, "gone", 7, "disk-x"))
+    made = with_restored(replace(now, shards=(now.shards[0], taken)), 1, Restored(7, "disk-1", 3000))
+    expected = replace(now.shards[1], epoch=7, cuts=(Cut(1, 1000), Cut(2, 3000)))
+    assert made.shards == (now.shards[0], expected), "the takeover is over"
     assert made.version == 51
-    assert lowered(made, 1, 3000) is made
-    assert lowered(made, 7, 3000) is made
+    assert with_restored(made, 1, Restored(7, "disk-1", 3000)) is made
+    assert with_restored(made, 7, Restored(7, "disk-1", 3000)) is made
 
 
 def test_what_cannot_be_is_refused() -> None:
