@@ -39,6 +39,7 @@ def moment() -> int:
     return at
 
 
+@pytest.mark.timeout(600)  # some forty starts of programs
 def test_back_to_a_time_and_what_was_given_up_salvaged(aidb: Command, tmp_path: Path) -> None:
     first = write(aidb, "a", 300)
     assert [one["error"] for one in admin(aidb, "backup")] == ["", ""]
