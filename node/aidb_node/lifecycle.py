@@ -143,13 +143,16 @@ class _Program:
         """Stops within the grace."""
         grace = 0.0 if self._stop.at_once else self._grace
         self._log.info("stopping", grace_seconds=grace)
+        began = time.monotonic()
         if self._second_copy is not None and not self._superseded and not self._handed_over:
+            # Nobody comes in any more; who waits for the archive gets his answer (D4); then the rest goes.
+            self._server.quiesce(grace / 2)
             self._second_copy.catch_up(grace / 2)
         if self._tail_set is not None:
             self._tail_set.close()
         if self._second_copy is not None:
             self._second_copy.close()
-        drained = self._server.stop(grace)
+        drained = self._server.stop(max(0.0, began + grace - time.monotonic()))
         if self._security:
             self._security.close()
         if self._metrics:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,25 @@ def test_writes_that_wait_share_a_piece(alone: CoordinatorProcess, nodes: Nodes,
         assert all(answer.result().version for answer in waiting)
     # The one that was on its way when the store went, and the one of those that came meanwhile.
     assert durability(node).archive_objects - before <= 2
+
+
+def test_a_stop_in_order_answers_those_who_wait(
+    archiving: CoordinatorProcess, nodes: Nodes, objects: Objects
+) -> None:
+    node = nodes.primary(archiving, objects)
+    acknowledged: list[int] = []
+
+    def write(client: int) -> None:
+        while len(acknowledged) < 100_000:
+            key = b"%d-%d" % (client, len(acknowledged))
+            acknowledged.append(put(node, key, b"v").header.lsn)
+
+    with ThreadPoolExecutor(8) as pool:
+        writing = [pool.submit(refusal, partial(write, client)) for client in range(8)]
+        until(lambda: len(acknowledged) > 50)
+        assert node.stop() == 0
+        # Told that nothing was done, or by a connection that was refused.
+        assert {one.result().code for one in writing} <= {common.SHUTTING_DOWN, common.ERROR_UNSPECIFIED}
 
 
 def test_without_a_store_nothing_more_than_async_is_promised(

@@ -1,8 +1,9 @@
 //! Keeps the un-archived end of the primary's log, in clusters of mode `replica` (D5): follows, confirms what is held, and
 //! hands it to whoever takes the shard over. What is held and refused is `held`'s.
 //!
-//! Before it follows anybody it has registered, so it knows the shard's epoch as it was when this process began: a primary
-//! that was replaced before finds nobody to confirm its writes (t38, t43).
+//! Before it follows anybody it has registered, so it knows the shard's epoch, taken or published, as it was when this
+//! process began: a primary that was replaced before finds nobody to confirm its writes (t38, t43). An epoch that is
+//! taken later is learned from who seals, or when it is published: in a hand-over the old primary still has writes to end.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -61,10 +62,16 @@ impl TailKeeper {
         let shard = node.identity.shard;
         let mut views = node.topology.watch();
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+        let mut began = false;
         loop {
             let address = {
                 let view = views.borrow_and_update();
                 self.held().learn(epoch_of(&view, shard));
+                if !began && let Some(shard) = view.shard(shard) {
+                    let taken = shard.successor.as_ref().map_or(0, |next| next.epoch);
+                    self.held().learn(taken);
+                    began = true;
+                }
                 let address = view.primary_address(shard).map(str::to_owned);
                 let wanted = Mode::from(view.durability()) == Mode::Replica;
                 address.filter(|_| wanted || is_member(&view, &node.identity))
@@ -74,9 +81,9 @@ impl TailKeeper {
                 let _ = views.changed().await;
                 continue;
             };
-            let began = Instant::now();
+            let since = Instant::now();
             let ended = self.stream(node, &address).await;
-            if began.elapsed() > LONGEST_PAUSE {
+            if since.elapsed() > LONGEST_PAUSE {
                 backoff.reset();
                 if let Err(why) = ended {
                     let message = format!("the log of {address} is not followed any more: {why}");
@@ -151,7 +158,7 @@ impl TailKeeper {
     }
 }
 
-/// The shard's newest epoch, so far as it is known here.
+/// The shard's published epoch.
 fn epoch_of(view: &View, shard: u32) -> u64 {
     view.shard(shard).map_or(0, |shard| shard.epoch)
 }
