@@ -4,6 +4,8 @@
 //! chunk := (length:u32 record)*      little endian; the record's encoding is the log's own (V2)
 //! ```
 
+use std::sync::mpsc::{self, SyncSender};
+
 use aidb_client::pb::ErrorCode;
 use aidb_lsm::{LogRecord, Store};
 use bytes::Bytes;
@@ -64,33 +66,63 @@ pub fn apply_log(
     through_clock_ms: u64,
 ) -> PyResult<Applied> {
     let chunk = Bytes::copy_from_slice(chunk);
+    let bounds = Bounds {
+        held: store.visible_lsn(),
+        through_lsn,
+        through_clock_ms,
+    };
     py.detach(|| {
-        let held = store.visible_lsn();
-        let (mut applied, mut group, mut group_bytes) = (0, Vec::new(), 0);
+        // A group is decoded while the one before it is applied.
+        let (sender, groups) = mpsc::sync_channel(1);
+        std::thread::scope(|scope| {
+            let decoder = scope.spawn(move || bounds.decode(chunk, &sender));
+            let mut applied = 0;
+            for group in groups {
+                applied += group.len() as u64;
+                store.apply(group).map_err(of_engine)?;
+            }
+            let decoded = decoder.join();
+            let ended = decoded.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            Ok((store.visible_lsn(), store.clock_ms(), applied, ended))
+        })
+    })
+}
+
+/// Which records of a chunk are to be applied: those after `held`, through the LSN and as long as the clock is at most so.
+struct Bounds {
+    held: u64,
+    through_lsn: u64,
+    through_clock_ms: u64,
+}
+
+impl Bounds {
+    /// Hands on groups of about `GROUP_BYTES`; whether the end that was asked for has been reached. Nobody takes them any
+    /// more once one could not be applied.
+    fn decode(&self, mut rest: Bytes, groups: &SyncSender<Vec<LogRecord>>) -> PyResult<bool> {
+        let (mut group, mut group_bytes) = (Vec::new(), 0);
         let mut ended = false;
-        let mut rest = chunk;
         while !rest.is_empty() && !ended {
             let record = next_record(&mut rest)?;
-            if record.lsn <= held {
+            if record.lsn <= self.held {
                 continue;
             }
-            ended = record.lsn > through_lsn || record.clock_ms > through_clock_ms;
+            ended = record.lsn > self.through_lsn || record.clock_ms > self.through_clock_ms;
             if ended {
                 break;
             }
-            ended = record.lsn == through_lsn;
+            ended = record.lsn == self.through_lsn;
             group_bytes += record.encoded().len();
             group.push(record);
             if group_bytes >= GROUP_BYTES {
-                applied += group.len() as u64;
-                store.apply(std::mem::take(&mut group)).map_err(of_engine)?;
                 group_bytes = 0;
+                if groups.send(std::mem::take(&mut group)).is_err() {
+                    return Ok(ended);
+                }
             }
         }
-        applied += group.len() as u64;
-        store.apply(group).map_err(of_engine)?;
-        Ok((store.visible_lsn(), store.clock_ms(), applied, ended))
-    })
+        let _ = groups.send(group);
+        Ok(ended)
+    }
 }
 
 fn next_record(rest: &mut Bytes) -> PyResult<LogRecord> {

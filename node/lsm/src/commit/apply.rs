@@ -38,17 +38,23 @@ impl Committer {
             last_lsn: progress.appended(),
             epoch: progress.epoch(),
         };
-        for record in &records {
+        let keeps = shared.tail.keeps();
+        for record in records {
             let place = frame::put(&mut group.buffer, segment, group.synced_lsn, |buffer| {
                 buffer.extend_from_slice(record.encoded());
             });
-            group.records.push(Appended::Encoded(place, Vec::new()));
             group.last_lsn = record.lsn;
             group.epoch = record.epoch;
             progress.clock(record.clock_ms);
             if let Some(gate) = &mut self.gate {
-                gate.replayed(record);
+                gate.replayed(&record);
             }
+            // Who follows gets what the log has; the memtable alone takes what was decoded already.
+            group.records.push(if keeps {
+                Appended::Encoded(place, Vec::new())
+            } else {
+                Appended::Plain(record)
+            });
         }
         let last_lsn = group.last_lsn;
         group.answers.push((Answer::Epoch(done, last_lsn), false));
