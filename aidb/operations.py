@@ -154,10 +154,12 @@ def plain(message: Message) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field in message.DESCRIPTOR.fields:
         value = getattr(message, field.name)
-        if field.name == "header" or field.message_type and not message.HasField(field.name):
+        if field.name == "header":
             continue
-        if field.message_type:
+        if field.is_repeated:
+            found[field.name] = [plain(each) for each in value] if field.message_type else list(value)
+        elif field.message_type is None:
+            found[field.name] = value
+        elif message.HasField(field.name):
             found[field.name] = plain(value)
-        else:
-            found[field.name] = list(value) if field.is_repeated else value
     return found
