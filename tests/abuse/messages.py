@@ -23,6 +23,7 @@ SERVED = {
     "aidb.v1.Discovery": (*NODES, "coordinator"),
     "aidb.v1.Coordination": ("coordinator",),
     "aidb.v1.Replication": ("primary",),
+    "aidb.v1.Tail": ("replica",),
 }
 U32, U64 = (1 << 32) - 1, (1 << 64) - 1
 _INTEGERS = {
