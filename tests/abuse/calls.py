@@ -18,6 +18,7 @@ WATCHED_SECONDS = 1.0
 AT_A_TIME = 32
 ANSWERS = 3
 OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+TOO_LARGE = "message larger than max"
 # What a server says of bytes that are no message.
 UNREADABLE = ("decode", "deserializ", "DecodeError")
 
@@ -61,4 +62,6 @@ def _problem(method: Method, payload: bytes, error: grpc.RpcError) -> str:
         return ""  # a watch that has nothing to tell
     if any(word in details for word in UNREADABLE) and told.code == common.ERROR_UNSPECIFIED:
         return ""
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and TOO_LARGE in details:
+        return ""  # refused before it was whole
     return f"{method.path}({payload[:60]!r}): {code.name} {details}"
