@@ -15,7 +15,8 @@ from tests.abuse.targets import Target
 SECONDS = 5.0
 # Of a stream, which may have nothing to tell for as long as it is watched.
 WATCHED_SECONDS = 1.0
-# Well below what a coordinator lets one connection do at once (32): a call that was given up counts until it has ended there.
+# Well below what a coordinator lets one connection do at once (32): a call that was given up counts until it
+# has ended there.
 AT_A_TIME = 8
 ANSWERS = 3
 OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
