@@ -54,6 +54,9 @@ def exchange(draw: random.Random, path: Path) -> None:
 
 
 HARMS: list[Harm] = [flip, truncate, lengthen, remove, exchange]
+ENDS = ("lossy", "error", "restored")
+# And more until each end was seen: the rarest comes in a tenth of the rounds.
+ROUNDS, MOST_ROUNDS = 30, 300
 
 
 def test_any_harm_to_any_objects_is_an_error_or_none(lived: Lived, tmp_path: Path) -> None:  # noqa: F811
@@ -66,7 +69,9 @@ def test_any_harm_to_any_objects_is_an_error_or_none(lived: Lived, tmp_path: Pat
     shutil.copytree(root, whole)
     places = [lsn for lsn in lived.history.states if lsn >= lived.snapshots[0].lsn]
     ended: Counter[str] = Counter()
-    for round in range(30):
+    for round in range(MOST_ROUNDS):
+        if round >= ROUNDS and min(ended[name] for name in ENDS) > 0:
+            break
         shutil.rmtree(root)
         shutil.copytree(whole, root)
         objects = FileStore(root)
@@ -94,7 +99,7 @@ def test_any_harm_to_any_objects_is_an_error_or_none(lived: Lived, tmp_path: Pat
             assert state_in(directory) == lived.history.states[report.lsn], keys
             continue
         assert not (directory / "store").exists(), keys
-    assert min(ended[name] for name in ("lossy", "error", "restored")) > 0, ended
+    assert min(ended[name] for name in ENDS) > 0, ended
 
 
 def test_the_objects_of_another_cluster_under_ones_own_name(lived: Lived, tmp_path: Path) -> None:  # noqa: F811
