@@ -25,9 +25,10 @@ def current(layout: Layout) -> pb.Topology | None:
 
 
 def put_shard(layout: Layout, shard: dict[str, Any]) -> None:
-    """One shard was restored: as `aidb_coordinator.restoring` says. Raises Failure."""
-    if current(layout) is not None:
-        _answer(layout, {"shard": shard})
+    """One shard was restored: as `aidb_coordinator.restoring` says, of the topology that is there. Raises
+    Failure.
+    """
+    _answer(layout, {"shard": shard})
 
 
 def write(layout: Layout, then: pb.Topology, newest: pb.Topology, shards: list[dict[str, Any]]) -> int:

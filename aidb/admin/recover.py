@@ -70,7 +70,6 @@ class _Recover(Protocol):
         label: str,
         at_once: int,
         accept_loss: bool,
-        epoch: int = 0,
         seen: Callable[[str, int, int], None],
     ) -> Report: ...
 
@@ -104,7 +103,6 @@ class Recovery(Protocol):
     """The entry point `aidb.recovery`, of the node's distribution."""
 
     recover: _Recover
-    in_place: _Recover
     prepare_in_place: _Prepare
     drill: Drill
 
@@ -184,7 +182,8 @@ def _in_place(
     prepared = recovery().prepare_in_place(catalog, directory, target, epoch=epoch, **options)
     report = prepared.put_in_place()
     disk = {"id": shard, "epoch": report.epoch, "disk_id": prepared.disk_id, "lsn": report.lsn}
-    coordinator_file.put_shard(layout, disk)
+    if topology is not None:
+        coordinator_file.put_shard(layout, disk)
     return report
 
 

@@ -32,7 +32,7 @@ from aidb.durability.restore_plan import Target
 from aidb.errors import AidbError
 from aidb.local import lock
 from aidb.local.cluster import LocalCluster
-from aidb.local.incarnations import directory_of
+from aidb.local.incarnations import directory_of, primary_name
 from aidb.local.layout import Layout
 from aidb.objects.errors import NoSuchKey, ObjectError
 from aidb.v1 import cluster_pb2 as pb
@@ -55,7 +55,7 @@ def recover_cluster(
     if target.lsn != END:
         raise Failure("an LSN is one shard's: give --shard, or --to-time for all", Exit.BAD_INPUT)
     layout = Layout.at(where.data)
-    with _stopped(where.data, layout), catalogs(where, None) as found:
+    with _stopped(where.data, layout) as cluster, catalogs(where, None) as found:
         if not found:
             raise Failure("the store holds no shard of this cluster", Exit.NOT_FOUND)
         store, uid = found[0].store, found[0].names.cluster_uid
@@ -64,7 +64,7 @@ def recover_cluster(
         then, newest = _topologies(history, current, target.clock_ms)
         plans = cluster_plan(then.topology, newest, target.clock_ms)
         last = max(newest, key=lambda one: one.version)
-        directories = _directories(where.data, layout, plans, last)
+        directories = _directories(cluster, where.data, layout, plans, last)
         with progress(f"{len(plans)} shards", None) as advance:
             prepared = _prepare_all(
                 [(Catalog(store, Names(uid, plan.shard)), plan, directories[plan.shard]) for plan in plans],
@@ -109,7 +109,7 @@ def _print(shard: int, report: Report) -> None:
 
 
 @contextmanager
-def _stopped(data: Path, layout: Layout) -> Iterator[None]:
+def _stopped(data: Path, layout: Layout) -> Iterator[LocalCluster]:
     """Nothing of the cluster runs, and no supervisor starts, until this ends. Raises Failure."""
     cluster = LocalCluster.existing(data)
     if cluster is None:
@@ -118,7 +118,7 @@ def _stopped(data: Path, layout: Layout) -> Iterator[None]:
     try:
         if held is None or cluster.running():
             raise Failure(f"the cluster in {data} runs: aidb down stops it", Exit.BAD_INPUT)
-        yield
+        yield cluster
     finally:
         if held is not None:
             os.close(held)
@@ -147,11 +147,11 @@ def _topologies(
         raise Failure(str(error), Exit.NOT_FOUND) from error
 
 
-def _directories(data: Path, layout: Layout, plans: list[ShardPlan], last: pb.Topology) -> dict[int, Path]:
+def _directories(
+    cluster: LocalCluster, data: Path, layout: Layout, plans: list[ShardPlan], last: pb.Topology
+) -> dict[int, Path]:
     """Of the incarnations that the topology will name."""
-    cluster = LocalCluster.existing(data)
-    assert cluster is not None
-    names = {plan.shard: f"shard-{plan.shard}-primary" for plan in plans}
+    names = {plan.shard: primary_name(plan.shard, 1) for plan in plans}
     there = {name for name in cluster.description.ports if name.endswith("-primary")}
     if set(names.values()) != there:
         raise Failure(

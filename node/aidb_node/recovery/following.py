@@ -5,25 +5,14 @@ known.
 from __future__ import annotations
 
 import contextlib
-import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from aidb.durability.catalog import Catalog
 from aidb.durability.restore_plan import Step, Target
 from aidb_node.recovery.choice import Choice
-from aidb_node.recovery.recover import (
-    WORK,
-    Prepared,
-    Report,
-    Seen,
-    fetch_tables,
-    held_while,
-    open_snapshot,
-)
+from aidb_node.recovery.recover import WORK, Prepared, Report, Seen, fetch, held_while, open_snapshot
 from aidb_node.recovery.replay import Replayed, replay
-from aidb_node.recovery.tables import Fetched
 
 
 class Following:
@@ -46,25 +35,13 @@ class Following:
         self._stack = contextlib.ExitStack()
         self._done: Replayed | None = None
         self._at = _before(choice)
-        self._begin = self._tables_at = time.monotonic()
 
     def __enter__(self) -> Following:
-        work = self._directory / WORK
         with contextlib.ExitStack() as stack:
-            place = stack.enter_context(held_while(self._catalog, self._choice))
-            self._manifest = self._choice.manifest
-            if self._manifest is None:
-                shutil.rmtree(work, ignore_errors=True)
-                self._fetched = Fetched()
-            else:
-                # Only now nothing of it can be collected; it may have been a moment ago.
-                self._manifest = self._catalog.manifest(place.epoch, place.sequence)
-                self._fetched = fetch_tables(
-                    self._catalog, self._manifest, self._directory, self._at_once, self._seen
-                )
-            self._tables_at = time.monotonic()
+            stack.enter_context(held_while(self._catalog, self._choice))
+            self._base = fetch(self._catalog, self._choice, self._directory, self._at_once, self._seen)
             # What a tail adds is in no archive yet.
-            self.store = open_snapshot(work, self._manifest, keep_log=True)
+            self.store = open_snapshot(self._directory / WORK, self._base.manifest, keep_log=True)
             stack.callback(self.store.close)
             self._stack = stack.pop_all()
         return self
@@ -103,27 +80,11 @@ class Following:
 
     def finish(self) -> Report:
         """Makes it durable and puts it in place. Raises AidbError, OSError."""
-        done, manifest = self._done or self.replay([]), self._manifest
+        done = self._done or self.replay([])
         self.store.flush()
-        epoch, lsn, clock_ms = self.store.position()
+        position = self.store.position()
         self._stack.close()
-        report = Report(
-            snapshot=manifest.label if manifest else "",
-            snapshot_lsn=manifest.lsn if manifest else 0,
-            lsn=lsn,
-            clock_ms=clock_ms,
-            epoch=epoch,
-            table_bytes=self._fetched.total,
-            downloaded_bytes=self._fetched.downloaded,
-            pieces=done.pieces,
-            records=done.records,
-            log_bytes=done.bytes,
-            table_seconds=self._tables_at - self._begin,
-            replay_seconds=time.monotonic() - self._tables_at,
-            loss=None,
-            kept_aside="",
-        )
-        return Prepared(report, self._directory).put_in_place()
+        return Prepared(self._base.report(done, position, None), self._directory).put_in_place()
 
 
 def _before(choice: Choice) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 from aidb.durability.catalog import Catalog
 from aidb.durability.fencing import seal_before
@@ -20,7 +21,7 @@ from aidb.objects.errors import NoSuchKey, Unusable
 from aidb_node import identity
 from aidb_node.recovery import origin
 from aidb_node.recovery.drill import drill
-from aidb_node.recovery.recover import Prepared, Report, Seen, prepare, recover
+from aidb_node.recovery.recover import Options, Prepared, Report, prepare, recover
 
 __all__ = ["drill", "in_place", "prepare", "prepare_in_place", "recover"]
 
@@ -50,43 +51,15 @@ class PreparedInPlace:
         return report
 
 
-def in_place(
-    catalog: Catalog,
-    directory: Path,
-    target: Target,
-    *,
-    label: str = "",
-    at_once: int = 8,
-    accept_loss: bool = False,
-    epoch: int = 0,
-    seen: Seen = lambda _what, _done, _total: None,
-) -> Report:
+def in_place(catalog: Catalog, directory: Path, target: Target, **options: Unpack[Options]) -> Report:
     """As `recover`, into a primary's data directory: see `prepare_in_place`."""
-    prepared = prepare_in_place(
-        catalog,
-        directory,
-        target,
-        label=label,
-        at_once=at_once,
-        accept_loss=accept_loss,
-        epoch=epoch,
-        seen=seen,
-    )
-    return prepared.put_in_place()
+    return prepare_in_place(catalog, directory, target, **options).put_in_place()
 
 
 def prepare_in_place(
-    catalog: Catalog,
-    directory: Path,
-    target: Target,
-    *,
-    label: str = "",
-    at_once: int = 8,
-    accept_loss: bool = False,
-    epoch: int = 0,
-    seen: Seen = lambda _what, _done, _total: None,
+    catalog: Catalog, directory: Path, target: Target, **options: Unpack[Options]
 ) -> PreparedInPlace:
-    """``epoch``: the newest that was published, if it is known; it may never have been claimed.
+    """As `prepare`. ``epoch``: the newest that was published, if it is known; it may never have been claimed.
 
     Raises:
         Unusable: nobody ever claimed the shard.
@@ -94,7 +67,7 @@ def prepare_in_place(
         And as `recover`.
     """
     claimed = catalog.newest_claim()
-    epoch = max(epoch, claimed)
+    epoch = max(options.get("epoch", 0), claimed)
     try:
         claim = catalog.claim(claimed)
     except NoSuchKey as error:
@@ -102,16 +75,8 @@ def prepare_in_place(
     _check_identity(directory, catalog, claim.id)
     # All of them, oldest first: who died before it had sealed those before its own left some open.
     seal_before(catalog, epoch + 1, uuid.uuid4().hex)
-    prepared = prepare(
-        catalog,
-        directory,
-        target,
-        label=label,
-        at_once=at_once,
-        accept_loss=accept_loss,
-        epoch=epoch,
-        seen=seen,
-    )
+    options["epoch"] = epoch
+    prepared = prepare(catalog, directory, target, **options)
     names, report = catalog.names, prepared.report
     return PreparedInPlace(
         prepared,

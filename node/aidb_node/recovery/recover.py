@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from aidb.durability.catalog import Catalog
 from aidb.durability.hold import Purpose
@@ -85,29 +85,19 @@ class Prepared:
         return replace(self.report, kept_aside=_put_in_place(self.directory))
 
 
-def recover(
-    catalog: Catalog,
-    directory: Path,
-    target: Target,
-    *,
-    label: str = "",
-    at_once: int = 8,
-    accept_loss: bool = False,
-    epoch: int = 0,
-    seen: Seen = lambda _what, _done, _total: None,
-) -> Report:
+class Options(TypedDict, total=False):
+    """See `prepare`."""
+
+    label: str
+    at_once: int
+    accept_loss: bool
+    epoch: int
+    seen: Seen
+
+
+def recover(catalog: Catalog, directory: Path, target: Target, **options: Unpack[Options]) -> Report:
     """Restores the shard of ``catalog`` into ``directory``: `prepare`, and put in place."""
-    prepared = prepare(
-        catalog,
-        directory,
-        target,
-        label=label,
-        at_once=at_once,
-        accept_loss=accept_loss,
-        epoch=epoch,
-        seen=seen,
-    )
-    return prepared.put_in_place()
+    return prepare(catalog, directory, target, **options).put_in_place()
 
 
 def prepare(
@@ -129,19 +119,10 @@ def prepare(
         AidbError, OSError: of the disk.
     """
     choice = choose(catalog, target, label)
-    manifest = choice.manifest
-    with held_while(catalog, choice) as place:
-        begin = time.monotonic()
-        work = directory / WORK
-        if manifest is None:
-            shutil.rmtree(work, ignore_errors=True)
-            fetched = Fetched()
-        else:
-            # Only now nothing of it can be collected; it may have been a moment ago.
-            manifest = catalog.manifest(place.epoch, place.sequence)
-            fetched = fetch_tables(catalog, manifest, directory, at_once, seen)
-        tables_at = time.monotonic()
-        store = open_snapshot(work, manifest)
+    work = directory / WORK
+    with held_while(catalog, choice):
+        base = fetch(catalog, choice, directory, at_once, seen)
+        store = open_snapshot(work, base.manifest)
         try:
             total = len(choice.steps)
             done = replay(store, catalog, choice.steps, target, lambda now: seen("log", now.pieces, total))
@@ -156,28 +137,12 @@ def prepare(
             store.close()
     if reached < epoch:
         reached = _begin_epoch(work, epoch)
-    report = Report(
-        snapshot=manifest.label if manifest else "",
-        snapshot_lsn=manifest.lsn if manifest else 0,
-        lsn=done.lsn,
-        clock_ms=done.clock_ms,
-        epoch=reached,
-        table_bytes=fetched.total,
-        downloaded_bytes=fetched.downloaded,
-        pieces=done.pieces,
-        records=done.records,
-        log_bytes=done.bytes,
-        table_seconds=tables_at - begin,
-        replay_seconds=time.monotonic() - tables_at,
-        loss=loss,
-        kept_aside="",
-    )
-    return Prepared(report, directory)
+    return Prepared(base.report(done, (reached, done.lsn, done.clock_ms), loss), directory)
 
 
 @contextmanager
-def held_while(catalog: Catalog, choice: Choice) -> Iterator[Place]:
-    """Of where the restore begins. Without the right to write, it goes on without one: retention might
+def held_while(catalog: Catalog, choice: Choice) -> Iterator[None]:
+    """A hold of where the restore begins. Without the right to write, it goes on without one: retention might
     overtake it, and it would notice.
     """
     names, manifest = catalog.names, choice.manifest
@@ -185,10 +150,53 @@ def held_while(catalog: Catalog, choice: Choice) -> Iterator[Place]:
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(Denied):
             stack.enter_context(held(catalog, Purpose.RESTORE, place))
-        yield place
+        yield
 
 
-def fetch_tables(catalog: Catalog, manifest: Manifest, directory: Path, at_once: int, seen: Seen) -> Fetched:
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What a replay begins from: a snapshot, whose SSTs are there, or nothing. Of the monotonic clock."""
+
+    manifest: Manifest | None
+    fetched: Fetched
+    began: float
+    ended: float
+
+    def report(self, done: Replayed, position: tuple[int, int, int], loss: Loss | None) -> Report:
+        """``position``: (epoch, LSN, clock in ms) in the end."""
+        epoch, lsn, clock_ms = position
+        return Report(
+            snapshot=self.manifest.label if self.manifest else "",
+            snapshot_lsn=self.manifest.lsn if self.manifest else 0,
+            lsn=lsn,
+            clock_ms=clock_ms,
+            epoch=epoch,
+            table_bytes=self.fetched.total,
+            downloaded_bytes=self.fetched.downloaded,
+            pieces=done.pieces,
+            records=done.records,
+            log_bytes=done.bytes,
+            table_seconds=self.ended - self.began,
+            replay_seconds=time.monotonic() - self.ended,
+            loss=loss,
+            kept_aside="",
+        )
+
+
+def fetch(catalog: Catalog, choice: Choice, directory: Path, at_once: int, seen: Seen) -> Base:
+    """Brings what the choice begins from, while it is held."""
+    began = time.monotonic()
+    manifest = choice.manifest
+    if manifest is None:
+        shutil.rmtree(directory / WORK, ignore_errors=True)
+        return Base(None, Fetched(), began, time.monotonic())
+    # Only now nothing of it can be collected; it may have been a moment ago.
+    manifest = catalog.manifest(manifest.place.epoch, manifest.place.sequence)
+    fetched = _fetch_tables(catalog, manifest, directory, at_once, seen)
+    return Base(manifest, fetched, began, time.monotonic())
+
+
+def _fetch_tables(catalog: Catalog, manifest: Manifest, directory: Path, at_once: int, seen: Seen) -> Fetched:
     work = directory / WORK
     # The log and the manifest of an attempt before are no use; its tables are.
     shutil.rmtree(work / _LOG, ignore_errors=True)
