@@ -10,6 +10,7 @@ from aidb_node.backup.archive import Archive
 from aidb_node.backup.primary import Chunk
 from aidb_node.backup.rate import RateLimit
 from aidb_node.backup.snapshots import Snapshots, Uploaded
+from aidb_node.recovery.origin import Origin
 
 from aidb.durability.catalog import Catalog
 from aidb.durability.manifest import Manifest
@@ -21,14 +22,17 @@ DISK = "disk-a"
 State = dict[bytes, bytes]
 
 
-def open_store(path: Path, memtable_bytes: int = 1 << 20) -> Store:
+def open_store(
+    path: Path, memtable_bytes: int = 1 << 20, *, create: bool = True, keep_log: bool = False
+) -> Store:
     return Store(
         str(path),
-        create=True,
+        create=create,
         sync="none",
         cache_bytes=1 << 20,
         memtable_bytes=memtable_bytes,
         compression="none",
+        keep_log=keep_log,
     )
 
 
@@ -92,7 +96,9 @@ class History:
         return lsn
 
 
-def archive_of(store: ObjectStore, primary: Primary, epoch: int = 1, id: str = DISK) -> Archive:
+def archive_of(
+    store: ObjectStore, primary: Primary, epoch: int = 1, id: str = DISK, origin: Origin | None = None
+) -> Archive:
     said: list[str] = []
     return Archive(
         Catalog(store, NAMES),
@@ -103,6 +109,7 @@ def archive_of(store: ObjectStore, primary: Primary, epoch: int = 1, id: str = D
         lease_ms=10_000,
         on_gap=said.append,
         on_notice=said.append,
+        origin=origin,
     )
 
 

@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import pytest
 from aidb.v1 import storage_pb2 as pb
 from aidb.v1.storage_pb2_grpc import StorageStub
 from tests.cli.command import SECONDS, Command
+from tests.coordinator.process import until
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def admin(aidb: Command, *arguments: object, code: int = 0) -> Any:
         timeout=SECONDS,
         check=False,
     )
-    assert done.returncode == code, done.stderr.decode()
+    assert done.returncode == code, (arguments, done.returncode, done.stderr.decode())
     return json.loads(done.stdout) if done.stdout else done.stderr.decode()
 
 
@@ -62,8 +62,13 @@ def primary_stats(aidb: Command) -> pb.GetStatsResponse:
 def wait_until_archived(aidb: Command) -> int:
     """Everything that is acknowledged now."""
     lsn = primary_stats(aidb).engine.synced_lsn
-    while (found := primary_stats(aidb).durability).archived_lsn < lsn:
-        time.sleep(0.1)
+
+    def archived() -> pb.DurabilityStats | None:
+        found = primary_stats(aidb).durability
+        return found if found.archived_lsn >= lsn else None
+
+    found = until(archived, SECONDS)
+    assert found is not None
     assert found.fenced
     assert found.archive_error == ""
     return lsn
@@ -141,11 +146,9 @@ def test_an_old_primary_finds_its_log_sealed_and_ends(aidb: Command) -> None:
     seal_log(catalog, epoch, epoch + 1, "test")
     aidb.run("put", "late", "write")
     log = aidb.data / "logs" / "shard-0-primary.log"
-    while "another primary has taken over" not in log.read_text():
-        time.sleep(0.1)
+    until(lambda: "another primary has taken over" in log.read_text(), SECONDS)
     # The supervisor starts it again: a restart in place, in a new epoch.
-    while aidb.pids()["shard-0-primary"] in (pid, 0):
-        time.sleep(0.1)
+    until(lambda: aidb.pids()["shard-0-primary"] not in (pid, 0), SECONDS)
     aidb("put", "later", "write")
     wait_until_archived(aidb)
     assert catalog.newest_claim() > epoch

@@ -10,7 +10,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from aidb_node.backup.archive import Archive
 from aidb_node.recovery import origin
 from aidb_node.recovery.in_place import in_place
 
@@ -19,24 +18,8 @@ from aidb.durability.lineage import END, Branch
 from aidb.durability.piece import Start
 from aidb.durability.restore_plan import Target
 from aidb.durability.verification import verify
-from aidb.objects.file import FileStore
-from tests.backup.support import DISK, NAMES, History, Primary, catch_up, open_store, synced
+from tests.backup.support import NAMES, History, Primary, archive_of, catch_up, open_store, synced
 from tests.backup.test_recovery import Lived, lived, once, restored, state_in  # noqa: F401
-
-
-def archive_of(objects: FileStore, primary: Primary, place: Path, epoch: int) -> Archive:
-    said: list[str] = []
-    return Archive(
-        Catalog(objects, NAMES),
-        primary,
-        epoch=epoch,
-        id=DISK,
-        owner="p",
-        lease_ms=10_000,
-        on_gap=said.append,
-        on_notice=said.append,
-        origin=origin.read(place),
-    )
 
 
 def ends(lived: Lived) -> list[int]:  # noqa: F811
@@ -52,7 +35,7 @@ def live_on(lived: Lived, place: Path, state: dict[bytes, bytes], epoch: int) ->
     store.begin_epoch(epoch)
     primary, history = Primary(store), History(store)
     history.now = dict(state)
-    archive = archive_of(lived.objects, primary, place, epoch)
+    archive = archive_of(lived.objects, primary, epoch, origin=origin.read(place))
     for number in range(5):
         history.put(b"life-%d" % epoch, b"%d" % number)
         synced(primary)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from aidb.objects.s3 import S3Store
 from aidb.v1 import common_pb2 as common
 from aidb.v1 import node_pb2
 from aidb.v1 import storage_pb2 as pb
-from tests.coordinator.process import FAST, CoordinatorProcess
+from tests.coordinator.process import FAST, CoordinatorProcess, until
 from tests.node.process import NodeProcess, get, put, refusal
 from tests.objects.servers import BUCKET, moto
 
@@ -44,8 +43,12 @@ def durability(node: NodeProcess) -> pb.DurabilityStats:
 
 
 def wait_for(node: NodeProcess, holds: Callable[[pb.DurabilityStats], bool]) -> pb.DurabilityStats:
-    while not holds(found := durability(node)):
-        time.sleep(0.05)
+    def held() -> pb.DurabilityStats | None:
+        found = durability(node)
+        return found if holds(found) else None
+
+    found = until(held, 90)
+    assert found is not None
     return found
 
 

@@ -29,6 +29,7 @@ from tests.abuse.messages import SERVED, crafted, hostile, methods
 from tests.abuse.namespace import Namespace
 from tests.abuse.targets import ROLES, Cluster, Target
 from tests.evidence.report import Report, options
+from tests.threads import Threads
 
 PATIENCE_SECONDS = 3
 MOST_CONNECTIONS = 2_000
@@ -39,28 +40,18 @@ _LONG = {**dict.fromkeys(ROLES, (readers.long_pipeline,)), "coordinator": ()}
 ENOUGH_ROUNDS = 10
 
 
-class Polite:
+class Polite(Threads):
     """Clients that ask each port in turn, all the time."""
 
     def __init__(self, targets: list[Target]) -> None:
+        super().__init__()
         self.calls = 0
         self.slowest = 0.0
         self.failures: list[str] = []
-        self._over = threading.Event()
         self._threads = [threading.Thread(target=self._ask, args=(target,)) for target in targets]
 
-    def __enter__(self) -> Polite:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
     def _ask(self, target: Target) -> None:
-        while not self._over.wait(POLITE_PAUSE):
+        while not self._stop.wait(POLITE_PAUSE):
             began = time.monotonic()
             try:
                 target.serves()

@@ -6,31 +6,22 @@ import threading
 from collections.abc import Callable, Sequence
 
 from tests.evidence.recorder import Record, Session
+from tests.threads import Threads
 
 Work = Callable[[Session], None]
 
 
-class Crew:
-    """Each session does its work over and over. A context manager: at the end all threads are joined."""
+class Crew(Threads):
+    """Each session does its work over and over."""
 
     def __init__(self, work: Sequence[tuple[Session, Work]]) -> None:
-        self._stop = threading.Event()
+        super().__init__()
         self.sessions = [session for session, _ in work]
         self._crashes: list[BaseException] = []
         self._threads = [
             threading.Thread(target=self._run, args=pair, name=f"session-{number}")
             for number, pair in enumerate(work)
         ]
-
-    def __enter__(self) -> Crew:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
     def record(self) -> Record:
         """What all did; after the end. Raises what a session's thread died of."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import grpc
 
 from aidb.v1 import common_pb2, storage_pb2, storage_pb2_grpc
+from tests.threads import Threads
 
 _PATIENCE = 5.0
 # Requests that are under way at once: a stopped process takes them all up when it is resumed.
@@ -28,30 +29,20 @@ class Sent:
     version: int
 
 
-class OldClients:
+class OldClients(Threads):
     """Sends writes and strong reads until the end; a context manager. `acknowledged` is complete after it."""
 
     def __init__(self, address: str, tag: str) -> None:
+        super().__init__()
         self.acknowledged: list[Sent] = []
         self.sent = 0
         self._address = address
         self._tag = tag
-        self._stop = threading.Event()
         self._lock = threading.Lock()
         self._threads = [
             threading.Thread(target=self._run, args=(number,), name=f"old-{number}")
             for number in range(_SENDERS)
         ]
-
-    def __enter__(self) -> OldClients:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
     def _run(self, number: int) -> None:
         sequence = 0

@@ -22,7 +22,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aidb_node._native import Store
 from aidb_node.recovery.in_place import in_place
 from aidb_node.recovery.recover import recover
 
@@ -33,6 +32,7 @@ from aidb.objects.file import FileStore
 from aidb.physical import split
 from aidb.v1 import node_pb2
 from aidb.v1 import storage_pb2 as pb
+from tests.backup.support import open_store
 from tests.coordinator.process import FAST, CoordinatorProcess
 from tests.evidence.pitr_book import Book, State
 from tests.evidence.pitr_writers import Writer
@@ -157,14 +157,7 @@ def _restore_to_earlier(history: History, writers: list[Writer], data: Path, rng
 
 
 def restored_state(directory: Path) -> State:
-    store = Store(
-        str(directory / "store"),
-        create=False,
-        sync="none",
-        cache_bytes=1 << 20,
-        memtable_bytes=1 << 20,
-        compression="none",
-    )
+    store = open_store(directory / "store", create=False)
     try:
         with store.scan(b"", b"", None, False, False, None) as scan:
             found = {}

@@ -16,7 +16,7 @@ from aidb.durability.fencing import seal_before
 from aidb.durability.loss import Lossy
 from aidb.durability.restore_plan import Target
 from aidb.v1 import common_pb2 as common
-from tests.backup.support import contents
+from tests.backup.support import contents, open_store
 from tests.coordinator.process import FAST, CoordinatorProcess, until
 from tests.node.process import NodeProcess, get, put, refusal
 from tests.node.test_durability import Objects, durability, header
@@ -75,15 +75,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def keeping_log(path: Path) -> Store:
-    return Store(
-        str(path),
-        create=False,
-        sync="none",
-        cache_bytes=1 << 20,
-        memtable_bytes=1 << 20,
-        compression="none",
-        keep_log=True,
-    )
+    return open_store(path, create=False, keep_log=True)
 
 
 def test_what_members_hold_survives_the_primary_and_the_archive(cluster: Cluster) -> None:

@@ -23,6 +23,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from tests.objects.faults import Odds
+from tests.objects.servers import pass_on
 from tests.objects.versitygw import ACCESS, REGION, SECRET
 
 # Not of the request itself, or renewed on the way.
@@ -116,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
             return None
-        return self._answer(answer, content)
+        return pass_on(self, answer, content)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _forward  # noqa: N815
 
@@ -138,17 +139,6 @@ class _Handler(BaseHTTPRequestHandler):
         content = f"<Error><Code>{code}</Code><Message>injected</Message></Error>".encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-
-    def _answer(self, answer: http.client.HTTPResponse, content: bytes) -> None:
-        self.send_response(answer.status)
-        for name, value in answer.getheaders():
-            if name.lower() not in ("content-length", "transfer-encoding", "connection"):
-                self.send_header(name, value)
-        length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
-        self.send_header("Content-Length", length or "0")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content)

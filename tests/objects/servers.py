@@ -31,6 +31,19 @@ def moto() -> Iterator[str]:
         server.stop()
 
 
+def pass_on(handler: BaseHTTPRequestHandler, answer: http.client.HTTPResponse, content: bytes) -> None:
+    """Answers a proxy's client with what the store has answered."""
+    handler.send_response(answer.status)
+    for name, value in answer.getheaders():
+        if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+            handler.send_header(name, value)
+    length = answer.getheader("Content-Length") if handler.command == "HEAD" else str(len(content))
+    handler.send_header("Content-Length", length or "0")
+    handler.end_headers()
+    if handler.command != "HEAD":
+        handler.wfile.write(content)
+
+
 class _Stripping(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     upstream = ""
@@ -43,15 +56,7 @@ class _Stripping(BaseHTTPRequestHandler):
         connection.request(self.command, self.path, body, headers)
         answer = connection.getresponse()
         content = answer.read()
-        self.send_response(answer.status)
-        for name, value in answer.getheaders():
-            if name.lower() not in ("content-length", "transfer-encoding", "connection"):
-                self.send_header(name, value)
-        length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
-        self.send_header("Content-Length", length or "0")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
+        pass_on(self, answer, content)
         connection.close()
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _forward  # noqa: N815

@@ -23,13 +23,14 @@ from aidb.v1 import storage_pb2, storage_pb2_grpc
 from tests.coordinator.process import until
 from tests.security.cluster import SecuredCluster, bearer, served_certificate
 from tests.security.test_connecting import metrics_addresses, scrape
+from tests.threads import Threads
 
 
-class Load:
+class Load(Threads):
     """Writes and reads in a loop, on threads of its own, until it is stopped; what failed is kept."""
 
     def __init__(self, *steps: Callable[[int], None]) -> None:
-        self._stop = threading.Event()
+        super().__init__()
         self.done = [0] * len(steps)
         self.failed: list[BaseException] = []
         self._threads = [
@@ -54,16 +55,6 @@ class Load:
 
         until(lambda: self.failed or more(), 90)
         assert self.failed == []
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
 
 @contextmanager

@@ -22,6 +22,7 @@ use super::Primary;
 use super::durable::Mode;
 use super::engine::status_of;
 use super::storage::ResponseStream;
+use super::streams;
 use crate::serve::{Node, Place};
 
 const MESSAGES_AHEAD: usize = 4;
@@ -36,20 +37,11 @@ pub async fn hold(
     place: Place,
     mut asks: Streaming<pb::HoldRequest>,
 ) -> Result<Response<ResponseStream<pb::HoldResponse>>, Status> {
-    let first = tokio::time::timeout(node.limits.patience, asks.message());
-    let first = first
-        .await
-        .map_err(|_| {
-            let message = "a subscription begins with HoldHello, and none came in time";
-            refuse(ErrorCode::DeadlineExceeded, message)
-        })??
-        .and_then(|first| first.kind);
-    let Some(Ask::Hello(hello)) = first else {
-        return Err(refuse(
-            ErrorCode::InvalidArgument,
-            "a subscription begins with HoldHello",
-        ));
-    };
+    let hello = streams::opening(node, &mut asks, "HoldHello", |first| match first.kind {
+        Some(Ask::Hello(hello)) => Some(hello),
+        _ => None,
+    });
+    let hello = hello.await?;
     let epoch = node.lease.epoch();
     if hello.epoch > epoch {
         let message = format!(
@@ -69,21 +61,10 @@ pub async fn hold(
         told_archived: 0,
         outside: VecDeque::new(),
         outside_bytes: 0,
-        sender,
+        sender: sender.clone(),
         _place: place,
     };
-    let node = Arc::clone(node);
-    tokio::spawn(async move {
-        let sender = holder.sender.clone();
-        let ended = tokio::select! {
-            ended = holder.run(hello.last_lsn, asks) => ended,
-            () = node.stopping() => Err(refuse(ErrorCode::ShuttingDown, "this primary is shutting down")),
-            () = sender.closed() => return,
-        };
-        if let Err(why) = ended {
-            let _ = sender.try_send(Err(why));
-        }
-    });
+    streams::spawn(Arc::clone(node), sender, holder.run(hello.last_lsn, asks));
     Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
 }
 

@@ -19,6 +19,7 @@ mod run;
 mod scan;
 mod slots;
 mod storage;
+mod streams;
 pub(crate) mod tail_set;
 mod together;
 mod token;

@@ -30,6 +30,7 @@ use super::durable::Mode;
 use super::engine::status_of;
 use super::holding;
 use super::storage::ResponseStream;
+use super::streams;
 use crate::serve::{Node, Origin, Phase, Place, busy};
 
 /// Messages on their way to a replica, and bytes of log records in one of them.
@@ -54,43 +55,22 @@ impl Replication for ReplicationService {
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let place = self.place(Origin::of(&request))?;
         let mut asks = request.into_inner();
-        let hello = tokio::time::timeout(self.node.limits.patience, asks.message());
-        let first = hello
-            .await
-            .map_err(|_| {
-                let message = "a subscription begins with Hello, and none came in time";
-                refuse(ErrorCode::DeadlineExceeded, message)
-            })??
-            .and_then(|first| first.kind);
-        let Some(Ask::Hello(hello)) = first else {
-            return Err(refuse(
-                ErrorCode::InvalidArgument,
-                "a subscription begins with Hello",
-            ));
-        };
+        let hello = streams::opening(&self.node, &mut asks, "Hello", |first| match first.kind {
+            Some(Ask::Hello(hello)) => Some(hello),
+            _ => None,
+        });
+        let hello = hello.await?;
         let (sender, receiver) = mpsc::channel(MESSAGES_AHEAD);
         let subscriber = Subscriber {
             node: Arc::clone(&self.node),
             epoch: self.node.lease.epoch(),
             cursor: 0,
             update_bytes: hello.update_bytes.min(MOST_UPDATE_BYTES),
-            sender,
+            sender: sender.clone(),
             counted: Counted::new(Arc::clone(&self.primary), place),
             pings: VecDeque::new(),
         };
-        let node = Arc::clone(&self.node);
-        tokio::spawn(async move {
-            let sender = subscriber.sender.clone();
-            let ended = tokio::select! {
-                ended = subscriber.run(hello, asks) => ended,
-                () = node.stopping() => Err(refuse(ErrorCode::ShuttingDown, "this primary is shutting down")),
-                () = sender.closed() => return,
-            };
-            if let Err(why) = ended {
-                // The queue may be full of records that nobody reads: then the end of the stream has to do.
-                let _ = sender.try_send(Err(why));
-            }
-        });
+        streams::spawn(Arc::clone(&self.node), sender, subscriber.run(hello, asks));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 

@@ -17,7 +17,6 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::bounds::Bounds;
-use super::durable::Mode;
 use super::engine::status_of;
 use super::gate::owns;
 use super::slots::{Coverage, Span, from_slot, owned_of, with_prefix};
@@ -66,11 +65,9 @@ impl StorageService {
         let place = self.node.places.scans.take(admitted.peer());
         let place = place.ok_or_else(|| busy("all scans are taken"))?;
         let snapshot = self.primary.store.snapshot();
+        // Of the whole state: a scan shows what is not there as well (C6).
         let mode = self.mode(view, request.header.as_ref());
-        if mode != Mode::Async {
-            // Of the whole state: a scan shows what is not there as well (C6).
-            self.await_shown(mode, snapshot.lsn(), admitted).await?;
-        }
+        self.await_shown(mode, snapshot.lsn(), admitted).await?;
         self.node.evidence()?;
         let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
         let scan = Scan {

@@ -17,6 +17,7 @@ from aidb.v1 import common_pb2 as common
 from aidb.v1 import storage_pb2 as pb
 from aidb.v1 import storage_pb2_grpc as rpc
 from tests.checkers.recovered import Sight, Write
+from tests.threads import Threads
 
 WRITERS = 4
 _CALL_SECONDS = 5.0
@@ -54,11 +55,11 @@ class Recorded:
     synced_lsn: int = 0
 
 
-class Clients:
-    """A context manager: at the end all threads are joined. ``life`` makes values differ from all others."""
+class Clients(Threads):
+    """``life`` makes values differ from all others."""
 
     def __init__(self, address: str, life: int, seed: int) -> None:
-        self._stop = threading.Event()
+        super().__init__()
         self._channel = grpc.insecure_channel(address)
         self.stub = rpc.StorageStub(self._channel)
         rng = random.Random(seed)
@@ -72,15 +73,8 @@ class Clients:
         works: list[Callable[[], None]] = [*(client.run for client in self._clients), self._poll]
         self._threads = [threading.Thread(target=self._guarded, args=(work,)) for work in works]
 
-    def __enter__(self) -> Clients:
-        for thread in self._threads:
-            thread.start()
-        return self
-
     def __exit__(self, *exc: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        super().__exit__(*exc)
         self._channel.close()
 
     def wait_for_archive(self, seconds: float) -> bool:

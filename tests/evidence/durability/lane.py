@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import grpc
-from aidb_node._native import Store as NativeStore
 from aidb_node.recovery.in_place import in_place
 from aidb_node.recovery.recover import Report, recover
 
@@ -34,6 +33,7 @@ from aidb.v1 import node_pb2 as node_pb
 from aidb.v1 import node_pb2_grpc as node_rpc
 from aidb.v1 import storage_pb2 as pb
 from aidb.v1 import storage_pb2_grpc as rpc
+from tests.backup.support import open_store
 from tests.checkers.recovered import Entry, Span, Verdict, check
 from tests.coordinator.process import CoordinatorProcess
 from tests.evidence.durability.clients import Clients, Recorded
@@ -280,14 +280,7 @@ class Lane:
         """Restores what the second copy has into a directory of its own, though the disk is there."""
         aside = self._root / "aside"
         report = recover(Catalog(self._recovering(now), self._names), aside, Target())
-        store = NativeStore(
-            str(aside / "store"),
-            create=False,
-            sync="none",
-            cache_bytes=1 << 20,
-            memtable_bytes=1 << 20,
-            compression="none",
-        )
+        store = open_store(aside / "store", create=False)
         try:
             with store.scan(b"", b"", None, False, False, None) as scan:
                 # A slot and the default keyspace come before a user's key.

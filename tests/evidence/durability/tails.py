@@ -8,7 +8,6 @@ from pathlib import Path
 
 import grpc
 from aidb_node import identity
-from aidb_node._native import Store
 from aidb_node.recovery.recover import Report, recover
 from aidb_node.recovery.tail import append, choose, seal_tails
 
@@ -16,6 +15,7 @@ from aidb.durability.catalog import Catalog
 from aidb.durability.fencing import seal_before
 from aidb.durability.restore_plan import Target
 from aidb.v1 import cluster_pb2 as cluster_pb
+from tests.backup.support import open_store
 from tests.evidence.processes import Program
 
 _SEAL_SECONDS = 10.0
@@ -48,15 +48,7 @@ def with_tail(catalog: Catalog, directory: Path, topology: cluster_pb.Topology) 
         timeout=_SEAL_SECONDS,
     )
     report = recover(catalog, directory, Target())
-    store = Store(
-        str(directory / identity.STORE),
-        create=False,
-        sync="none",
-        cache_bytes=1 << 20,
-        memtable_bytes=1 << 20,
-        compression="none",
-        keep_log=True,
-    )
+    store = open_store(directory / identity.STORE, create=False, keep_log=True)
     try:
         chosen = choose(report.lsn, report.clock_ms, tails)
         lsn = append(store, chosen.run) if chosen.run else report.lsn
