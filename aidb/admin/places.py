@@ -13,7 +13,7 @@ from aidb.durability.catalog import Catalog
 from aidb.durability.names import Names
 from aidb.local.description import NO_OBJECTS, Description, load
 from aidb.local.layout import Layout
-from aidb.objects.errors import NoSuchKey, ObjectError, Unavailable, Unusable
+from aidb.objects.errors import Denied, NoSuchBucket, NoSuchKey, ObjectError, Unavailable, Unusable
 from aidb.objects.opening import connect
 from aidb.objects.retrying import Patience, RetryingStore
 from aidb.objects.store import ObjectStore
@@ -87,7 +87,9 @@ def failures() -> Iterator[None]:
         raise Failure(str(error), Exit.NOT_FOUND) from error
     except Unavailable as error:
         raise Failure(str(error), Exit.UNAVAILABLE) from error
-    except Unusable as error:
+    except Denied as error:
+        raise Failure(str(error), Exit.DENIED) from error
+    except (Unusable, NoSuchBucket) as error:
         raise Failure(str(error), Exit.BAD_INPUT) from error
     except ObjectError as error:
         raise Failure(str(error)) from error

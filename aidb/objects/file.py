@@ -7,6 +7,7 @@ in whatever way creates race, and a name never shows half an object. Then the di
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -119,8 +120,10 @@ class FileStore:
 
     def _remove_left_over(self) -> None:
         for entry in os.scandir(self._unfinished):
-            if entry.stat().st_mtime < time.time() - _LEFT_OVER_SECONDS:
-                Path(entry.path).unlink(missing_ok=True)
+            # Others create at this moment: what was there may have got its name meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                if entry.stat().st_mtime < time.time() - _LEFT_OVER_SECONDS:
+                    Path(entry.path).unlink()
 
 
 def _walk(directory: Path, under: str, prefix: str, after: str) -> Iterator[Stat]:

@@ -45,6 +45,8 @@ _AGAIN = {
     "ThrottlingException",
     "TooManyRequests",
 }
+# Of sse=aws:kms: the key is not there, is disabled, is for something else, or is another account's.
+_KEY_MANAGEMENT = "KMS."
 _DAMAGED = {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch"}
 
 
@@ -82,6 +84,8 @@ def translated(error: BotoCoreError | ClientError, key: str, where: str) -> Obje
         return Exists(key, where)
     if code == "NoSuchBucket":
         return NoSuchBucket(f"the bucket of {where} does not exist; create it, or correct the URL")
+    if code.startswith(_KEY_MANAGEMENT) and status < 500:
+        return Denied(f"{reason}; check kms_key, its state, and the rights to it")
     if code in _DENIED:
         return Denied(f"{reason}; check the credentials and their rights")
     if code in _DAMAGED:

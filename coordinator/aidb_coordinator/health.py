@@ -3,6 +3,8 @@
     heartbeats, probes -> Observation -> judge() -> Verdict; verdicts of a shard -> shard_state()
 
 - A refused connection is proof: nobody listens, the member is failed at once. Silence needs thresholds.
+- Whoever answers there after a refusal may be another process, started on a new disk and about to be refused
+  by `registration`: only a heartbeat tells that the member's own process lives.
 - A member that was not heard of since the coordinator started is UNKNOWN, which is readable: a restart of
   the coordinator must not empty the read sets. After the grace it is failed like any other.
 - A replica is admitted to the read set when it reports HEALTHY, that is, when its stream is connected. One
@@ -83,6 +85,7 @@ class Observation:
     left: bool = False
     admitted: bool = False
     refused: bool = False
+    heard_since_refusal: bool = True
     bad_probes: int = 0
     good_probes: int = 0
     last_probe: Probe = Probe.SERVING
@@ -92,11 +95,14 @@ class Observation:
     def heartbeat(self, now: float, state: MemberState, reason: str) -> None:
         self.last_heartbeat = now
         self.reported, self.reported_reason = state, reason
+        self.heard_since_refusal = True
 
     def probe(self, result: Probe, rules: Rules) -> None:
         """The newest result of an active probe."""
         self.last_probe = result
         self.refused = result is Probe.REFUSED
+        if self.refused:
+            self.heard_since_refusal = False
         if result is Probe.SERVING:
             self.bad_probes, self.good_probes = 0, self.good_probes + 1
         else:
@@ -117,7 +123,7 @@ def judge(seen: Observation, now: float, rules: Rules) -> Verdict:
     """The state of a member by what was seen of it up to `now`."""
     if seen.left:
         return Verdict(MemberState.LEFT, "left")
-    if seen.refused:
+    if seen.refused or not seen.heard_since_refusal:
         return Verdict(MemberState.FAILED, Probe.REFUSED.value)
     if seen.last_heartbeat is None and seen.process_id == "":
         if now - seen.known_since < rules.grace:

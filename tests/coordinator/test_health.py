@@ -87,6 +87,17 @@ def test_a_refused_probe_fails_at_once_although_heartbeats_arrived(healthy: Stor
     assert healthy.probed(Probe.SERVING) is HEALTHY
 
 
+def test_who_answers_after_a_refusal_may_be_another_process(healthy: Story) -> None:
+    """Started again on a new disk, for instance: it listens for a moment, until its registration is
+    refused.
+    """
+    healthy.probed(Probe.REFUSED)
+    assert healthy.probed(Probe.SERVING) is FAILED
+    assert healthy.after(0.1) is FAILED
+    assert healthy.probed(Probe.SERVING) is FAILED
+    assert healthy.beats() is HEALTHY, "it was the same one"
+
+
 def test_silent_or_unready_probes_need_three_in_a_row_and_two_good_ones_end_that(healthy: Story) -> None:
     assert healthy.probed(Probe.SILENT) is HEALTHY
     assert healthy.probed(Probe.NOT_SERVING) is HEALTHY

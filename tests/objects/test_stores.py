@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -130,3 +131,16 @@ def test_a_directory_lists_like_a_sorted_set_of_keys(parts: list[str], prefix: s
             assert keys(store, prefix, after) == sorted(
                 key for key in made if key.startswith(prefix) and key > after
             )
+
+
+def test_a_directory_is_opened_while_others_create_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it finds unfinished may have got its name before it looks closer."""
+    FileStore(tmp_path)
+    unfinished = tmp_path / ".unfinished" / "of-another-process"
+    unfinished.touch()
+    listed = list(os.scandir(unfinished.parent))
+    unfinished.unlink()
+    monkeypatch.setattr(os, "scandir", lambda path: listed)
+    FileStore(tmp_path)

@@ -17,11 +17,6 @@ from tests.backup.test_cluster import admin, everything, wait_until_archived, wr
 from tests.cli.command import Command
 from tests.coordinator.process import until
 
-# One of its commands was refused once in seven runs, early; which, and why, is not known yet.
-pytestmark = pytest.mark.skipif(
-    "AIDB_TAKEOVER" not in os.environ, reason="set AIDB_TAKEOVER=1: it failed once in seven runs"
-)
-
 
 @pytest.fixture
 def aidb(tmp_path: Path) -> Iterator[Command]:

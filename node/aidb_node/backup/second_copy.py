@@ -20,7 +20,7 @@ from aidb.durability.fencing import Superseded
 from aidb.durability.names import Names
 from aidb.errors import AidbError
 from aidb.objects.counting import CountingStore
-from aidb.objects.errors import ObjectError, Unusable
+from aidb.objects.errors import ObjectError, Unavailable, Unusable
 from aidb.objects.opening import connect, probed
 from aidb.objects.retrying import Patience, RetryingStore
 from aidb_node.backup.archive import Archive
@@ -37,6 +37,8 @@ from aidb_node.recovery.origin import read as read_origin
 # Of failed attempts, the first and each of so many are logged.
 _LOG_EACH = 20
 _PAUSES = Patience(first_pause=0.2, longest_pause=5.0)
+# So many seconds a snapshot waits for an archive whose store does not answer; what else ails it is final.
+_ARCHIVE_SECONDS = 5.0
 # A snapshot that failed is tried again after so many seconds.
 _AGAIN = 60.0
 # How long the end of a thread is waited for.
@@ -88,6 +90,7 @@ class SecondCopy:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._archive: Archive | None = None
+        self._archive_problem: Exception | None = None
         self._caught_up = threading.Event()
         self._release_to = 0
         self._released = threading.Event()
@@ -99,6 +102,7 @@ class SecondCopy:
         self._end_threads()
         self._stop = threading.Event()
         self._archive = None
+        self._archive_fails(None)
         names = Names(cluster_uid, self._shard)
         for name, run in (
             ("archive", self._run_archive),
@@ -173,9 +177,10 @@ class SecondCopy:
                     self._status.report()
                     self._released.set()
                     return
-                failures, self._status.archive_error = 0, ""
+                failures = 0
+                self._archive_fails(None)
             except Superseded as error:
-                self._status.archive_error = str(error)
+                self._archive_fails(error)
                 self._status.report()
                 self._superseded(str(error))
                 return
@@ -184,7 +189,7 @@ class SecondCopy:
                     return
                 if failures % _LOG_EACH == 0:
                     self._log.warning("not archived yet", attempt=failures + 1, reason=error)
-                self._status.archive_error = str(error)
+                self._archive_fails(error)
                 stop.wait(_PAUSES.pause(failures))
                 failures += 1
             self._caught_up.set()
@@ -193,6 +198,10 @@ class SecondCopy:
             idle = not failures and archive is not None and not archive.has_more and not self._release_to
             if idle and not stop.is_set():
                 self._primary.await_demand(self._settings.archive_every)
+
+    def _archive_fails(self, problem: Exception | None) -> None:
+        self._archive_problem = problem
+        self._status.archive_error = "" if problem is None else str(problem)
 
     def _new_archive(self, names: Names, epoch: int, lease_ms: int, stop: threading.Event) -> Archive:
         store = probed(self._store, names.cluster_uid, stop)
@@ -234,16 +243,19 @@ class SecondCopy:
         snapshots = Snapshots(catalog, self._primary, self._directory, limit, stop, self._settings.uploads)
         due, scheduled = time.monotonic(), False
         while not stop.is_set():
-            asked = self._asked.wait(max(0.0, due - time.monotonic()))
+            self._asked.wait(max(0.0, due - time.monotonic()))
             away = self._wait_for_archive(stop)
             if stop.is_set():
                 return
+            # Also who asked while the archive was opening.
+            asked = self._asked.is_set()
             if not away and not scheduled:
                 scheduled, due = True, time.monotonic() + self._first_pause(catalog)
                 if not asked and due > time.monotonic():
                     continue
-            name, self._name = self._name if asked else "", ""
+            # In this order: who asks meanwhile is asked for twice rather than never.
             self._asked.clear()
+            name, self._name = self._name, ""
             if away:
                 self._status.snapshot_error = away
                 self._status.ended += 1
@@ -270,9 +282,13 @@ class SecondCopy:
 
     def _wait_for_archive(self, stop: threading.Event) -> str:
         """Its position belongs into the manifest. Why it cannot be opened, or nothing."""
+        ends = time.monotonic() + _ARCHIVE_SECONDS
         while self._archive is None or not self._archive.is_open:
-            if self._status.archive_error or stop.wait(0.1):
-                return self._status.archive_error
+            problem = self._archive_problem
+            if problem is not None and (not isinstance(problem, Unavailable) or time.monotonic() > ends):
+                return str(problem)
+            if stop.wait(0.1):
+                break
         return ""
 
     def _snapshot(self, snapshots: Snapshots, name: str, epoch: int) -> bool:
