@@ -206,9 +206,9 @@ PIECE = NAMES.log(3, 6)
 @pytest.mark.parametrize(
     ("key", "harm", "said_to_be"),
     [
-        (TABLE, flipped, "sha256"),
+        (TABLE, flipped, "another content than its name says"),
         (TABLE, truncated, "bytes"),
-        (TABLE, missing, "there is no object"),
+        (TABLE, missing, "is missing"),
         (MANIFEST, flipped, "checksum"),
         (MANIFEST, truncated, ""),
         (MANIFEST, of_another_shard, "belongs to uid/7"),
