@@ -35,17 +35,21 @@ class Hosted(Primary):
     def end_wait(self) -> None: ...
 
 
+def ended(hosted: Hosted, after: int = 0) -> pb.DurabilityStats:
+    """What is said when another snapshot has ended."""
+    until(lambda: hosted.said.snapshots_ended > after)
+    return hosted.said
+
+
 class Ailing(FileStore):
-    """Fails with ``problem`` as long as there is one; ``met``: somebody has noticed."""
+    """Fails with ``problem`` as long as there is one."""
 
     def __init__(self, root: Path, problem: ObjectError | None) -> None:
         super().__init__(root)
         self.problem = problem
-        self.met = threading.Event()
 
     def _path(self, key: str) -> Path:
         if self.problem is not None:
-            self.met.set()
             raise self.problem
         return super()._path(key)
 
@@ -96,7 +100,7 @@ def test_a_store_that_comes_back_in_time_fails_no_snapshot(
     until(lambda: "500" in hosted.said.archive_error)
     copy.backup("asked early")
     store.problem = None
-    found = until(lambda: hosted.said if hosted.said.snapshots_ended else None)
+    found = ended(hosted)
     assert (found.snapshots_ended, found.snapshot_error) == (1, "")
     (manifest,) = [one for one, _ in Catalog(store, NAMES).manifests_from(1)]
     assert manifest.name == "asked early", "the first one of the schedule is the one that was asked for"
@@ -108,7 +112,7 @@ def test_whoever_asks_is_told_at_once_what_no_waiting_mends(
     monkeypatch.setattr(second_copy, "_ARCHIVE_SECONDS", 3600.0)
     copy = begun(Ailing(tmp_path / "objects", Denied("check the credentials")))
     copy.backup("")
-    found = until(lambda: hosted.said if hosted.said.snapshots_ended else None)
+    found = ended(hosted)
     assert found.snapshot_error == found.archive_error == "check the credentials"
 
 
@@ -118,8 +122,8 @@ def test_what_failed_in_an_epoch_before_is_no_reason_in_the_next(
     store = Ailing(tmp_path / "objects", Denied("check the credentials"))
     copy = begun(store)
     until(lambda: hosted.said.snapshot_error)
-    ended = hosted.said.snapshots_ended
+    before = hosted.said.snapshots_ended
     store.problem = None
     copy.begin(NAMES.cluster_uid, 2, 10_000)
-    found = until(lambda: hosted.said if hosted.said.snapshots_ended > ended else None)
+    found = ended(hosted, before)
     assert (found.snapshot_error, found.archive_error) == ("", "")
