@@ -167,12 +167,11 @@ class Archive:
         self._start = Start(parent, self._lsn)
 
     def _fork(self, lsn: int) -> None:
-        """This disk was restored to an earlier point: what the archive holds beyond it is not history any
-        more.
+        """The disk was restored to another point: an earlier one, so that what the archive holds beyond it is
+        not history any more; or that of a snapshot which shows more than was archived.
         """
-        if lsn == self._lsn:
-            return
-        self._on_notice(f"the archive goes to lsn {self._lsn}, this disk to {lsn}: the rest was given up")
+        if lsn < self._lsn:
+            self._on_notice(f"the archive goes to lsn {self._lsn}, this disk to {lsn}: the rest was given up")
         self._lsn = lsn
 
     def _next_piece(self) -> _Pending | None:

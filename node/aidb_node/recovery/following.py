@@ -41,13 +41,18 @@ class Following:
             stack.enter_context(held_while(self._catalog, self._choice))
             self._base = fetch(self._catalog, self._choice, self._directory, self._at_once, self._seen)
             # What a tail adds is in no archive yet.
-            self.store = open_snapshot(self._directory / WORK, self._base.manifest, keep_log=True)
+            self.store = open_snapshot(self.work, self._base.manifest, keep_log=True)
             stack.callback(self.store.close)
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
+
+    @property
+    def work(self) -> Path:
+        """Where the store lies until `finish`."""
+        return self._directory / WORK
 
     @property
     def position(self) -> tuple[int, int]:

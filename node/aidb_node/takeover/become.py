@@ -40,6 +40,7 @@ from aidb_node import identity
 from aidb_node.config import Settings
 from aidb_node.failure import StartRefused
 from aidb_node.logs import Log
+from aidb_node.recovery import origin
 from aidb_node.recovery.choice import choose
 from aidb_node.recovery.following import Following
 from aidb_node.recovery.recover import Report
@@ -132,6 +133,12 @@ class _Taker:
             claim_epoch(catalog, self._course.epoch, self._disk.disk_id, self._settings.name)
             sealed = self._end_logs(catalog, restore)
             self._replay(catalog, restore)
+            # A snapshot may show more than was archived: the next epoch's log goes on from what it shows.
+            origin.write(
+                self._settings.data,
+                restore.work,
+                origin.origin_of(catalog, self._course.epoch - 1, restore.lsn),
+            )
             if not sealed.released:
                 self._take_tail(restore)
             report = restore.finish()
