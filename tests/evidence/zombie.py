@@ -19,13 +19,16 @@ something: a run that loses nothing shows nothing. In `replica` and `archived` n
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
@@ -35,6 +38,7 @@ from tests.checkers.history import Operation
 from tests.evidence import mutant
 from tests.evidence.broken_sessions import load, nap
 from tests.evidence.crew import Crew
+from tests.evidence.lanes import lanes
 from tests.evidence.old_primary import OldClients
 from tests.evidence.processes import Program, ProgramFailed
 from tests.evidence.recorder import Record
@@ -260,20 +264,35 @@ def _written(history: list[Operation]) -> list[Operation]:
 
 
 def run(rounds: int, seed: int, report: Report, root: Path) -> None:
-    """In each mode a part of the rounds, every scenario in turn, in random order."""
+    """In each mode a part of the rounds; the modes at once, each in a process of its own."""
+    parts = [
+        (mode, len(range(number, rounds, len(MODES))), f"{seed}-{mode}", root / mode)
+        for number, mode in enumerate(MODES)
+    ]
+    context = multiprocessing.get_context("spawn")
+    with lanes(_run_mode, [part for part in parts if part[1]], context) as outcomes:
+        for outcome in outcomes:
+            report.rounds += outcome.rounds
+            report.violations += outcome.violations
+            report.numbers.update(outcome.numbers)
+
+
+def _run_mode(mode: str, rounds: int, seed: str, root: Path, end: Connection) -> None:
+    """A lane's process: every scenario in turn, in random order. What breaks it is a violation."""
     rng = random.Random(seed)
-    for number, mode in enumerate(MODES):
-        part = len(range(number, rounds, len(MODES)))
-        if not part:
-            continue
-        directory = root / mode
-        directory.mkdir()
-        with Succession(directory, durability=mode) as shard:
+    report = Report("zombie", 0)
+    root.mkdir()
+    try:
+        with Succession(root, durability=mode) as shard:
             zombie = Zombie(shard, rng, report)
             scenarios: list[str] = []
-            for _ in range(part):
+            for _ in range(rounds):
                 scenarios = scenarios or rng.sample(SCENARIOS, len(SCENARIOS))
                 zombie.round(scenarios.pop())
+    except Exception as error:
+        traceback.print_exc()
+        report.round(f"{mode} broke", [f"{type(error).__name__}: {error}"])
+    end.send(report)
 
 
 def rounds_to_catch(overlay: Path, seed: int, root: Path) -> int:

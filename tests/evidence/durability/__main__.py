@@ -17,9 +17,8 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from contextlib import AbstractContextManager
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from tests.evidence import mutant
@@ -27,6 +26,7 @@ from tests.evidence.durability.lane import Outcome, lane
 from tests.evidence.durability.plan import LONG_ROUNDS, Cluster, Mode, Store, clusters, liars
 from tests.evidence.durability.programs import Nursery
 from tests.evidence.durability.stores import server
+from tests.evidence.lanes import lanes
 from tests.evidence.report import Report, options
 
 LANES = 3
@@ -74,39 +74,11 @@ def liars_found(environment: Mapping[str, str], seed: int) -> int:
     return len(found)
 
 
-@contextmanager
 def _running(
     parts: Sequence[Sequence[Cluster]], root: Path, environment: Mapping[str, str], s3: str, volatile: bool
-) -> Iterator[Iterator[Outcome]]:
-    processes: list[BaseProcess] = []
-    outputs: list[Connection] = []
-    context = multiprocessing.get_context("fork")
-    try:
-        for number, part in enumerate(parts):
-            output, end = context.Pipe(duplex=False)
-            arguments = (part, root / f"lane-{number}", environment, s3, volatile, end)
-            process: BaseProcess = context.Process(target=_work, args=arguments, name=f"lane-{number}")
-            process.start()
-            end.close()
-            processes.append(process)
-            outputs.append(output)
-        yield _received(outputs)
-    finally:
-        for process in processes:
-            process.terminate()
-            process.join()
-
-
-def _received(outputs: Sequence[Connection]) -> Iterator[Outcome]:
-    """Until all lanes have ended."""
-    open_ = list(outputs)
-    while open_:
-        for output in wait(open_):
-            assert isinstance(output, Connection)
-            try:
-                yield output.recv()
-            except EOFError:
-                open_.remove(output)
+) -> AbstractContextManager[Iterator[Outcome]]:
+    given = [(part, root / f"lane-{number}", environment, s3, volatile) for number, part in enumerate(parts)]
+    return lanes(_work, given, multiprocessing.get_context("fork"))
 
 
 def _work(
