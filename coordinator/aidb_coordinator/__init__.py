@@ -1,7 +1,8 @@
 """The coordinator: owns the placement of data. It decides from one document, the topology, and is in no
 request's way.
 
-Pure parts (no I/O): `topology`, `ring`, `placement`, `registration`, `leases`, `clocks`, `health`.
+Pure parts (no I/O): `topology`, `ring`, `placement`, `rebalance`, `registration`, `leases`, `clocks`,
+`health`.
 Thin I/O around them: `store`, `events`, `probes`, `service`. `control` holds the state and applies the pure
 parts to it.
 """
