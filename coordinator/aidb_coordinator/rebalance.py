@@ -23,6 +23,8 @@ from aidb_coordinator.topology import NOBODY, SlotSpan, Topology, unpack_owners
 TOLERANCE = 0.05
 # Of one move, by default: so short that it can be tried again, so long that its pause is worth it.
 MOST_SLOTS = 256
+# Steps of moves that the document still shows, and that change nothing any more.
+_ENDED = frozenset(("committed", "cancelled", "failed"))
 # What an empty slot counts, part of the mean: so that empty ones are spread as well.
 _EMPTY_SLOT = 1 / 256
 
@@ -119,6 +121,8 @@ def _expected(topology: Topology) -> tuple[list[int], set[int]]:
     owners = unpack_owners(topology.slot_owners)
     pinned: set[int] = set()
     for move in topology.moves:
+        if move.step in _ENDED:
+            continue
         for span in move.slots:
             for slot in range(span.first, span.last + 1):
                 owners[slot] = move.target

@@ -84,6 +84,8 @@ def test_slots_that_move_already_are_counted_where_they_go_to_and_stay_in_their_
     moving = {slot for span in first.slots for slot in range(span.first, span.last + 1)}
     again = {slot for move in rest.moves for span in move.slots for slot in range(span.first, span.last + 1)}
     assert not moving & again
+    over = tuple(replace(under_way, step=step) for step in ("cancelled", "failed"))
+    assert rebalance.moves(replace(topology, moves=over), range(3)) == whole
 
 
 def test_by_bytes_empty_slots_are_spread_too() -> None:
