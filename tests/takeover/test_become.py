@@ -32,6 +32,7 @@ from tests.backup.support import (
     snapshot,
     synced,
 )
+from tests.backup.test_recovery import state_in
 
 
 class Coordinator:
@@ -98,7 +99,7 @@ def test_what_is_archived_after_a_takeover_needs_no_new_snapshot(
     assert (b"beyond" in now) is ahead
     assert catalog.start(2) == Start(1, archived + ahead)
     recover(catalog, tmp_path / "copy", Target())
-    assert contents(open_store(tmp_path / "copy" / "store", create=False)) == now
+    assert state_in(tmp_path / "copy") == now
 
     # Restarts in place: its own epoch is what the next one continues, no more what it was restored from.
     now = serve(objects, tmp_path / "second", 3, b"by the second again")
@@ -109,4 +110,4 @@ def test_what_is_archived_after_a_takeover_needs_no_new_snapshot(
     assert after == now | {b"by the third": b"acknowledged"}
     report = recover(catalog, tmp_path / "another copy", Target())
     assert report.loss is None
-    assert contents(open_store(tmp_path / "another copy" / "store", create=False)) == after
+    assert state_in(tmp_path / "another copy") == after
