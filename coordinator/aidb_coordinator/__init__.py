@@ -2,7 +2,7 @@
 request's way.
 
 Pure parts (no I/O): `topology`, `ring`, `placement`, `rebalance`, `registration`, `leases`, `clocks`,
-`health`.
+`health`, `autoscaler`.
 Thin I/O around them: `store`, `events`, `probes`, `service`. `control` holds the state and applies the pure
 parts to it.
 """
