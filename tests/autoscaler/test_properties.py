@@ -134,7 +134,7 @@ def test_a_metric_that_is_lost_for_all_never_shrinks_anything(
     assert decision.replicas[0].wanted >= len(members)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(cpu=st.lists(st.floats(0, 1), min_size=1, max_size=8), lost=st.sets(st.integers(0, 7)))
 def test_losing_a_metric_that_is_below_the_target_never_asks_for_less(
     cpu: list[float], lost: set[int]

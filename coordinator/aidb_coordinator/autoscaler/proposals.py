@@ -43,8 +43,8 @@ def by_ratio(
 ) -> Proposal:
     """`count` servers of which `readings` were heard; those that were not are missing.
 
-    The missing count as 0 when the rest is too busy, and as the target when it is too idle: if that ends the
-    reason for a change, nothing changes.
+    The missing count as 0 when the rest is too busy, and as the target when it is too idle. If the mean is
+    then not above the target, or not below the band, nothing changes.
     """
     values = [value for reading in readings if reading.ready and (value := known(reading.value)) is not None]
     if not values:
@@ -62,10 +62,10 @@ def by_ratio(
         return Proposal(count, f"{heard} is above {show(band.high)}, but may not be with all of them")
     if mean < band.low:
         assumed = (sum(values) + absent * band.target) / (len(values) + absent)
-        wanted = _for_target(count, assumed, band.target, tolerance)
+        wanted = _for_target(count, assumed, band.target, tolerance) if assumed < band.low else count
         if wanted < count:
             return Proposal(wanted, f"{heard} is below {show(band.low)}: {wanted} for {show(band.target)}")
-        return Proposal(count, f"{heard} is below {show(band.low)}, and no fewer would do")
+        return Proposal(count, f"{heard} is below {show(band.low)}, but no fewer would surely do")
     return Proposal(count, f"{heard} is between {show(band.low)} and {show(band.high)}")
 
 
