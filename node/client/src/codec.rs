@@ -7,7 +7,7 @@
 use std::any::TypeId;
 use std::marker::PhantomData;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint};
 use tonic::Status;
@@ -56,22 +56,30 @@ impl<U: Message + Default + 'static> Decoder for CheckedDecoder<U> {
     type Error = Status;
 
     fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        if source.remaining() > SCANNED {
-            // The batches of a pipeline lie one level deeper.
-            let batch_inside = TypeId::of::<U>() == TypeId::of::<PipelineRequest>();
-            if parts(source.chunk(), usize::from(batch_inside)) > MOST_PARTS {
-                let message = format!(
-                    "the message has more than {MOST_PARTS} parts: split it into several requests"
-                );
-                return Err(refuse(ErrorCode::BatchTooLarge, message));
-            }
-        }
+        check::<U>(source.chunk())?;
         self.0.decode(source)
     }
 
     fn buffer_settings(&self) -> BufferSettings {
         self.0.buffer_settings()
     }
+}
+
+/// The message that is all of `bytes`.
+pub fn decode<U: Message + Default + 'static>(bytes: Bytes) -> Result<U, Status> {
+    check::<U>(&bytes)?;
+    U::decode(bytes).map_err(|error| Status::internal(error.to_string()))
+}
+
+fn check<U: 'static>(message: &[u8]) -> Result<(), Status> {
+    // The batches of a pipeline lie one level deeper.
+    let deeper = usize::from(TypeId::of::<U>() == TypeId::of::<PipelineRequest>());
+    if message.len() > SCANNED && parts(message, deeper) > MOST_PARTS {
+        let message =
+            format!("the message has more than {MOST_PARTS} parts: split it into several requests");
+        return Err(refuse(ErrorCode::BatchTooLarge, message));
+    }
+    Ok(())
 }
 
 /// Fields of a message, `deeper` levels down; of what is no message, those before it goes wrong, as prost will find.
@@ -103,8 +111,6 @@ fn parts(mut message: &[u8], deeper: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::pb::{self, pipeline_request::Request};
 

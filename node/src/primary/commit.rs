@@ -13,7 +13,7 @@ use tonic::Status;
 use super::durable::{Late, Mode, Place};
 use super::engine::status_of_commit;
 use super::storage::StorageService;
-use super::together::Failed;
+use super::together::{self, Failed};
 use super::token::header;
 use super::write::{Context, Write, answer};
 use crate::serve::{Admitted, View};
@@ -104,12 +104,8 @@ impl StorageService {
         }
         let place = self.place(mode)?;
         self.check_poison()?;
-        let answered = self.together.write(&self.primary.store, op).await;
-        let (lsn, outcome) = match answered.map_err(|_| closed())? {
-            Ok(answer) => answer,
-            Err(Failed::Store(failed)) => return Err(self.failed(failed)),
-            Err(Failed::Late) => return Err(late()),
-        };
+        let committed = self.together.write(&self.primary.store, op).await;
+        let (lsn, outcome) = self.gathered(committed)?;
         let outcomes = std::slice::from_ref(&outcome);
         if let Some(place) = place {
             self.await_safe(&place, mode, lsn, outcomes, admitted)
@@ -117,6 +113,19 @@ impl StorageService {
         }
         self.check_evidence(outcomes)?;
         Ok((lsn, outcome))
+    }
+
+    /// What became of a write that travelled with others.
+    pub(super) fn gathered(
+        &self,
+        committed: Result<together::Answer, oneshot::error::RecvError>,
+    ) -> Result<(u64, Outcome), Status> {
+        committed
+            .map_err(|_| closed())?
+            .map_err(|failed| match failed {
+                Failed::Store(failed) => self.failed(failed),
+                Failed::Late => late(),
+            })
     }
 
     pub(super) fn check_poison(&self) -> Result<(), Status> {

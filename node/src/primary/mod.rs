@@ -41,7 +41,7 @@ use tokio::sync::watch;
 use tonic::Status;
 use tonic::service::RoutesBuilder;
 
-use crate::serve::{Grant, Limits, Node, Report, Role};
+use crate::serve::{Grant, Limits, Node, Report, Role, Unary};
 use durable::{Durable, Mode};
 use engine::status_of;
 use gate::{NodeCell, OwnerGate};
@@ -200,7 +200,7 @@ pub fn store_path(directory: &Path) -> PathBuf {
 
 #[tonic::async_trait]
 impl Role for Primary {
-    fn routes(self: Arc<Self>, node: &Arc<Node>, routes: &mut RoutesBuilder) {
+    fn routes(self: Arc<Self>, node: &Arc<Node>, routes: &mut RoutesBuilder) -> Arc<dyn Unary> {
         let node = self.node.get_or_init(|| Arc::clone(node));
         let storage = StorageService {
             node: Arc::clone(node),
@@ -210,7 +210,7 @@ impl Role for Primary {
         let message = node.limits.message_bytes();
         routes
             .add_service(
-                StorageServer::new(storage)
+                StorageServer::new(storage.clone())
                     .max_decoding_message_size(message)
                     .max_encoding_message_size(message),
             )
@@ -221,6 +221,7 @@ impl Role for Primary {
                 })
                 .max_encoding_message_size(message),
             );
+        Arc::new(storage)
     }
 
     /// Each grant is a new epoch (V4): it is in the log before anything is served in it.

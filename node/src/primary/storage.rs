@@ -67,6 +67,13 @@ fn result_of(entry: Option<Entry>) -> pb::GetResult {
     })
 }
 
+/// A put that may travel with others, and whose answer needs to be no safer than the log's sync.
+struct Plain {
+    op: Op,
+    key: Bytes,
+    admitted: Admitted,
+}
+
 impl Requests for StorageService {
     const SHARED: bool = false;
 
@@ -101,8 +108,21 @@ impl Requests for StorageService {
     type Run = Groups<Put>;
 
     fn begin_put(&self, from: Origin, asked: pb::PutRequest) -> Answer<pb::PutResponse> {
-        let me = self.clone();
-        Answer::Later(Box::pin(async move { me.put_one(from, asked).await }))
+        match self.plain(from, asked) {
+            Ok(Plain { op, key, admitted }) => {
+                if let Err(poisoned) = self.check_poison() {
+                    return Answer::Now(Err(poisoned));
+                }
+                let committed = self.together.write(&self.primary.store, op);
+                let me = self.clone();
+                Answer::Later(Box::pin(async move {
+                    let (lsn, outcome) = me.gathered(committed.await)?;
+                    drop(admitted);
+                    me.put_response(lsn, outcome, &key)
+                }))
+            }
+            Err(answer) => answer,
+        }
     }
 
     fn gather(
@@ -112,35 +132,13 @@ impl Requests for StorageService {
         asked: pb::PutRequest,
         run: &mut Self::Run,
     ) -> Option<Answer<pb::PutResponse>> {
-        let header = asked.header.as_ref();
-        if asked.condition.is_some() {
-            return Some(self.begin_put(from, asked));
-        }
-        let bytes = asked.key.len() + asked.value.len();
-        let admitted = match self.node.admission.admit(from, header, bytes) {
-            Ok(admitted) => admitted,
-            Err(refused) => return Some(Answer::Now(Err(refused))),
-        };
-        match self.node.view_at_once(header) {
-            Ok(Ok(view)) if self.mode(&view, header) == Mode::Async => {}
-            Ok(_) => {
-                let me = self.clone();
-                return Some(Answer::Later(Box::pin(async move {
-                    me.put_admitted(admitted, asked).await
-                })));
-            }
-            Err(refused) => return Some(Answer::Now(Err(refused))),
-        }
-        let default = pb::RequestHeader::default();
-        let context = self.context(header.unwrap_or(&default), &admitted);
-        match context.op(0, &Write::put(&asked)) {
-            Ok(op) => {
+        match self.plain(from, asked) {
+            Ok(Plain { op, key, admitted }) => {
                 let admitted = Some(admitted);
-                let key = asked.key;
                 run.add(op, Put { id, key, admitted });
                 None
             }
-            Err(refused) => Some(Answer::Now(Err(status(refused)))),
+            Err(answer) => Some(answer),
         }
     }
 
@@ -223,15 +221,45 @@ impl StorageService {
         })
     }
 
-    async fn put_one(
-        &self,
-        from: Origin,
-        asked: pb::PutRequest,
-    ) -> Result<pb::PutResponse, Status> {
-        let bytes = asked.key.len() + asked.value.len();
+    /// Lets a put in, and begins it by itself unless it is plain.
+    fn plain(&self, from: Origin, asked: pb::PutRequest) -> Result<Plain, Answer<pb::PutResponse>> {
         let header = asked.header.as_ref();
-        let admitted = self.node.admission.admit(from, header, bytes)?;
-        self.put_admitted(admitted, asked).await
+        let bytes = asked.key.len() + asked.value.len();
+        let refused = |refused| Answer::Now(Err(refused));
+        let admitted = self.node.admission.admit(from, header, bytes);
+        let admitted = admitted.map_err(refused)?;
+        let view = self.node.view_at_once(header).map_err(refused)?;
+        let is_plain =
+            |view: &View| asked.condition.is_none() && self.mode(view, header) == Mode::Async;
+        if !view.is_ok_and(|view| is_plain(&view)) {
+            let me = self.clone();
+            let answer = async move { me.put_admitted(admitted, asked).await };
+            return Err(Answer::Later(Box::pin(answer)));
+        }
+        let default = pb::RequestHeader::default();
+        let context = self.context(header.unwrap_or(&default), &admitted);
+        let op = context.op(0, &Write::put(&asked));
+        let op = op.map_err(|bad| refused(status(bad)))?;
+        Ok(Plain {
+            op,
+            key: asked.key,
+            admitted,
+        })
+    }
+
+    fn put_response(
+        &self,
+        lsn: u64,
+        outcome: Outcome,
+        key: &Bytes,
+    ) -> Result<pb::PutResponse, Status> {
+        self.check_evidence(std::slice::from_ref(&outcome))?;
+        let view = self.node.topology.view();
+        let version = answer(outcome, key, &view).map_err(status)?;
+        Ok(pb::PutResponse {
+            header: Some(header(&self.node, &view, lsn.max(version))),
+            version,
+        })
     }
 
     async fn put_admitted(
@@ -283,10 +311,8 @@ impl Storage for StorageService {
         &self,
         request: Request<pb::PutRequest>,
     ) -> Result<Response<pb::PutResponse>, Status> {
-        let from = Origin::of(&request);
-        self.put_one(from, request.into_inner())
-            .await
-            .map(Response::new)
+        let answer = self.begin_put(Origin::of(&request), request.into_inner());
+        answer.wait().await.map(Response::new)
     }
 
     async fn delete(

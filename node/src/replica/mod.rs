@@ -33,7 +33,7 @@ use aidb_client::pb::tail_server::TailServer;
 use tonic::Status;
 use tonic::service::RoutesBuilder;
 
-use crate::serve::{Grant, Node, Report, Role, boottime_ns};
+use crate::serve::{Grant, Node, Report, Role, Unary, boottime_ns};
 use coherence::Coherence;
 use faults::Faults;
 use flights::Flights;
@@ -89,7 +89,7 @@ impl Replica {
 
 #[tonic::async_trait]
 impl Role for Replica {
-    fn routes(self: Arc<Self>, node: &Arc<Node>, routes: &mut RoutesBuilder) {
+    fn routes(self: Arc<Self>, node: &Arc<Node>, routes: &mut RoutesBuilder) -> Arc<dyn Unary> {
         let node = self.node.get_or_init(|| Arc::clone(node));
         let message = node.limits.message_bytes();
         let storage = StorageService {
@@ -98,7 +98,7 @@ impl Role for Replica {
             replica: Arc::clone(&self),
         };
         routes.add_service(
-            StorageServer::new(storage)
+            StorageServer::new(storage.clone())
                 .max_decoding_message_size(message)
                 .max_encoding_message_size(message),
         );
@@ -108,6 +108,7 @@ impl Role for Replica {
             keeper: Arc::clone(&self.tail),
         };
         routes.add_service(TailServer::new(tail).max_encoding_message_size(2 * message));
+        Arc::new(storage)
     }
 
     fn begin(&self, _node: &Arc<Node>, grant: &Grant) -> Result<(), Status> {

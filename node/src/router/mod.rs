@@ -25,7 +25,7 @@ use aidb_client::pb::storage_server::StorageServer;
 use tonic::Status;
 use tonic::service::RoutesBuilder;
 
-use crate::serve::{Grant, Node, Report, Role};
+use crate::serve::{Grant, Node, Report, Role, Unary};
 use members::{Counters, Members};
 use storage::StorageService;
 
@@ -46,14 +46,16 @@ impl Router {
 
 #[tonic::async_trait]
 impl Role for Router {
-    fn routes(self: Arc<Self>, node: &Arc<Node>, routes: &mut RoutesBuilder) {
+    fn routes(self: Arc<Self>, node: &Arc<Node>, routes: &mut RoutesBuilder) -> Arc<dyn Unary> {
         let members = Members::new(self.hedge_extra, &self.counters);
         let message = node.limits.message_bytes();
+        let storage = StorageService::new(node, members);
         routes.add_service(
-            StorageServer::new(StorageService::new(node, members))
+            StorageServer::new(storage.clone())
                 .max_decoding_message_size(message)
                 .max_encoding_message_size(message),
         );
+        Arc::new(storage)
     }
 
     fn begin(&self, _node: &Arc<Node>, _grant: &Grant) -> Result<(), Status> {

@@ -19,7 +19,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tonic::Status;
-use tonic::service::RoutesBuilder;
+use tonic::service::{Routes, RoutesBuilder};
 
 use super::admin::NodeService;
 use super::admission::Phase;
@@ -40,6 +40,7 @@ use super::options::ServeOptions;
 use super::role::{Grant, Role};
 use super::security::{GuardLayer, Refusals, Security, secured};
 use super::stack;
+use super::unary::{Unary, UnaryLayer};
 
 /// Connections to the port for probes.
 const PROBES: usize = 128;
@@ -328,7 +329,11 @@ impl Serving {
             admission: Arc::clone(&self.node.admission),
             calls: Arc::clone(&self.node.places.calls),
         };
-        let routes = self.routes()?;
+        let (routes, handler) = self.routes()?;
+        let unary = UnaryLayer {
+            handler,
+            message_bytes: self.node.limits.message_bytes(),
+        };
         let stopping = {
             let node = Arc::clone(&self.node);
             async move { node.stopping().await }
@@ -336,10 +341,11 @@ impl Serving {
         let security = self.security.take();
         let node = Arc::clone(&self.node);
         let serving = async move {
-            let mut limits = stack::server(self.node.limits.patience).layer(limited);
+            let limits = stack::server(self.node.limits.patience).layer(limited);
             match security {
                 None => {
                     limits
+                        .layer(unary)
                         .add_routes(routes)
                         .serve_with_incoming_shutdown(incoming.plain(), stopping)
                         .await
@@ -351,6 +357,7 @@ impl Serving {
                     let secured = secured(incoming, credentials, refusals);
                     limits
                         .layer(GuardLayer { security })
+                        .layer(unary)
                         .add_routes(routes)
                         .serve_with_incoming_shutdown(secured, stopping)
                         .await
@@ -363,7 +370,7 @@ impl Serving {
         }
     }
 
-    fn routes(&self) -> Result<tonic::service::Routes, String> {
+    fn routes(&self) -> Result<(Routes, Arc<dyn Unary>), String> {
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
@@ -385,8 +392,8 @@ impl Serving {
                 node: Arc::clone(&self.node),
                 role: Arc::clone(&self.role),
             }));
-        Arc::clone(&self.role).routes(&self.node, &mut routes);
-        Ok(routes.routes())
+        let handler = Arc::clone(&self.role).routes(&self.node, &mut routes);
+        Ok((routes.routes(), handler))
     }
 }
 

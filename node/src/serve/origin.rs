@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use tonic::Request;
+use http::HeaderMap;
+use tonic::{Extensions, Request};
 
 use super::connection::Connection;
 
@@ -17,12 +18,17 @@ pub struct Origin {
 
 impl Origin {
     pub fn of<T>(request: &Request<T>) -> Self {
-        if let Some(origin) = request.extensions().get::<Self>() {
-            return *origin;
+        match request.extensions().get::<Self>() {
+            Some(origin) => *origin,
+            None => Self::by(request.metadata().as_ref(), request.extensions()),
         }
-        let timeout = request.metadata().get("grpc-timeout");
+    }
+
+    /// Of a call, by what came with its message.
+    pub fn by(headers: &HeaderMap, extensions: &Extensions) -> Self {
+        let timeout = headers.get("grpc-timeout");
         Self {
-            peer: Connection::of(request.extensions()).map(|connection| connection.peer),
+            peer: Connection::of(extensions).map(|connection| connection.peer),
             timeout_ms: timeout.and_then(|value| timeout_ms(value.to_str().ok()?)),
         }
     }

@@ -36,7 +36,7 @@ const INSIDE: usize = 256;
 type Answers = Pin<Box<dyn Stream<Item = Result<pb::PipelineResponse, Status>> + Send>>;
 /// Answers to puts by their ids, as they come.
 pub type Puts = Pin<Box<dyn Stream<Item = Vec<(u64, Result<pb::PutResponse, Status>)>> + Send>>;
-type Later<T> = Pin<Box<dyn Future<Output = Result<T, Status>> + Send>>;
+pub type Later<T> = Pin<Box<dyn Future<Output = Result<T, Status>> + Send>>;
 
 /// What became of a request.
 pub enum Answer<T> {

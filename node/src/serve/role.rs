@@ -9,6 +9,7 @@ use tonic::Status;
 use tonic::service::RoutesBuilder;
 
 use super::node::Node;
+use super::unary::Unary;
 
 /// What the coordinator granted at registration.
 #[derive(Clone, Debug)]
@@ -51,7 +52,8 @@ fn no_data() -> Status {
 #[tonic::async_trait]
 pub trait Role: Send + Sync + 'static {
     /// Adds the role's services (Storage, and what else it serves); Discovery, Node, health and reflection are there.
-    fn routes(self: Arc<Self>, node: &Arc<Node>, routes: &mut RoutesBuilder);
+    /// What begins Storage's gets and puts.
+    fn routes(self: Arc<Self>, node: &Arc<Node>, routes: &mut RoutesBuilder) -> Arc<dyn Unary>;
 
     /// A grant arrived. Blocking work is fine; an error keeps the node from serving.
     fn begin(&self, node: &Arc<Node>, grant: &Grant) -> Result<(), Status>;
