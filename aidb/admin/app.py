@@ -213,6 +213,23 @@ def hand_over(
     )
 
 
+@app.command()
+def autoscale(
+    recommend: Annotated[
+        bool, typer.Option("--recommend", help="print the decision; nothing is applied")
+    ] = False,
+    address: Address = None,
+    timeout: Timeout = 10.0,
+    output: Format = Output.TABLE,
+) -> None:
+    """How many shards and replicas there should be by load, size and hit ratio, and why."""
+    from aidb.admin import autoscale as command
+
+    if not recommend:
+        raise typer.BadParameter("this version applies no decisions: give --recommend to see them")
+    raise typer.Exit(command.recommend(address, output, timeout))
+
+
 @app.command("take-over")
 def take_over(
     shard: OneShard,

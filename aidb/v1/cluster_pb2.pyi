@@ -1169,6 +1169,123 @@ class MemberStatus(_message.Message):
 Global___MemberStatus: _TypeAlias = MemberStatus  # noqa: Y015
 
 @_typing.final
+class GetScalingRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetScalingRequest: _TypeAlias = GetScalingRequest  # noqa: Y015
+
+@_typing.final
+class GetScalingResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODE_FIELD_NUMBER: _builtins.int
+    INTERVAL_MS_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    KNOWN_MS_FIELD_NUMBER: _builtins.int
+    AGE_MS_FIELD_NUMBER: _builtins.int
+    SHARDS_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
+    mode: _builtins.str
+    """off, recommend, on"""
+    interval_ms: _builtins.int
+    """between two samples"""
+    samples: _builtins.int
+    """that are known; of none, there is no decision"""
+    known_ms: _builtins.int
+    """age of the oldest"""
+    age_ms: _builtins.int
+    """of the newest"""
+    @_builtins.property
+    def shards(self) -> Global___Scale:
+        """absent = there is no decision"""
+
+    @_builtins.property
+    def replicas(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplicaScale]: ...
+    def __init__(
+        self,
+        *,
+        mode: _builtins.str = ...,
+        interval_ms: _builtins.int = ...,
+        samples: _builtins.int = ...,
+        known_ms: _builtins.int = ...,
+        age_ms: _builtins.int = ...,
+        shards: Global___Scale | None = ...,
+        replicas: _abc.Iterable[Global___ReplicaScale] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["shards", b"shards"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_ms", b"age_ms", "interval_ms", b"interval_ms", "known_ms", b"known_ms", "mode", b"mode", "replicas", b"replicas", "samples", b"samples", "shards", b"shards"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetScalingResponse: _TypeAlias = GetScalingResponse  # noqa: Y015
+
+@_typing.final
+class ReplicaScale(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARD_FIELD_NUMBER: _builtins.int
+    SCALE_FIELD_NUMBER: _builtins.int
+    shard: _builtins.int
+    @_builtins.property
+    def scale(self) -> Global___Scale: ...
+    def __init__(
+        self,
+        *,
+        shard: _builtins.int = ...,
+        scale: Global___Scale | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scale", b"scale"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scale", b"scale", "shard", b"shard"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplicaScale: _TypeAlias = ReplicaScale  # noqa: Y015
+
+@_typing.final
+class Scale(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURRENT_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
+    WANTED_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    current: _builtins.int
+    asked: _builtins.int
+    """by the newest sample alone"""
+    wanted: _builtins.int
+    """now"""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """for people"""
+
+    def __init__(
+        self,
+        *,
+        current: _builtins.int = ...,
+        asked: _builtins.int = ...,
+        wanted: _builtins.int = ...,
+        reasons: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "current", b"current", "reasons", b"reasons", "wanted", b"wanted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Scale: _TypeAlias = Scale  # noqa: Y015
+
+@_typing.final
 class ListEventsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -191,6 +191,11 @@ class CoordinationStub:
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.GetClusterStatusRequest.SerializeToString,
                 response_deserializer=aidb_dot_v1_dot_cluster__pb2.ClusterStatus.FromString,
                 _registered_method=True)
+        self.GetScaling = channel.unary_unary(
+                '/aidb.v1.Coordination/GetScaling',
+                request_serializer=aidb_dot_v1_dot_cluster__pb2.GetScalingRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_cluster__pb2.GetScalingResponse.FromString,
+                _registered_method=True)
         self.ListEvents = channel.unary_unary(
                 '/aidb.v1.Coordination/ListEvents',
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.ListEventsRequest.SerializeToString,
@@ -249,6 +254,13 @@ class CoordinationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetScaling(self, request, context):
+        """How many shards and replicas there should be, and why.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListEvents(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -292,6 +304,11 @@ def add_CoordinationServicer_to_server(servicer, server):
                     servicer.GetClusterStatus,
                     request_deserializer=aidb_dot_v1_dot_cluster__pb2.GetClusterStatusRequest.FromString,
                     response_serializer=aidb_dot_v1_dot_cluster__pb2.ClusterStatus.SerializeToString,
+            ),
+            'GetScaling': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetScaling,
+                    request_deserializer=aidb_dot_v1_dot_cluster__pb2.GetScalingRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_cluster__pb2.GetScalingResponse.SerializeToString,
             ),
             'ListEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEvents,
@@ -488,6 +505,33 @@ class Coordination:
             '/aidb.v1.Coordination/GetClusterStatus',
             aidb_dot_v1_dot_cluster__pb2.GetClusterStatusRequest.SerializeToString,
             aidb_dot_v1_dot_cluster__pb2.ClusterStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetScaling(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aidb.v1.Coordination/GetScaling',
+            aidb_dot_v1_dot_cluster__pb2.GetScalingRequest.SerializeToString,
+            aidb_dot_v1_dot_cluster__pb2.GetScalingResponse.FromString,
             options,
             channel_credentials,
             insecure,

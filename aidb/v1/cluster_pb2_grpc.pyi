@@ -90,6 +90,8 @@ class CoordinationStub:
     WantSuccessor: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.WantSuccessorRequest, _cluster_pb2.WantSuccessorResponse]
     """Asks for a shard's next incarnation, beside a primary that serves (hand-over) or in place of one that is gone."""
     GetClusterStatus: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.GetClusterStatusRequest, _cluster_pb2.ClusterStatus]
+    GetScaling: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.GetScalingRequest, _cluster_pb2.GetScalingResponse]
+    """How many shards and replicas there should be, and why."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListEventsRequest, _cluster_pb2.ListEventsResponse]
 
 @_typing.type_check_only
@@ -108,6 +110,8 @@ class CoordinationAsyncStub(CoordinationStub):
     WantSuccessor: _aio.UnaryUnaryMultiCallable[_cluster_pb2.WantSuccessorRequest, _cluster_pb2.WantSuccessorResponse]  # type: ignore[assignment]
     """Asks for a shard's next incarnation, beside a primary that serves (hand-over) or in place of one that is gone."""
     GetClusterStatus: _aio.UnaryUnaryMultiCallable[_cluster_pb2.GetClusterStatusRequest, _cluster_pb2.ClusterStatus]  # type: ignore[assignment]
+    GetScaling: _aio.UnaryUnaryMultiCallable[_cluster_pb2.GetScalingRequest, _cluster_pb2.GetScalingResponse]  # type: ignore[assignment]
+    """How many shards and replicas there should be, and why."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListEventsRequest, _cluster_pb2.ListEventsResponse]  # type: ignore[assignment]
 
 class CoordinationServicer(metaclass=_abc_1.ABCMeta):
@@ -165,6 +169,14 @@ class CoordinationServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_pb2.GetClusterStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.ClusterStatus, _abc.Awaitable[_cluster_pb2.ClusterStatus]]: ...
+
+    @_abc_1.abstractmethod
+    def GetScaling(
+        self,
+        request: _cluster_pb2.GetScalingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.GetScalingResponse, _abc.Awaitable[_cluster_pb2.GetScalingResponse]]:
+        """How many shards and replicas there should be, and why."""
 
     @_abc_1.abstractmethod
     def ListEvents(

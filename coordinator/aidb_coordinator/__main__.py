@@ -136,6 +136,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--same-machine", action="store_true", help="all members run here: a process that is gone is dead")
     add("--adopt", action="store_true", help="begin anew although the store has objects of this cluster")
+    add(
+        "--autoscale",
+        choices=("off", "recommend"),
+        default="recommend",
+        help="ask members for their figures, and say how many there should be (recommend)",
+    )
+    add("--autoscale-interval", type=float, default=15.0, metavar="S", help="between two samples (15)")
+    add("--member-cores", type=float, default=2.0, metavar="N", help="that a member may use (2)")
     add("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     return parser
 

@@ -17,7 +17,7 @@ from aidb.slots import SLOT_COUNT
 from aidb_coordinator import placement
 from aidb_coordinator.placement import SlotMove, even_targets, sums
 from aidb_coordinator.ring import Ring
-from aidb_coordinator.topology import NOBODY, SlotSpan, Topology, unpack_owners
+from aidb_coordinator.topology import NOBODY, Move, SlotSpan, Topology, unpack_owners
 
 # Shards this near to even are left alone when bytes or load are evened: part of the mean.
 TOLERANCE = 0.05
@@ -121,13 +121,18 @@ def _expected(topology: Topology) -> tuple[list[int], set[int]]:
     owners = unpack_owners(topology.slot_owners)
     pinned: set[int] = set()
     for move in topology.moves:
-        if move.step in _ENDED:
+        if not under_way(move):
             continue
         for span in move.slots:
             for slot in range(span.first, span.last + 1):
                 owners[slot] = move.target
                 pinned.add(slot)
     return owners, pinned
+
+
+def under_way(move: Move) -> bool:
+    """Or it waits; else it has ended and is only shown."""
+    return move.step not in _ENDED
 
 
 def _positive(figures: Sequence[int]) -> list[int]:

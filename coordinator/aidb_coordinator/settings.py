@@ -32,6 +32,9 @@ class Settings:
     same_machine: members run on this machine, so that a process that is gone is known by its pid.
     adopt: begin a new cluster although the store has objects of its uid.
     tail_same_node: members of a tail set may share a node with the primary and each other (D5).
+    autoscale: whether members are asked for their figures, and decisions made and shown.
+    autoscale_interval: seconds between the samples of that.
+    member_cores: that a member may use; what its CPU time is measured by.
     durability: the cluster's mode; None leaves it as it is stored (a new cluster: async).
     """
 
@@ -61,6 +64,9 @@ class Settings:
     takeover_grace: float = 30.0
     same_machine: bool = False
     adopt: bool = False
+    autoscale: str = "recommend"
+    autoscale_interval: float = 15.0
+    member_cores: float = 2.0
 
     def __post_init__(self) -> None:
         positive = {
@@ -85,6 +91,14 @@ class Settings:
         if not 0 <= self.takeover_grace <= 86_400:
             raise SettingsError(
                 f"--takeover-grace {self.takeover_grace:g} is out of range: 0 to 86400 seconds"
+            )
+        if not 1 <= self.autoscale_interval <= 3_600:
+            raise SettingsError(
+                f"--autoscale-interval {self.autoscale_interval:g} is out of range: 1 to 3600"
+            )
+        if not 0 < self.member_cores <= 1_024:
+            raise SettingsError(
+                f"--member-cores {self.member_cores:g} is out of range: above 0, at most 1024"
             )
         if self.heartbeat_ms * 3 > self.lease_ms:
             raise SettingsError(

@@ -65,7 +65,7 @@ def by_ratio(
         wanted = _for_target(count, assumed, band.target, tolerance) if assumed < band.low else count
         if wanted < count:
             return Proposal(wanted, f"{heard} is below {show(band.low)}: {wanted} for {show(band.target)}")
-        return Proposal(count, f"{heard} is below {show(band.low)}, but no fewer would surely do")
+        return Proposal(count, f"{heard} is below {show(band.low)}, and fewer may be too few")
     return Proposal(count, f"{heard} is between {show(band.low)} and {show(band.high)}")
 
 

@@ -12,8 +12,9 @@ from aidb_coordinator.control import Control, Process, Report
 from aidb_coordinator.health import MemberState
 from aidb_coordinator.leases import Renewal
 from aidb_coordinator.registration import DiskClaim
+from aidb_coordinator.sampler import Sampler
 from aidb_coordinator.service.answers import Context, answers
-from aidb_coordinator.service.views import ClusterViews, event_to_proto
+from aidb_coordinator.service.views import ClusterViews, event_to_proto, scale_to_proto
 from aidb_coordinator.takers import Asked, Course
 from aidb_coordinator.topology import Role, TopologyError
 
@@ -26,10 +27,17 @@ MAX_REASON = 200
 class Coordination(rpc.CoordinationServicer):
     """``status`` gives the cluster's."""
 
-    def __init__(self, control: Control, views: ClusterViews, status: Callable[[], pb.ClusterStatus]) -> None:
+    def __init__(
+        self,
+        control: Control,
+        views: ClusterViews,
+        status: Callable[[], pb.ClusterStatus],
+        sampler: Sampler,
+    ) -> None:
         self._control = control
         self._views = views
         self._status = status
+        self._sampler = sampler
 
     @answers
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
@@ -143,6 +151,23 @@ class Coordination(rpc.CoordinationServicer):
         self, request: pb.GetClusterStatusRequest, context: Context
     ) -> pb.ClusterStatus:
         return self._status()
+
+    @answers
+    async def GetScaling(self, request: pb.GetScalingRequest, context: Context) -> pb.GetScalingResponse:
+        history, decision = await self._sampler.decide()
+        samples = history.samples
+        answer = pb.GetScalingResponse(
+            mode=self._sampler.rules.mode.value,
+            interval_ms=int(self._sampler.rules.interval * 1000),
+            samples=len(samples),
+        )
+        if decision is not None:
+            answer.known_ms = int((decision.at - samples[0].at) * 1000)
+            answer.age_ms = int((decision.at - samples[-1].at) * 1000)
+            answer.shards.CopyFrom(scale_to_proto(decision.shards))
+            for shard, scale in decision.replicas.items():
+                answer.replicas.add(shard=shard).scale.CopyFrom(scale_to_proto(scale))
+        return answer
 
     @answers
     async def ListEvents(self, request: pb.ListEventsRequest, context: Context) -> pb.ListEventsResponse:

@@ -28,6 +28,7 @@ from aidb_coordinator.control import Control
 from aidb_coordinator.dial import Dialer
 from aidb_coordinator.events import EventLog
 from aidb_coordinator.probes import Prober, probe
+from aidb_coordinator.sampler import Sampler
 from aidb_coordinator.service.coordination import Coordination
 from aidb_coordinator.service.discovery import Discovery
 from aidb_coordinator.service.guard import Guard, credentials
@@ -98,6 +99,7 @@ class Server:
             ask = functools.partial(probe, timeout=self._settings.probe_timeout_ms / 1000, dialer=dialer)
             self._control = Control(store, stored, events, self._settings, ask)
             self._prober = Prober(self._control, dialer)
+            self._sampler = Sampler(self._control, dialer)
             stack.callback(self._event_writer.shutdown)
             stack.push_async_callback(self._write_events)
             stack.push_async_callback(self._control.document.close)
@@ -118,6 +120,7 @@ class Server:
                 self._ticks(),
                 self._probes(),
                 self._takeovers(),
+                self._sampler.run(),
                 self._write_events_as_they_come(),
                 self._archive_topologies(archive),
             ):
@@ -141,7 +144,9 @@ class Server:
         self._discovery = Discovery(self._control, views)
         self._health = health_service.HealthServicer()
         rpc.add_DiscoveryServicer_to_server(self._discovery, server)
-        rpc.add_CoordinationServicer_to_server(Coordination(self._control, views, status), server)
+        rpc.add_CoordinationServicer_to_server(
+            Coordination(self._control, views, status, self._sampler), server
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [pb.DESCRIPTOR.services_by_name[name].full_name for name in ("Discovery", "Coordination")]
         reflection.enable_server_reflection(

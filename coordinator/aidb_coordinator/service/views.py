@@ -6,6 +6,7 @@ import os
 
 from aidb.v1 import cluster_pb2 as pb
 from aidb_coordinator import codec
+from aidb_coordinator.autoscaler import Scale
 from aidb_coordinator.control import Control
 from aidb_coordinator.events import Event
 from aidb_coordinator.health import shard_state
@@ -98,6 +99,12 @@ def _member_status(control: Control, member: Member) -> pb.MemberStatus:
         if seen.last_heartbeat is not None:
             status.last_heartbeat_ms = int((control.clock.monotonic() - seen.last_heartbeat) * 1000)
     return status
+
+
+def scale_to_proto(scale: Scale) -> pb.Scale:
+    return pb.Scale(
+        current=scale.current, asked=scale.asked, wanted=scale.wanted, reasons=list(scale.reasons)
+    )
 
 
 def event_to_proto(event: Event) -> pb.Event:
