@@ -214,6 +214,25 @@ def hand_over(
 
 
 @app.command()
+def rebalance(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the plan; nothing moves")] = False,
+    without: Annotated[
+        list[int] | None,
+        typer.Option("--without", min=0, max=65534, help="a shard that is to have no slots; may be repeated"),
+    ] = None,
+    address: Address = None,
+    timeout: Timeout = 60.0,
+    output: Format = Output.TABLE,
+) -> None:
+    """Which slots have to move so that every shard has as many: the fewest, in long ranges."""
+    from aidb.admin.rebalance import plan
+
+    if not dry_run:
+        raise typer.BadParameter("this version carries no plan out: give --dry-run to see it")
+    raise typer.Exit(plan(address, without or [], output, timeout))
+
+
+@app.command()
 def autoscale(
     recommend: Annotated[
         bool, typer.Option("--recommend", help="print the decision; nothing is applied")

@@ -191,6 +191,11 @@ class CoordinationStub:
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.GetClusterStatusRequest.SerializeToString,
                 response_deserializer=aidb_dot_v1_dot_cluster__pb2.ClusterStatus.FromString,
                 _registered_method=True)
+        self.PlanMoves = channel.unary_unary(
+                '/aidb.v1.Coordination/PlanMoves',
+                request_serializer=aidb_dot_v1_dot_cluster__pb2.PlanMovesRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_cluster__pb2.PlanMovesResponse.FromString,
+                _registered_method=True)
         self.GetScaling = channel.unary_unary(
                 '/aidb.v1.Coordination/GetScaling',
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.GetScalingRequest.SerializeToString,
@@ -254,6 +259,13 @@ class CoordinationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PlanMoves(self, request, context):
+        """What would have to move, so that the slots are even. Changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetScaling(self, request, context):
         """How many shards and replicas there should be, and why.
         """
@@ -304,6 +316,11 @@ def add_CoordinationServicer_to_server(servicer, server):
                     servicer.GetClusterStatus,
                     request_deserializer=aidb_dot_v1_dot_cluster__pb2.GetClusterStatusRequest.FromString,
                     response_serializer=aidb_dot_v1_dot_cluster__pb2.ClusterStatus.SerializeToString,
+            ),
+            'PlanMoves': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanMoves,
+                    request_deserializer=aidb_dot_v1_dot_cluster__pb2.PlanMovesRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_cluster__pb2.PlanMovesResponse.SerializeToString,
             ),
             'GetScaling': grpc.unary_unary_rpc_method_handler(
                     servicer.GetScaling,
@@ -505,6 +522,33 @@ class Coordination:
             '/aidb.v1.Coordination/GetClusterStatus',
             aidb_dot_v1_dot_cluster__pb2.GetClusterStatusRequest.SerializeToString,
             aidb_dot_v1_dot_cluster__pb2.ClusterStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanMoves(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aidb.v1.Coordination/PlanMoves',
+            aidb_dot_v1_dot_cluster__pb2.PlanMovesRequest.SerializeToString,
+            aidb_dot_v1_dot_cluster__pb2.PlanMovesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -90,6 +90,8 @@ class CoordinationStub:
     WantSuccessor: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.WantSuccessorRequest, _cluster_pb2.WantSuccessorResponse]
     """Asks for a shard's next incarnation, beside a primary that serves (hand-over) or in place of one that is gone."""
     GetClusterStatus: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.GetClusterStatusRequest, _cluster_pb2.ClusterStatus]
+    PlanMoves: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.PlanMovesRequest, _cluster_pb2.PlanMovesResponse]
+    """What would have to move, so that the slots are even. Changes nothing."""
     GetScaling: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.GetScalingRequest, _cluster_pb2.GetScalingResponse]
     """How many shards and replicas there should be, and why."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListEventsRequest, _cluster_pb2.ListEventsResponse]
@@ -110,6 +112,8 @@ class CoordinationAsyncStub(CoordinationStub):
     WantSuccessor: _aio.UnaryUnaryMultiCallable[_cluster_pb2.WantSuccessorRequest, _cluster_pb2.WantSuccessorResponse]  # type: ignore[assignment]
     """Asks for a shard's next incarnation, beside a primary that serves (hand-over) or in place of one that is gone."""
     GetClusterStatus: _aio.UnaryUnaryMultiCallable[_cluster_pb2.GetClusterStatusRequest, _cluster_pb2.ClusterStatus]  # type: ignore[assignment]
+    PlanMoves: _aio.UnaryUnaryMultiCallable[_cluster_pb2.PlanMovesRequest, _cluster_pb2.PlanMovesResponse]  # type: ignore[assignment]
+    """What would have to move, so that the slots are even. Changes nothing."""
     GetScaling: _aio.UnaryUnaryMultiCallable[_cluster_pb2.GetScalingRequest, _cluster_pb2.GetScalingResponse]  # type: ignore[assignment]
     """How many shards and replicas there should be, and why."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListEventsRequest, _cluster_pb2.ListEventsResponse]  # type: ignore[assignment]
@@ -169,6 +173,14 @@ class CoordinationServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_pb2.GetClusterStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.ClusterStatus, _abc.Awaitable[_cluster_pb2.ClusterStatus]]: ...
+
+    @_abc_1.abstractmethod
+    def PlanMoves(
+        self,
+        request: _cluster_pb2.PlanMovesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.PlanMovesResponse, _abc.Awaitable[_cluster_pb2.PlanMovesResponse]]:
+        """What would have to move, so that the slots are even. Changes nothing."""
 
     @_abc_1.abstractmethod
     def GetScaling(

@@ -72,9 +72,11 @@ def moves(
     figures: bytes or load of each slot; slots are counted without.
     free: free bytes of each of `shards`; the slots of shards that leave are given out in proportion to
     them, those of others stay (with bytes as `figures`).
-    Slots that move already count where they go to, and stay in their moves. Raises ValueError when there
-    are fewer than 1 or more than 16384 shards.
+    Slots that move already count where they go to, and stay in their moves: those on their way to a shard
+    that is to leave need another plan once they are there. Raises ValueError when there are fewer than 1 or
+    more than 16384 shards.
     """
+    placement.check_count(shards)
     owners, pinned = _expected(topology)
     ring = Ring(shards)
     if figures is None:
@@ -93,7 +95,7 @@ def moves(
     return Plan(
         tuple(grouped(found, most_slots)),
         {shard: before[shard] for shard in sorted({*before, *shards} - {NOBODY})},
-        {shard: after[shard] for shard in sorted({*after, *shards} - {NOBODY})},
+        {shard: after[shard] for shard in sorted({*before, *shards} - {NOBODY})},
     )
 
 

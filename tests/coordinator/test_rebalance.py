@@ -110,6 +110,13 @@ def test_a_shard_that_leaves_is_given_out_by_free_space() -> None:
         assert gets[shard] == pytest.approx(part * 4096, rel=0.02)
 
 
+def test_a_shard_with_next_to_nothing_can_leave_too() -> None:
+    owners = [slot % 3 for slot in range(SLOT_COUNT - 1)] + [3]
+    topology = replace(new_topology(shards=4), slot_owners=pack_owners(owners))
+    plan = rebalance.moves(topology, [0, 1, 2], figures=[0] * SLOT_COUNT, free={0: 1, 1: 1, 2: 1})
+    assert [(move.source, move.slot_count) for move in plan.moves] == [(3, 1)]
+
+
 def test_spans_are_ranges() -> None:
     moves = [SlotMove(slot, 0, 1) for slot in (0, 1, 2, 7, 9, 10)] + [SlotMove(11, 2, 1)]
     assert list(grouped(moves)) == [
@@ -125,3 +132,8 @@ def test_spans_are_ranges() -> None:
 def test_figures_are_of_all_slots() -> None:
     with pytest.raises(ValueError, match="figures of 3 slots"):
         rebalance.moves(new_topology(), range(2), figures=[1, 2, 3])
+
+
+def test_somebody_has_the_slots() -> None:
+    with pytest.raises(ValueError, match="1 to 16384 shards, not 0"):
+        rebalance.moves(new_topology(), [], figures=[1] * SLOT_COUNT, free={})

@@ -39,7 +39,7 @@ def first_table(shards: Collection[int]) -> bytes:
     """The packed table of a new cluster: one range each. Raises ValueError unless there are 1 to 16384
     shards.
     """
-    _check_count(shards)
+    check_count(shards)
     owners = apply([NOBODY] * SLOT_COUNT, plan([NOBODY] * SLOT_COUNT, shards, Ring(shards)))
     return pack_owners(owners)
 
@@ -48,13 +48,14 @@ def even_targets(totals: Counter[int], shards: Collection[int]) -> dict[int, int
     """How much each shard should have; what does not divide goes to those that have most, then to the lowest
     ids.
     """
-    _check_count(shards)
+    check_count(shards)
     floor, extra = divmod(totals.total(), len(shards))
     by_size = sorted(shards, key=lambda shard: (-totals[shard], shard))
     return {shard: floor + (1 if position < extra else 0) for position, shard in enumerate(by_size)}
 
 
-def _check_count(shards: Collection[int]) -> None:
+def check_count(shards: Collection[int]) -> None:
+    """Raises ValueError."""
     if not 1 <= len(shards) <= SLOT_COUNT:
         raise ValueError(f"a cluster has 1 to {SLOT_COUNT} shards, not {len(shards)}")
 
@@ -92,7 +93,8 @@ def plan(
     surplus = {shard: off for shard, off in excess.items() if off > 0}
     leaving = stretches(owners, weights, surplus, pinned)
     table = list(owners)
-    hand_out(table, leaving, weights, {shard: -off for shard, off in excess.items() if off < 0}, ring)
+    needs = {shard: -off for shard, off in excess.items() if off <= 0 and shard in targets}
+    hand_out(table, leaving, weights, needs, ring)
     even_out(table, weights, targets, pinned, tolerance)
     return [
         SlotMove(slot, source, target)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from aidb import errors
+from aidb.slots import SLOT_COUNT
 from aidb.v1 import cluster_pb2 as pb
 from aidb.v1 import cluster_pb2_grpc as rpc
 from aidb_coordinator import codec
 from aidb_coordinator.control import Control, Process, Report
 from aidb_coordinator.health import MemberState
 from aidb_coordinator.leases import Renewal
+from aidb_coordinator.rebalance import MOST_SLOTS, moves
 from aidb_coordinator.registration import DiskClaim
 from aidb_coordinator.sampler import Sampler
 from aidb_coordinator.service.answers import Context, answers
-from aidb_coordinator.service.views import ClusterViews, event_to_proto, scale_to_proto
+from aidb_coordinator.service.views import ClusterViews, event_to_proto, plan_to_proto, scale_to_proto
 from aidb_coordinator.takers import Asked, Course
 from aidb_coordinator.topology import Role, TopologyError
 
@@ -151,6 +154,20 @@ class Coordination(rpc.CoordinationServicer):
         self, request: pb.GetClusterStatusRequest, context: Context
     ) -> pb.ClusterStatus:
         return self._status()
+
+    @answers
+    async def PlanMoves(self, request: pb.PlanMovesRequest, context: Context) -> pb.PlanMovesResponse:
+        topology = self._control.topology
+        ids = {shard.id for shard in topology.shards}
+        if strangers := set(request.without) - ids:
+            raise errors.InvalidArgument(f"there is no shard {min(strangers)}")
+        if not ids - set(request.without):
+            raise errors.InvalidArgument("somebody has to have the slots: leave one shard at least")
+        most_slots = request.most_slots or MOST_SLOTS
+        plan = await asyncio.to_thread(
+            moves, topology, ids - set(request.without), most_slots=min(most_slots, SLOT_COUNT)
+        )
+        return plan_to_proto(plan, topology.version)
 
     @answers
     async def GetScaling(self, request: pb.GetScalingRequest, context: Context) -> pb.GetScalingResponse:

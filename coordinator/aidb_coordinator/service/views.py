@@ -10,6 +10,7 @@ from aidb_coordinator.autoscaler import Scale
 from aidb_coordinator.control import Control
 from aidb_coordinator.events import Event
 from aidb_coordinator.health import shard_state
+from aidb_coordinator.rebalance import Plan
 from aidb_coordinator.topology import Member, Shard, Successor
 
 
@@ -99,6 +100,24 @@ def _member_status(control: Control, member: Member) -> pb.MemberStatus:
         if seen.last_heartbeat is not None:
             status.last_heartbeat_ms = int((control.clock.monotonic() - seen.last_heartbeat) * 1000)
     return status
+
+
+def plan_to_proto(plan: Plan, version: int) -> pb.PlanMovesResponse:
+    return pb.PlanMovesResponse(
+        topology_version=version,
+        moves=[
+            pb.PlannedMove(
+                slots=[pb.SlotSpanRef(first=span.first, last=span.last) for span in move.slots],
+                source=move.source,
+                target=move.target,
+            )
+            for move in plan.moves
+        ],
+        shards=[
+            pb.SlotCount(shard=shard, before=before, after=plan.after[shard])
+            for shard, before in plan.before.items()
+        ],
+    )
 
 
 def scale_to_proto(scale: Scale) -> pb.Scale:
