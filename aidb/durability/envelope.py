@@ -39,7 +39,7 @@ class Malformed(Exception):
 Header = dict[str, Any]
 
 
-def seal(kind: Kind, header: Header, body: bytes = b"") -> bytes:
+def seal(kind: Kind, header: Header, body: bytes | memoryview = b"") -> bytes:
     """The object."""
     text = json.dumps(header, separators=(",", ":"), sort_keys=True).encode()
     head = _HEAD.pack(MAGIC, kind, FORMAT, 0, len(text))

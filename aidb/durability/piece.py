@@ -40,7 +40,7 @@ class Piece:
     records: int = 0
     gap: bool = False
     start: Start | None = None
-    body: bytes = b""
+    body: bytes | memoryview = b""
 
     def encode(self) -> bytes:
         header: Header = self.place.header() | {
@@ -94,7 +94,7 @@ def decode(data: bytes) -> Piece | Seal:
         records=number(header, "records"),
         gap=bool(header.get("gap")),
         start=_start(header),
-        body=bytes(body),
+        body=body,
     )
     empty = piece.records == 0
     if piece.last_lsn < piece.previous_lsn or empty != (piece.last_lsn == piece.previous_lsn):

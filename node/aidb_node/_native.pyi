@@ -203,6 +203,12 @@ class Scan(Iterator[Entry]):
     def __enter__(self) -> Self: ...
     def __exit__(self, *exc: object) -> None: ...
 
+class LogRecords:
+    """A chunk of the log, decoded. It is applied once."""
+
+    def __init__(self, chunk: bytes | memoryview) -> None:
+        """A view is one of bytes. Raises Corruption."""
+
 class Store:
     """The engine on raw keys. All methods raise AidbError."""
 
@@ -248,10 +254,14 @@ class Store:
     def begin_epoch(self, epoch: int) -> int:
         """Logs the start of a new epoch; the last LSN before it."""
 
-    def apply_log(self, chunk: bytes, through_lsn: int, through_clock_ms: int) -> tuple[int, int, int, bool]:
-        """Applies what of a chunk is not there yet, up to an LSN and a clock. The store's last LSN and
-        clock, records applied, whether the end that was asked for is reached. Raises LogGap when the chunk
-        does not continue the log.
+    def apply_log(
+        self, records: LogRecords, through_lsn: int, through_clock_ms: int, logged_from_ms: int
+    ) -> tuple[int, int, int, bool]:
+        """Applies those that are not there yet, up to an LSN and a clock. The store's last LSN and clock,
+        records applied, whether the end that was asked for is reached. Raises LogGap when they do not
+        continue the log.
+
+        `logged_from_ms`: those with an older clock are not logged. They are lost if the store is not flushed.
         """
 
     def archived(self, lsn: int) -> None:

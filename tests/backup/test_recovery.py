@@ -7,11 +7,14 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from aidb_node import identity
+from aidb_node.failure import LogGap
+from aidb_node.recovery import replay
 from aidb_node.recovery.in_place import in_place
 from aidb_node.recovery.recover import Report, recover
 
@@ -156,6 +159,27 @@ def test_any_time_comes_back(lived: Lived, tmp_path: Path) -> None:
         perhaps = max(lsn for lsn, at in lived.before.items() if at <= clock)
         assert surely <= report.lsn <= perhaps, f"clock {clock}, seed {seed}"
         assert state_in(tmp_path / str(number)) == lived.history.states[report.lsn]
+
+
+@pytest.mark.parametrize("logged_ms", [-(1 << 40), 1 << 40])
+def test_any_lsn_comes_back_whether_the_replay_is_logged_or_not(
+    lived: Lived, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged_ms: int
+) -> None:
+    monkeypatch.setattr(replay, "LOGGED_MS", logged_ms)
+    for lsn in random.Random(4).sample(sorted(lived.history.states), 12):
+        if lsn >= lived.snapshots[0].lsn:
+            report = restored(lived.objects, tmp_path / str(lsn), Target(lsn=lsn), epoch=9)
+            assert state_in(tmp_path / str(lsn)) == lived.history.states[lsn]
+            store = open_store(tmp_path / str(lsn) / "store", create=False, keep_log=True)
+            try:
+                # The record of the new epoch is logged in any case.
+                assert store.position()[0] == 9
+                assert (store.log_after(lsn, 1) or [0] * 6)[5] == 1
+                if report.records:
+                    with nullcontext() if logged_ms > 0 else pytest.raises(LogGap):
+                        assert store.log_after(report.snapshot_lsn, 1)
+            finally:
+                store.close()
 
 
 def test_from_a_named_snapshot(lived: Lived, tmp_path: Path) -> None:

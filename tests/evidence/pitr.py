@@ -36,6 +36,7 @@ from tests.backup.support import open_store
 from tests.coordinator.process import FAST, CoordinatorProcess
 from tests.evidence.pitr_book import Book, State
 from tests.evidence.pitr_writers import Writer
+from tests.evidence.replays import replayed_as_of_any_age
 from tests.evidence.report import Report, options
 from tests.node.process import NodeProcess
 
@@ -174,7 +175,7 @@ def check_lsns(history: History, root: Path, rng: random.Random, rounds: int, re
     drawn = rng.sample(possible, min(rounds, len(possible)))
     bases = set()
     for lsn, state in history.book.states(drawn):
-        with _scratch(root) as directory:
+        with _scratch(root) as directory, replayed_as_of_any_age(rng, report.numbers):
             done = recover(history.catalog, directory, Target(lsn=lsn))
             wrong = _differences(restored_state(directory), state)
         if done.lsn != lsn:
@@ -191,7 +192,7 @@ def check_times(history: History, root: Path, rng: random.Random, count: int, re
     possible = sorted({write.answered_ms for write in history.book.writes if write.answered_ms > first})
     for clock_ms in sorted(rng.sample(possible, min(count, len(possible)))):
         surely, perhaps = history.book.between(clock_ms)
-        with _scratch(root) as directory:
+        with _scratch(root) as directory, replayed_as_of_any_age(rng, report.numbers):
             done = recover(history.catalog, directory, Target(clock_ms=clock_ms))
             found = restored_state(directory)
         last = history.book.last_at_or_before(done.lsn)

@@ -1,11 +1,16 @@
 """Catches up with the log: piece after piece, by the chain of predecessors, and no further than is whole.
 
-Pieces are read ahead by a few threads and applied in order; records are never looked into here. Whatever
-is missing or damaged ends the replay, and what lies behind it is looked at only to say how much is lost.
+Pieces are read, checked and decoded ahead by a few threads and applied in order; records are never looked
+into here. Whatever is missing or damaged ends the replay, and what lies behind it is looked at only to say
+how much is lost.
+
+The log of the store is spared: the archive is one until the store is flushed, and before that nobody takes
+it for whole (see `recover`). But the newest records are logged, for the request ids in them (V6).
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,13 +23,25 @@ from aidb.durability.piece import Piece, Seal
 from aidb.durability.restore_plan import Step, Target
 from aidb.errors import Corruption
 from aidb.objects.errors import Damaged, NoSuchKey
-from aidb_node._native import Store
+from aidb_node import _native
 from aidb_node.failure import LogGap
 
-_AHEAD = 8
+# Older records have no request id that may still be asked for: ids are kept for 60 s (V6), and clocks
+# differ, or are set back a little.
+LOGGED_MS = 70_000
+
+_AHEAD = 6
 _READERS = 4
 # Pieces behind damage that are looked at to say what is lost.
 _LOOK_BEHIND = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """``records`` None: of a piece that is not needed."""
+
+    found: Piece | Seal
+    records: _native.LogRecords | None
 
 
 @dataclass(slots=True)
@@ -41,14 +58,18 @@ class Replayed:
 
 
 def replay(
-    store: Store, catalog: Catalog, steps: Sequence[Step], target: Target, seen: Callable[[Replayed], None]
+    store: _native.Store,
+    catalog: Catalog,
+    steps: Sequence[Step],
+    target: Target,
+    seen: Callable[[Replayed], None],
 ) -> Replayed:
     """Raises `ObjectError` when the store is away; damage is told in what is returned."""
     _, lsn, clock_ms = store.position()
     done = Replayed(lsn, clock_ms)
     done.reached = lsn >= target.lsn
     with ThreadPoolExecutor(_READERS, thread_name_prefix="replay") as pool:
-        for position, (step, reading) in enumerate(_read_ahead(pool, catalog, steps)):
+        for position, (step, reading) in enumerate(_read_ahead(pool, catalog, steps, lsn)):
             if done.reached:
                 reading.cancel()
                 continue
@@ -63,14 +84,14 @@ def replay(
 
 
 def _read_ahead(
-    pool: ThreadPoolExecutor, catalog: Catalog, steps: Sequence[Step]
-) -> Iterator[tuple[Step, Future[Piece | Seal]]]:
-    under_way: deque[tuple[Step, Future[Piece | Seal]]] = deque()
+    pool: ThreadPoolExecutor, catalog: Catalog, steps: Sequence[Step], lsn: int
+) -> Iterator[tuple[Step, Future[_Read]]]:
+    under_way: deque[tuple[Step, Future[_Read]]] = deque()
     rest = iter(steps)
     try:
         while True:
             while len(under_way) < _AHEAD and (step := next(rest, None)) is not None:
-                under_way.append((step, pool.submit(catalog.piece, step.epoch, step.sequence)))
+                under_way.append((step, pool.submit(_read, catalog, step, lsn)))
             if not under_way:
                 return
             yield under_way.popleft()
@@ -79,9 +100,18 @@ def _read_ahead(
             reading.cancel()
 
 
-def _apply(store: Store, step: Step, piece: Piece | Seal, target: Target, done: Replayed) -> bool:
-    """Whether the target is reached. Raises Damaged, LogGap, Corruption."""
-    if isinstance(piece, Seal) or piece.last_lsn <= done.lsn:
+def _read(catalog: Catalog, step: Step, lsn: int) -> _Read:
+    """``lsn``: what the store holds. Raises ObjectError, Corruption."""
+    found = catalog.piece(step.epoch, step.sequence)
+    if isinstance(found, Seal) or found.last_lsn <= lsn:
+        return _Read(found, None)
+    return _Read(found, _native.LogRecords(found.body))
+
+
+def _apply(store: _native.Store, step: Step, read: _Read, target: Target, done: Replayed) -> bool:
+    """Whether the target is reached. Raises LogGap, Corruption."""
+    piece, records = read.found, read.records
+    if isinstance(piece, Seal) or records is None or piece.last_lsn <= done.lsn:
         return False
     if done.lsn >= step.through:
         # The rest of this epoch is not part of history.
@@ -93,8 +123,11 @@ def _apply(store: Store, step: Step, piece: Piece | Seal, target: Target, done: 
             done.lsn,
             piece.previous_lsn,
         )
-    done.lsn, done.clock_ms, records, ended = store.apply_log(piece.body, step.through, target.clock_ms)
-    done.records += records
+    logged_from_ms = max(0, time.time_ns() // 1_000_000 - LOGGED_MS)
+    done.lsn, done.clock_ms, applied, ended = store.apply_log(
+        records, step.through, target.clock_ms, logged_from_ms
+    )
+    done.records += applied
     done.pieces += 1
     done.bytes += len(piece.body)
     if target.clock_ms != END and done.lsn < step.through and piece.last_clock_ms > target.clock_ms:

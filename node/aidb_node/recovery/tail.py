@@ -18,7 +18,7 @@ import grpc
 from aidb.durability.loss import Loss, Lossy
 from aidb.v1 import replication_pb2 as pb
 from aidb.v1.replication_pb2_grpc import TailStub
-from aidb_node._native import Store
+from aidb_node import _native
 
 _AT_ONCE = 8
 Options = Sequence[tuple[str, int]]
@@ -135,7 +135,7 @@ def _why_not(tail: SealedTail, cut_lsn: int) -> str:
     return f"holds the log through lsn {run.last_lsn}, but had not caught up"
 
 
-def append(store: Store, run: Run) -> int:
+def append(store: _native.Store, run: Run) -> int:
     """Takes what the store, which ends at the cut, does not have yet; its new last LSN. The store has to keep
     its log (``keep_log``): what is taken here is in no archive, until that of the next epoch has it.
 
@@ -147,5 +147,5 @@ def append(store: Store, run: Run) -> int:
     store.archived(lsn)
     for chunk in run.chunks:
         if chunk:
-            lsn, _, _, _ = store.apply_log(chunk, _FOREVER, _FOREVER)
+            lsn, _, _, _ = store.apply_log(_native.LogRecords(chunk), _FOREVER, _FOREVER, 0)
     return lsn

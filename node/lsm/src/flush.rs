@@ -101,6 +101,7 @@ fn write(shared: &Shared, number: u64, memtable: &Arc<Memtable>) -> Result<Optio
         Direction::Forward,
         std::ops::Bound::Unbounded,
     );
+    let path = shared.table_path(number);
     let mut writer = None;
     shared.flushed_bytes.store(0, Ordering::Relaxed);
     while cursor.advance()? {
@@ -110,7 +111,6 @@ fn write(shared: &Shared, number: u64, memtable: &Arc<Memtable>) -> Result<Optio
         if value.tombstone && (spans.contains(key) || !version.may_hold(key)) {
             continue;
         }
-        let path = shared.table_path(number);
         let writer = match &mut writer {
             Some(writer) => writer,
             none => none.insert(TableWriter::create(&*shared.io, &path, &shared.config)?),

@@ -46,6 +46,15 @@ pub(crate) enum Admission {
     DiskFull,
 }
 
+/// Who is admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Writers somebody waits for: they are slowed before they are stopped.
+    Smooth,
+    /// A replay: it is as fast as can be, and stops where it has to.
+    Bulk,
+}
+
 pub(crate) fn admission(load: &Load, config: &Config) -> Admission {
     let archive = config.archive_lag_bytes;
     if archive > 0 && load.unarchived_bytes >= archive {

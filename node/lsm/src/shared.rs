@@ -23,7 +23,7 @@ use crate::log::tail::Tail;
 use crate::manifest::{Edit, Manifest};
 use crate::options::{Clock, Config};
 use crate::poison::Poison;
-use crate::pressure::{Admission, Load, admission};
+use crate::pressure::{Admission, Load, Pace, admission};
 use crate::progress::Progress;
 use crate::table::Table;
 use crate::table::cache::BlockCache;
@@ -166,7 +166,7 @@ impl Shared {
     /// Backpressure: returns when a group of `bytes` may be written.
     ///
     /// Errors: `DiskFull`, `Stalled`, `Poisoned`.
-    pub(crate) fn admit(&self, bytes: usize) -> Result<()> {
+    pub(crate) fn admit(&self, bytes: usize, pace: Pace) -> Result<()> {
         if admission(&self.load(), &self.config) == Admission::Now {
             self.set_stall(None);
             return Ok(());
@@ -175,6 +175,10 @@ impl Shared {
             let seen = self.events.seen();
             match admission(&self.load(), &self.config) {
                 Admission::Now => {
+                    self.set_stall(None);
+                    return Ok(());
+                }
+                Admission::Slow { .. } if pace == Pace::Bulk => {
                     self.set_stall(None);
                     return Ok(());
                 }

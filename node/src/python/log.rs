@@ -4,12 +4,14 @@
 //! chunk := (length:u32 record)*      little endian; the record's encoding is the log's own (V2)
 //! ```
 
-use std::sync::mpsc::{self, SyncSender};
+use std::sync::Mutex;
 
 use aidb_client::pb::ErrorCode;
 use aidb_lsm::{LogRecord, Store};
 use bytes::Bytes;
+use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use super::failure::{failure, of_engine};
@@ -54,74 +56,116 @@ pub fn log_chunk(
     )))
 }
 
-/// Applies the chunk's records that come after what the store holds, through `through_lsn` and as long as their clock
-/// is at most `through_clock_ms`.
+/// A chunk's records, decoded: they can be applied once.
+#[pyclass(frozen, module = "aidb_node._native")]
+pub struct LogRecords(Mutex<Option<Vec<LogRecord>>>);
+
+#[pymethods]
+impl LogRecords {
+    /// `chunk`: bytes, or a view of some, which stay in memory as long as the records do. Raises `Corruption` for what is
+    /// no chunk.
+    #[new]
+    fn new(py: Python<'_>, chunk: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let mut rest = shared(chunk)?;
+        let records = py.detach(|| {
+            let mut records = Vec::new();
+            while !rest.is_empty() {
+                records.push(next_record(&mut rest)?);
+            }
+            Ok::<_, PyErr>(records)
+        })?;
+        Ok(Self(Mutex::new(Some(records))))
+    }
+}
+
+/// The memory of a bytes object, or the part of it that a view shows.
+fn shared(chunk: &Bound<'_, PyAny>) -> PyResult<Bytes> {
+    if let Ok(whole) = chunk.extract::<PyBackedBytes>() {
+        return Ok(Bytes::from_owner(whole));
+    }
+    let view = PyBuffer::<u8>::get(chunk)?;
+    let whole: PyBackedBytes = chunk.getattr("obj")?.extract()?;
+    let start = (view.buf_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
+    let within = start
+        .checked_add(view.len_bytes())
+        .is_some_and(|end| end <= whole.len());
+    if !view.is_c_contiguous() || !within {
+        let what = "a run of log records has to lie in one piece";
+        return Err(failure(ErrorCode::InvalidArgument, what));
+    }
+    Ok(Bytes::from_owner(whole).slice(start..start + view.len_bytes()))
+}
+
+/// Which records are to be applied: through the LSN and as long as their clock is at most so. Of these, the ones from
+/// `logged_from_ms` on are logged, and those that follow on one.
+pub struct Bounds {
+    pub through_lsn: u64,
+    pub through_clock_ms: u64,
+    pub logged_from_ms: u64,
+}
+
+/// Applies what comes after what the store holds, within the bounds.
 ///
-/// Raises `LogGap` when they do not continue the store's log, `Corruption` for what is no chunk.
+/// Raises `LogGap` when they do not continue the store's log.
 pub fn apply_log(
     py: Python<'_>,
     store: &Store,
-    chunk: &[u8],
-    through_lsn: u64,
-    through_clock_ms: u64,
+    records: &LogRecords,
+    bounds: &Bounds,
 ) -> PyResult<Applied> {
-    let chunk = Bytes::copy_from_slice(chunk);
-    let bounds = Bounds {
-        held: store.visible_lsn(),
-        through_lsn,
-        through_clock_ms,
+    let taken = records.0.lock().ok().and_then(|mut records| records.take());
+    let Some(records) = taken else {
+        let what = "these records were applied before";
+        return Err(failure(ErrorCode::InvalidArgument, what));
     };
+    let held = store.visible_lsn();
     py.detach(|| {
-        // A group is decoded while the one before it is applied.
-        let (sender, groups) = mpsc::sync_channel(1);
-        std::thread::scope(|scope| {
-            let decoder = scope.spawn(move || bounds.decode(chunk, &sender));
-            let mut applied = 0;
-            for group in groups {
-                applied += group.len() as u64;
-                store.apply(group).map_err(of_engine)?;
-            }
-            let decoded = decoder.join();
-            let ended = decoded.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            Ok((store.visible_lsn(), store.clock_ms(), applied, ended))
-        })
-    })
-}
-
-/// Which records of a chunk are to be applied: those after `held`, through the LSN and as long as the clock is at most so.
-struct Bounds {
-    held: u64,
-    through_lsn: u64,
-    through_clock_ms: u64,
-}
-
-impl Bounds {
-    /// Hands on groups of about `GROUP_BYTES`; whether the end that was asked for has been reached. Nobody takes them any
-    /// more once one could not be applied.
-    fn decode(&self, mut rest: Bytes, groups: &SyncSender<Vec<LogRecord>>) -> PyResult<bool> {
-        let (mut group, mut group_bytes) = (Vec::new(), 0);
-        let mut ended = false;
-        while !rest.is_empty() && !ended {
-            let record = next_record(&mut rest)?;
-            if record.lsn <= self.held {
+        let (mut applied, mut ended) = (0, false);
+        let mut group = Group::default();
+        for record in records {
+            if record.lsn <= held {
                 continue;
             }
-            ended = record.lsn > self.through_lsn || record.clock_ms > self.through_clock_ms;
+            if record.lsn > bounds.through_lsn || record.clock_ms > bounds.through_clock_ms {
+                ended = true;
+                break;
+            }
+            let logged = record.clock_ms >= bounds.logged_from_ms;
+            if group.bytes >= GROUP_BYTES || logged != group.logged {
+                group.apply(store)?;
+            }
+            group.logged = logged;
+            group.bytes += record.encoded().len();
+            applied += 1;
+            ended = record.lsn == bounds.through_lsn;
+            group.records.push(record);
             if ended {
                 break;
             }
-            ended = record.lsn == self.through_lsn;
-            group_bytes += record.encoded().len();
-            group.push(record);
-            if group_bytes >= GROUP_BYTES {
-                group_bytes = 0;
-                if groups.send(std::mem::take(&mut group)).is_err() {
-                    return Ok(ended);
-                }
-            }
         }
-        let _ = groups.send(group);
-        Ok(ended)
+        group.apply(store)?;
+        Ok((store.visible_lsn(), store.clock_ms(), applied, ended))
+    })
+}
+
+#[derive(Default)]
+struct Group {
+    records: Vec<LogRecord>,
+    bytes: usize,
+    logged: bool,
+}
+
+impl Group {
+    /// It is empty afterwards.
+    fn apply(&mut self, store: &Store) -> PyResult<()> {
+        self.bytes = 0;
+        let records = std::mem::take(&mut self.records);
+        let applied = if self.logged {
+            store.apply(records)
+        } else {
+            store.apply_unlogged(records)
+        };
+        applied.map(|_| ()).map_err(of_engine)
     }
 }
 

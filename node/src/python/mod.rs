@@ -18,6 +18,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<server::Event>()?;
     module.add_class::<store::Store>()?;
     module.add_class::<scan::Scan>()?;
+    module.add_class::<log::LogRecords>()?;
     inspect::add(module)?;
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add(

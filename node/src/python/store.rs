@@ -16,7 +16,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict};
 
 use super::failure::{condition_failed, failure, of_engine, of_request};
-use super::log::{Applied, LogChunk, apply_log, log_chunk};
+use super::log::{Applied, Bounds, LogChunk, LogRecords, apply_log, log_chunk};
 use super::scan::Scan;
 use crate::primary::limits::{check_batch, check_key, check_value};
 use crate::serve::Limits;
@@ -274,15 +274,21 @@ impl Store {
         log_chunk(py, &self.open()?, lsn, max_bytes)
     }
 
-    /// Applies the records of a chunk that are not there yet, see [`apply_log`]. Raises `LogGap`.
+    /// Applies those of the records that are not there yet, see [`apply_log`]. Raises `LogGap`.
     fn apply_log(
         &self,
         py: Python<'_>,
-        chunk: PyBackedBytes,
+        records: &LogRecords,
         through_lsn: u64,
         through_clock_ms: u64,
+        logged_from_ms: u64,
     ) -> PyResult<Applied> {
-        apply_log(py, &self.open()?, &chunk, through_lsn, through_clock_ms)
+        let bounds = Bounds {
+            through_lsn,
+            through_clock_ms,
+            logged_from_ms,
+        };
+        apply_log(py, &self.open()?, records, &bounds)
     }
 
     /// The archive has the log through `lsn`: of a store that keeps its log, what is before it may go.

@@ -41,6 +41,7 @@ from tests.evidence.durability.plan import Cluster, Loss, Mode, Round, Store, Sy
 from tests.evidence.durability.programs import Nursery
 from tests.evidence.durability.stores import Second, opened
 from tests.evidence.durability.tails import tail_member, with_tail
+from tests.evidence.replays import replayed_as_of_any_age
 from tests.objects.faults import FaultyStore, Odds
 
 T = TypeVar("T")
@@ -113,7 +114,9 @@ class Lane:
             now = replace(now, loss=Loss.POWER if now.volatile else Loss.PROCESS)
         violations: list[str] = []
         aside = self._look_aside(now, recorded) if now.looked_aside and claimed else None
-        restored = self._restore(now) if now.loss is Loss.DISK else None
+        replays: Counter[str] = Counter()
+        with replayed_as_of_any_age(self._rng, replays):
+            restored = self._restore(now) if now.loss is Loss.DISK else None
         found = self._start_again(following)
         end = restored.lsn if restored else self._cut_of(epoch)
         promise = promised(self._cluster.mode, self._cluster.sync, now.loss)
@@ -130,6 +133,7 @@ class Lane:
         numbers.update({f"faults_{kind}": count for kind, count in faults.items()})
         numbers["faults"] += faults.total()
         numbers["restored_records"] += restored.records if restored else 0
+        numbers.update(replays if restored else {})
         did = (
             f"{self._cluster} lost={now.loss} trouble={now.trouble} dropped={dropped} "
             f"acknowledged={verdict.acknowledged} lost_within_mode={verdict.lost} "

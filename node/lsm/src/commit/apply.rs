@@ -1,25 +1,38 @@
-//! Records of another store's log, appended as they are: LSNs, epochs, versions, clocks and request ids stay what
-//! they were. So a store that was restored from a snapshot catches up with an archive.
+//! Records of another store's log, taken over as they are: LSNs, epochs, versions, clocks and request ids stay what
+//! they were. So a store that was restored from a snapshot catches up with an archive, which is its log until it is
+//! there: its own is spared, from its begin on (a log with a hole would be a damaged one).
 
 use super::answer::{Answer, Completion};
-use super::committer::{Appended, Committer, Group};
+use super::committer::{Appended, Committer, Group, LogHolds};
+use super::queue::Logging;
 use crate::error::{Error, Result};
 use crate::log::{LogOpKind, LogRecord, frame};
+use crate::pressure::Pace;
 
 impl Committer {
     /// Fails only if the store must be poisoned; the caller is answered in any case.
-    pub(super) fn apply(&mut self, records: Vec<LogRecord>, done: Completion<u64>) -> Result<()> {
-        let frames = records
-            .iter()
-            .map(|record| frame::HEADER_BYTES + record.encoded().len());
-        let bytes = frames.sum::<usize>();
-        let shared = &self.shared;
-        let segment = shared
+    pub(super) fn apply(
+        &mut self,
+        records: Vec<LogRecord>,
+        logging: Logging,
+        done: Completion<u64>,
+    ) -> Result<()> {
+        let logged = logging == Logging::Needed || self.log_holds == LogHolds::All;
+        let bytes = if logged {
+            let frames = records.iter();
+            frames
+                .map(|record| frame::HEADER_BYTES + record.encoded().len())
+                .sum()
+        } else {
+            0
+        };
+        let segment = self
+            .shared
             .poison
             .check()
             .and_then(|()| self.check_continues(&records))
-            .and_then(|()| shared.admit(bytes))
-            .and_then(|()| self.log.reserve(bytes as u64));
+            .and_then(|()| self.shared.admit(bytes, Pace::Bulk))
+            .and_then(|()| self.place(logged, bytes));
         let segment = match segment {
             Ok(segment) => segment,
             Err(error) => {
@@ -27,9 +40,11 @@ impl Committer {
                 return Ok(());
             }
         };
-        let progress = &self.shared.progress;
+        let shared = &self.shared;
+        let progress = &shared.progress;
         let mut group = Group {
             segment,
+            logged,
             synced_lsn: progress.synced(),
             clock_ms: 0,
             buffer: Vec::with_capacity(bytes),
@@ -40,8 +55,10 @@ impl Committer {
         };
         let keeps = shared.tail.keeps();
         for record in records {
-            let place = frame::put(&mut group.buffer, segment, group.synced_lsn, |buffer| {
-                buffer.extend_from_slice(record.encoded());
+            let place = logged.then(|| {
+                frame::put(&mut group.buffer, segment, group.synced_lsn, |buffer| {
+                    buffer.extend_from_slice(record.encoded());
+                })
             });
             group.last_lsn = record.lsn;
             group.epoch = record.epoch;
@@ -50,15 +67,24 @@ impl Committer {
                 gate.replayed(&record);
             }
             // Who follows gets what the log has; the memtable alone takes what was decoded already.
-            group.records.push(if keeps {
-                Appended::Encoded(place, Vec::new())
-            } else {
-                Appended::Plain(record)
+            group.records.push(match place {
+                Some(place) if keeps => Appended::Encoded(place, Vec::new()),
+                _ => Appended::Plain(record),
             });
         }
         let last_lsn = group.last_lsn;
         group.answers.push((Answer::Epoch(done, last_lsn), false));
         self.append(group)
+    }
+
+    /// Room in the log, of the segment that is returned, if that is where the records go.
+    fn place(&mut self, logged: bool, bytes: usize) -> Result<u64> {
+        if logged {
+            self.begin_logging()?;
+            return self.log.reserve(bytes as u64);
+        }
+        self.log_holds = LogHolds::NotAll;
+        Ok(0)
     }
 
     /// Errors: `Gap` (the chain of predecessors does not continue here), `Invalid`.

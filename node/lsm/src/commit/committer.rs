@@ -21,6 +21,7 @@ use crate::log::writer::LogWriter;
 use crate::log::{LogOp, LogRecord, frame};
 use crate::memtable::Memtable;
 use crate::options::SyncMode;
+use crate::pressure::Pace;
 use crate::shared::Shared;
 
 /// A new epoch leaves room for what others may have taken up to the cut (V1), once for each epoch since the last one that
@@ -30,9 +31,20 @@ const EPOCH_GAP: u64 = 1 << 32;
 const SPARE_BYTES: usize = 64 << 10;
 const SPARE_OPS: usize = 128;
 
+/// What the log has of the records that are in no table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum LogHolds {
+    /// It is empty, and so are the memtables.
+    Nothing,
+    /// It is empty, they are not.
+    NotAll,
+    All,
+}
+
 pub(crate) struct Committer {
     pub(super) shared: Arc<Shared>,
     pub(super) log: LogWriter,
+    pub(super) log_holds: LogHolds,
     pub(super) gate: Option<Box<dyn Gate>>,
     /// Whoever commits looks after the sync, too.
     attended: bool,
@@ -53,6 +65,8 @@ pub(super) enum Appended {
 /// A group while it is encoded.
 pub(super) struct Group {
     pub segment: u64,
+    /// `buffer` goes to the log.
+    pub logged: bool,
     pub synced_lsn: u64,
     pub clock_ms: u64,
     pub buffer: Vec<u8>,
@@ -63,10 +77,21 @@ pub(super) struct Group {
 }
 
 impl Committer {
-    pub(crate) fn new(shared: Arc<Shared>, log: LogWriter, gate: Option<Box<dyn Gate>>) -> Self {
+    /// `logged`: the log has records.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        log: LogWriter,
+        logged: bool,
+        gate: Option<Box<dyn Gate>>,
+    ) -> Self {
         Committer {
             shared,
             log,
+            log_holds: if logged {
+                LogHolds::All
+            } else {
+                LogHolds::Nothing
+            },
             gate,
             attended: false,
             frames: Frames::default(),
@@ -105,9 +130,9 @@ impl Committer {
             } else if let Work::Ingest(staged, done) = work {
                 self.commit(std::mem::take(&mut pending))?;
                 self.ingest(staged, done)?;
-            } else if let Work::Apply(records, done) = work {
+            } else if let Work::Apply(records, logging, done) = work {
                 self.commit(std::mem::take(&mut pending))?;
-                self.apply(records, done)?;
+                self.apply(records, logging, done)?;
             } else if work.deletes_ranges() {
                 // Conditions of its neighbours are judged before it, or see what it left.
                 self.commit(std::mem::take(&mut pending))?;
@@ -128,7 +153,8 @@ impl Committer {
             .shared
             .poison
             .check()
-            .and_then(|()| self.shared.admit(bytes))
+            .and_then(|()| self.shared.admit(bytes, Pace::Smooth))
+            .and_then(|()| self.begin_logging())
             .and_then(|()| self.log.reserve(bytes as u64));
         let segment = match segment {
             Ok(segment) => segment,
@@ -141,12 +167,25 @@ impl Committer {
         self.append(group)
     }
 
+    /// Before anything is logged: what is in no log has to be in tables, or a crash would leave a hole before the log.
+    ///
+    /// Errors: `DiskFull`, `Poisoned`.
+    pub(super) fn begin_logging(&mut self) -> Result<()> {
+        if self.log_holds == LogHolds::NotAll {
+            self.rotate();
+            self.shared.wait_for_flushes()?;
+        }
+        self.log_holds = LogHolds::All;
+        Ok(())
+    }
+
     fn encode(&mut self, works: Vec<Work>, segment: u64, bytes: usize) -> Group {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.reserve(bytes);
         let progress = &self.shared.progress;
         let mut group = Group {
             segment,
+            logged: true,
             synced_lsn: progress.synced(),
             clock_ms: self.shared.clock_ms(),
             buffer,
@@ -236,6 +275,7 @@ impl Committer {
 
     pub(super) fn append(&mut self, group: Group) -> Result<()> {
         let Group {
+            logged,
             mut buffer,
             records,
             answers,
@@ -246,7 +286,7 @@ impl Committer {
         let first_lsn = self.shared.progress.appended() + 1;
         let bytes = buffer.len();
         let mut file = None;
-        if !records.is_empty() {
+        if !records.is_empty() && logged {
             match self.log.append(&buffer, last_lsn) {
                 Ok(synced_by) => file = Some(synced_by),
                 Err(error) => {
@@ -292,7 +332,8 @@ impl Committer {
                 waiting.push(answer);
             }
         }
-        if file.is_some() || !waiting.is_empty() {
+        // There is nothing to sync of what is not logged, but whoever flushes it waits for its LSN.
+        if file.is_some() || !waiting.is_empty() || !logged {
             self.shared.sync_queue.push(Written {
                 file,
                 last_lsn,

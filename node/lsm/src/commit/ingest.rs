@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::answer::{Answer, Completion};
-use super::committer::Committer;
+use super::committer::{Committer, LogHolds};
 use super::syncer::Written;
 use crate::error::{Error, Result};
 use crate::ingest::Ingested;
@@ -82,11 +82,12 @@ impl Committer {
     }
 
     /// What is older is in tables when this returns the record to log.
-    fn prepare(&self, staged: &Staged) -> Result<LogRecord> {
-        let shared = &self.shared;
-        shared.poison.check()?;
+    fn prepare(&mut self, staged: &Staged) -> Result<LogRecord> {
+        self.shared.poison.check()?;
         self.rotate();
-        shared.wait_for_flushes()?;
+        self.shared.wait_for_flushes()?;
+        self.log_holds = LogHolds::All;
+        let shared = &self.shared;
         let previous = shared.progress.appended();
         let lsn = previous + 1;
         Ok(LogRecord::new(

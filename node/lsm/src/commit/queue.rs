@@ -17,14 +17,22 @@ use crate::log::LogRecord;
 const GROUP_BYTES: usize = 4 << 20;
 const GROUP_BATCHES: usize = 4096;
 
+/// Whether records that are taken over go to the log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Logging {
+    Needed,
+    /// Not while the log is empty; what is in none is durable when its memtable is flushed.
+    Spared,
+}
+
 pub(crate) enum Work {
     Batch(Batch, Completion<Committed>),
     /// Begin this epoch; answered with the cut.
     Epoch(u64, Completion<u64>),
     /// Start a new memtable; answered with the last LSN of the old one.
     Rotate(Completion<u64>),
-    /// Append records of another store's log, which continue this one's; answered with the last LSN.
-    Apply(Vec<LogRecord>, Completion<u64>),
+    /// Take over records of another store's log, which continue this one's; answered with the last LSN.
+    Apply(Vec<LogRecord>, Logging, Completion<u64>),
     /// Make the files part of the store; answered with the LSN.
     Ingest(Staged, Completion<Ingested>),
 }
@@ -37,7 +45,7 @@ impl Work {
     pub(crate) fn fail(self, error: Error) {
         match self {
             Work::Batch(_, done) => done.run(Err(error)),
-            Work::Epoch(_, done) | Work::Rotate(done) | Work::Apply(_, done) => {
+            Work::Epoch(_, done) | Work::Rotate(done) | Work::Apply(_, _, done) => {
                 done.run(Err(error))
             }
             Work::Ingest(_, done) => done.run(Err(error)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Store;
-use crate::commit::queue::Work;
+use crate::commit::queue::{Logging, Work};
 use crate::error::{Error, Result};
 use crate::log::{LogRecord, reread};
 
@@ -46,9 +46,26 @@ impl Store {
     /// Errors: `Gap` (they continue elsewhere), `Invalid` (of an older epoch, or an ingest, whose files are
     /// not at hand), `DiskFull`, `Poisoned`, `Closed`.
     pub fn apply(&self, records: Vec<LogRecord>) -> Result<u64> {
+        self.take_over(records, Logging::Needed)
+    }
+
+    /// As [`Store::apply`], but without the log as long as that is empty: for a store that is thrown away if
+    /// it does not get to its end. What was applied so is durable after the next [`Store::flush`]; a crash takes
+    /// the store back to the last one. Whatever is logged next waits for one.
+    ///
+    /// Errors: as [`Store::apply`]; `Invalid` when the store keeps a tail, which would miss these records.
+    pub fn apply_unlogged(&self, records: Vec<LogRecord>) -> Result<u64> {
+        if self.shared().tail.keeps() {
+            let what = "records cannot bypass the log of a store that is followed";
+            return Err(Error::Invalid(what.into()));
+        }
+        self.take_over(records, Logging::Spared)
+    }
+
+    fn take_over(&self, records: Vec<LogRecord>, logging: Logging) -> Result<u64> {
         if records.is_empty() {
             return Ok(self.visible_lsn());
         }
-        self.ask(|done| Work::Apply(records, done))
+        self.ask(|done| Work::Apply(records, logging, done))
     }
 }

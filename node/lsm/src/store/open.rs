@@ -73,6 +73,7 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Opened> {
         tail.publish([Arc::new(record)]);
     })?;
     let last_lsn = recovered.last_lsn.max(flushed_lsn);
+    let logged = recovered.last_lsn != 0;
     let progress = Arc::new(Progress::default());
     progress.recovered(last_lsn, replayed.epoch, replayed.clock_ms);
 
@@ -136,7 +137,7 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Opened> {
     ingest::replay::complete(&shared, &replayed.ingests)?;
     shared.fit_cache();
     Ok(Opened {
-        committer: Committer::new(Arc::clone(&shared), LogWriter::new(segments), gate),
+        committer: Committer::new(Arc::clone(&shared), LogWriter::new(segments), logged, gate),
         shared,
         syncer,
         lock,

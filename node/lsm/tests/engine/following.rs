@@ -5,7 +5,7 @@ use std::path::Path;
 use aidb_lsm::{Error, LogRecord, Op, Options, Range, Store};
 use rand::Rng;
 
-use crate::support::{FaultIo, contents, delete, dir, put, random, small};
+use crate::support::{FaultIo, Loss, contents, delete, dir, put, random, small};
 
 const NO_LIMIT: u64 = 1 << 40;
 
@@ -151,4 +151,120 @@ fn records_that_do_not_continue_are_refused_and_nothing_is_applied() {
         assert_eq!(copy.visible_lsn(), records[2].lsn);
     }
     copy.apply(records[3..].to_vec()).unwrap();
+}
+
+/// A history of all kinds of records.
+fn lived(random: &mut impl Rng) -> Vec<LogRecord> {
+    let store = archived(&FaultIo::default(), NO_LIMIT);
+    store.begin_epoch(1).unwrap();
+    for number in 0..300 {
+        if number % 100 == 50 {
+            store.begin_epoch(2 + number as u64 / 100).unwrap();
+        }
+        let key = format!("k{:02}", random.random_range(0..40));
+        match random.random_range(0..10) {
+            0 => delete(&store, &key),
+            1 => store
+                .delete_range(&Range::prefix(&key.as_bytes()[..2]))
+                .unwrap(),
+            _ => put(&store, &key, &"v".repeat(number)),
+        };
+    }
+    follow(&store, 0, 1 << 20)
+}
+
+/// Nobody follows it; its log stays.
+fn alone(io: &FaultIo) -> Store {
+    let options = Options {
+        tail_bytes: 0,
+        archive_lag_bytes: Some(NO_LIMIT),
+        ..small(io)
+    };
+    Store::open(dir(), options).unwrap()
+}
+
+/// That it holds what the first records of the history make.
+fn check_prefix(store: &Store, history: &[LogRecord]) {
+    let lsn = store.visible_lsn();
+    let upto = history.iter().take_while(|record| record.lsn <= lsn);
+    let expected = alone(&FaultIo::default());
+    expected.apply(upto.cloned().collect()).unwrap();
+    assert_eq!(expected.visible_lsn(), lsn);
+    assert_eq!(expected.epoch(), store.epoch());
+    assert_eq!(
+        contents(&store.snapshot()).unwrap(),
+        contents(&expected.snapshot()).unwrap()
+    );
+}
+
+#[test]
+fn what_bypassed_the_log_lasts_from_the_next_flush_on() {
+    let mut random = random("what_bypassed_the_log_lasts_from_the_next_flush_on");
+    let history = lived(&mut random);
+    let mut went_back = 0;
+    for _ in 0..30 {
+        let io = FaultIo::default();
+        let copy = alone(&io);
+        let (mut flushed, mut at) = (0, 0);
+        let crash_at = random.random_range(0..history.len());
+        while at < crash_at {
+            let next = (at + random.random_range(1..40)).min(history.len());
+            copy.apply_unlogged(history[at..next].to_vec()).unwrap();
+            at = next;
+            if random.random_bool(0.2) {
+                copy.flush().unwrap();
+                flushed = copy.visible_lsn();
+            }
+        }
+        let (after, _) = io.crash(Loss::Some, &mut random);
+        let found = alone(&after);
+        assert!(found.visible_lsn() >= flushed);
+        went_back += usize::from(found.visible_lsn() < copy.visible_lsn());
+        check_prefix(&found, &history);
+        let rest = history
+            .iter()
+            .filter(|record| record.lsn > found.visible_lsn());
+        found.apply_unlogged(rest.cloned().collect()).unwrap();
+        check_prefix(&found, &history);
+        assert_eq!(found.visible_lsn(), history[history.len() - 1].lsn);
+    }
+    assert!(
+        went_back > 5,
+        "{went_back} crashes of 30 took something back"
+    );
+}
+
+#[test]
+fn what_is_logged_leaves_no_hole_before_it() {
+    let mut random = random("what_is_logged_leaves_no_hole_before_it");
+    let history = lived(&mut random);
+    for _ in 0..30 {
+        let io = FaultIo::default();
+        let copy = alone(&io);
+        let [first, second] = [100, 200].map(|near| near + random.random_range(0..50));
+        copy.apply_unlogged(history[..first].to_vec()).unwrap();
+        copy.apply(history[first..second].to_vec()).unwrap();
+        // From here on the log is in use: what bypassed it would leave a hole in it.
+        copy.apply_unlogged(history[second..].to_vec()).unwrap();
+        let (after, _) = io.crash(Loss::All, &mut random);
+        let found = alone(&after);
+        assert_eq!(found.visible_lsn(), copy.visible_lsn());
+        check_prefix(&found, &history);
+        assert_eq!(
+            found
+                .log_after(history[first].previous_lsn, 1 << 20)
+                .unwrap()[0]
+                .lsn,
+            history[first].lsn
+        );
+    }
+}
+
+#[test]
+fn a_store_that_is_followed_logs_everything() {
+    let io = FaultIo::default();
+    let record = LogRecord::new(1, 1, 0, 1, Vec::new());
+    let followed = Store::open(dir(), small(&io)).unwrap();
+    let refused = followed.apply_unlogged(vec![record]).unwrap_err();
+    assert!(matches!(refused, Error::Invalid(_)), "{refused}");
 }
