@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypedDict, TypeVar, Unpack
 
 from aidb.errors import AidbError, Closed, InvalidArgument, Unsupported
 from aidb.interface import (
@@ -68,6 +68,17 @@ def open(
     return Store(native)
 
 
+class PutOptions(TypedDict, total=False):
+    """Of `Store.put`; see `aidb.interface.KeyValue.put`."""
+
+    ttl: Seconds | None
+    if_absent: bool
+    if_exists: bool
+    if_version: int | None
+    durability: Durability | None
+    timeout: Seconds | None
+
+
 class Store:
     """An open store; see `aidb.interface.KeyValue` for its methods. Safe to use from several threads."""
 
@@ -85,7 +96,13 @@ class Store:
     ) -> Entry | None:
         return _entry(key, self._native.get_entry(key))
 
-    def put(
+    def put(self, key: bytes, value: bytes, **options: Unpack[PutOptions]) -> int:
+        if not options:
+            # Named one by one, their defaults alone would take a tenth of such a put.
+            return self._native.put(key, value, 0)
+        return self._put(key, value, **options)
+
+    def _put(
         self,
         key: bytes,
         value: bytes,
@@ -97,10 +114,6 @@ class Store:
         durability: Durability | None = None,
         timeout: Seconds | None = None,
     ) -> int:
-        plain = not if_absent and not if_exists and if_version is None
-        if plain and ttl is None and durability is None:
-            # What the helpers below take to find out is a quarter of such a put.
-            return self._native.put(key, value, 0)
         _check_durability(durability)
         condition = Condition.of(if_absent, if_exists, if_version)
         if condition is None:
