@@ -11,16 +11,18 @@ another one: before, during or after the takeover. Scenarios, in turn:
 
 Checked: no request that was sent after the new primary served is acknowledged by the old one, be it a write
 or a strong read; what is there in the end is everything through the cut, and nothing beyond it; what was
-archived is through the cut; sessions get what they wrote, or SESSION_BROKEN; caches show what the primary
-shows; old primaries end by themselves, and their directories stay. A build of the nodes whose caches stay
-over the change of an epoch (C4) has to be caught by that. In mode `async` the takeovers have to lose
-something: a run that loses nothing shows nothing. In `replica` and `archived` nothing may be lost.
+archived is through the cut; the second copy can be restored, whole; sessions get what they wrote, or
+SESSION_BROKEN; caches show what the primary shows; old primaries end by themselves, and their directories
+stay. A build of the nodes whose caches stay over the change of an epoch (C4) has to be caught by that. In
+mode `async` the takeovers have to lose something: a run that loses nothing shows nothing. In `replica` and
+`archived` nothing may be lost.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -32,7 +34,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
+from aidb_node.recovery.recover import recover
+
 from aidb.client import Client
+from aidb.durability.loss import Lossy
+from aidb.durability.restore_plan import Target
+from aidb.objects.errors import ObjectError
 from tests.checkers import session as sessions
 from tests.checkers.history import Operation
 from tests.evidence import mutant
@@ -98,6 +105,7 @@ class Zombie:
         shard.wait_whole()
         for takeover in takeovers:
             violations += self._late(takeover)
+        violations += self._second_copy()
         lost, problems = self._compare(record, takeovers)
         violations += [*problems, *record.surprises, *map(str, sessions.check(record.operations))]
         for takeover in takeovers:
@@ -206,6 +214,22 @@ class Zombie:
             f"{1000 * (sent.at - takeover.serves):.0f} ms after incarnation {self._incarnation} served"
             for sent in late
         ]
+
+    def _second_copy(self) -> list[str]:
+        """D4, D9: what the new primary has archived needs nothing of its disk, and is whole."""
+        shard, aside = self._shard, self._shard.root / "aside"
+        stats = shard.stats(shard.shard().primary.address)
+        archived = stats.durability.archived_lsn if stats else 0
+        try:
+            report = recover(shard.catalog, aside, Target())
+        except (Lossy, ObjectError) as error:
+            return [f"the second copy cannot be restored: {error}"]
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        self._report.numbers["restored_aside"] += 1
+        if report.lsn < archived:
+            return [f"the second copy goes to lsn {report.lsn}, {archived} was archived"]
+        return []
 
     def _compare(self, record: Record, takeovers: list[Takeover]) -> tuple[int, list[str]]:
         """How many acknowledged writes were lost; what is wrong with what is left."""
