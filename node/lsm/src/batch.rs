@@ -1,6 +1,6 @@
 use bytes::Bytes;
 
-use crate::log::LogRecord;
+use crate::log::{LogOp, LogRecord};
 use crate::options::SyncMode;
 use crate::range::Range;
 use crate::spans::Span;
@@ -115,6 +115,11 @@ pub trait Gate: Send {
     fn judge(&mut self, op: &Op, clock_ms: u64) -> Verdict;
     /// `op` is part of the record `lsn`, which is about to be written.
     fn sequenced(&mut self, op: &Op, lsn: u64, clock_ms: u64);
+    /// Why operations that another store had logged may not be taken now; `None`: they may.
+    fn refuses(&mut self, ops: &[LogOp]) -> Option<String> {
+        let _ = ops;
+        None
+    }
     /// The disk was full: records from `lsn` on were not written and the numbers will be used
     /// again. What `sequenced` said of them is void.
     fn abandoned(&mut self, lsn: u64) {

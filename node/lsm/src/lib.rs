@@ -48,9 +48,10 @@ mod view;
 pub use batch::{
     Batch, Committed, Condition, Entry, Gate, Op, OpKind, Outcome, RequestId, Verdict,
 };
+pub use commit::import::Import;
 pub use error::{Error, Result};
 pub use ingest::{Ingested, SstFile, SstWriter};
-pub use log::{LogOp, LogOpKind, LogRecord, Subscription};
+pub use log::{LogHold, LogOp, LogOpKind, LogRecord, Subscription};
 pub use options::{Clock, Compression, Options, SyncMode, SystemClock};
 pub use range::{Direction, Range};
 pub use repair::{LostRange, LostTable, RepairReport, repair};

@@ -49,7 +49,9 @@ impl Memtable {
             let tombstone = match op.kind {
                 LogOpKind::Put => false,
                 LogOpKind::Delete => true,
-                LogOpKind::Epoch | LogOpKind::Ingest => continue,
+                LogOpKind::Epoch | LogOpKind::Ingest | LogOpKind::Gained | LogOpKind::Lost => {
+                    continue;
+                }
                 LogOpKind::RangeDelete => {
                     self.delete_range(record.lsn, op);
                     continue;

@@ -130,6 +130,9 @@ impl Committer {
             } else if let Work::Ingest(staged, done) = work {
                 self.commit(std::mem::take(&mut pending))?;
                 self.ingest(staged, done)?;
+            } else if let Work::Import(import, done) = work {
+                self.commit(std::mem::take(&mut pending))?;
+                self.import(import, done)?;
             } else if let Work::Apply(records, logging, done) = work {
                 self.commit(std::mem::take(&mut pending))?;
                 self.apply(records, logging, done)?;
@@ -202,8 +205,9 @@ impl Committer {
         for work in works {
             match work {
                 Work::Batch(batch, done) => self.batch(&mut group, batch, done, &mut overlay),
-                Work::Epoch(epoch, done) => group.begin_epoch(epoch, done),
-                work @ (Work::Rotate(_) | Work::Apply(..) | Work::Ingest(..)) => {
+                Work::Epoch(epoch, least_lsn, done) => group.begin_epoch(epoch, least_lsn, done),
+                work
+                @ (Work::Rotate(_) | Work::Apply(..) | Work::Import(..) | Work::Ingest(..)) => {
                     work.fail(Error::Invalid("not part of a group".into()));
                 }
             }
@@ -411,7 +415,7 @@ impl Group {
         })
     }
 
-    fn begin_epoch(&mut self, epoch: u64, done: Completion<u64>) {
+    fn begin_epoch(&mut self, epoch: u64, least_lsn: u64, done: Completion<u64>) {
         if epoch <= self.epoch {
             let what = format!("epoch {epoch} after {}", self.epoch);
             return done.run(Err(Error::Invalid(what)));
@@ -420,7 +424,7 @@ impl Group {
         // Only the first of all epochs begins without one.
         let leaps = epoch - self.epoch - u64::from(cut == 0);
         let lsn = cut.saturating_add(leaps.saturating_mul(EPOCH_GAP));
-        let lsn = lsn.max(cut + 1);
+        let lsn = lsn.max(cut + 1).max(least_lsn);
         self.epoch = epoch;
         let header = self.header(lsn);
         let range = frame::put(&mut self.buffer, self.segment, self.synced_lsn, |buffer| {
@@ -444,7 +448,11 @@ impl Group {
 fn max_frame_len(work: &Work) -> usize {
     let ops: &[Op] = match work {
         Work::Batch(batch, _) => &batch.ops,
-        Work::Epoch(..) | Work::Rotate(_) | Work::Apply(..) | Work::Ingest(..) => &[],
+        Work::Epoch(..)
+        | Work::Rotate(_)
+        | Work::Apply(..)
+        | Work::Import(..)
+        | Work::Ingest(..) => &[],
     };
     frame::HEADER_BYTES + 16 + record::max_encoded_len(ops.iter())
 }

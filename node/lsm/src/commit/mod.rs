@@ -12,6 +12,7 @@ pub(crate) mod answer;
 mod apply;
 pub(crate) mod committer;
 mod frames;
+pub(crate) mod import;
 mod ingest;
 pub(crate) mod judge;
 pub(crate) mod queue;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::answer::Completion;
+use super::import::Import;
 use crate::batch::{Batch, Committed};
 use crate::error::{Error, Result};
 use crate::ingest::Ingested;
@@ -27,12 +28,14 @@ pub(crate) enum Logging {
 
 pub(crate) enum Work {
     Batch(Batch, Completion<Committed>),
-    /// Begin this epoch; answered with the cut.
-    Epoch(u64, Completion<u64>),
+    /// Begin this epoch at this LSN or a later one; answered with the cut.
+    Epoch(u64, u64, Completion<u64>),
     /// Start a new memtable; answered with the last LSN of the old one.
     Rotate(Completion<u64>),
     /// Take over records of another store's log, which continue this one's; answered with the last LSN.
     Apply(Vec<LogRecord>, Logging, Completion<u64>),
+    /// Log operations of another store as one record of this one; answered with its LSN.
+    Import(Import, Completion<u64>),
     /// Make the files part of the store; answered with the LSN.
     Ingest(Staged, Completion<Ingested>),
 }
@@ -45,9 +48,10 @@ impl Work {
     pub(crate) fn fail(self, error: Error) {
         match self {
             Work::Batch(_, done) => done.run(Err(error)),
-            Work::Epoch(_, done) | Work::Rotate(done) | Work::Apply(_, _, done) => {
-                done.run(Err(error))
-            }
+            Work::Epoch(_, _, done)
+            | Work::Rotate(done)
+            | Work::Apply(_, _, done)
+            | Work::Import(_, done) => done.run(Err(error)),
             Work::Ingest(_, done) => done.run(Err(error)),
         }
     }

@@ -11,4 +11,5 @@ pub(crate) mod tail;
 pub(crate) mod writer;
 
 pub use record::{LogOp, LogOpKind, LogRecord};
+pub use segments::LogHold;
 pub use tail::Subscription;

@@ -8,7 +8,7 @@
 //!           end_key:9  sst_sha256:10
 //! ```
 //!
-//! A range delete has the range's end (exclusive) in field 9; an ingest, one operation per file,
+//! A range delete has the range's end (exclusive) in field 9, as have slots gained and lost; an ingest, one operation per file,
 //! has in `key` and field 9 the range of the file's keys. So the slots of both follow from their
 //! physical keys, and field 8 (slots) is not needed. A reader that does not know a kind or a field
 //! refuses the record rather than replay it wrongly.
@@ -43,13 +43,17 @@ pub enum LogOpKind {
     RangeDelete,
     /// The keys and values of a file, from `key` to [`LogOp::end_key`], come in.
     Ingest,
+    /// The owner of this log is about to own the keys from `key` to [`LogOp::end_key`] (rules M).
+    Gained,
+    /// It answers for them no more.
+    Lost,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogOp {
     pub kind: LogOpKind,
     pub key: Bytes,
-    /// `RangeDelete`: the end; `Ingest`: the file's SHA-256 and the end. [`LogOp::end_key`] and
+    /// `RangeDelete`, `Gained`, `Lost`: the end; `Ingest`: the file's SHA-256 and the end. [`LogOp::end_key`] and
     /// [`LogOp::sst_sha256`] take it apart.
     pub value: Bytes,
     /// 0 = never.
@@ -63,11 +67,18 @@ pub struct LogOp {
 
 const SHA256_BYTES: usize = 32;
 
+impl LogOpKind {
+    /// Of a range whose end is all that it says beside its begin.
+    fn has_end(self) -> bool {
+        matches!(self, Self::RangeDelete | Self::Gained | Self::Lost)
+    }
+}
+
 impl LogOp {
     /// Of a range: exclusive, empty = without end. `None` for operations on one key.
     pub fn end_key(&self) -> Option<&[u8]> {
         match self.kind {
-            LogOpKind::RangeDelete => Some(&self.value),
+            kind if kind.has_end() => Some(&self.value),
             LogOpKind::Ingest => self.value.get(SHA256_BYTES..),
             _ => None,
         }
@@ -283,11 +294,13 @@ fn put_op(buffer: &mut Vec<u8>, op: OpFields<'_>) {
         LogOpKind::Put => 0,
         LogOpKind::Delete => 1,
         LogOpKind::Epoch => 2,
+        LogOpKind::Gained => 3,
+        LogOpKind::Lost => 4,
         LogOpKind::RangeDelete => 5,
         LogOpKind::Ingest => 6,
     };
     let (value, end, sha256) = match op.kind {
-        LogOpKind::RangeDelete => ([].as_slice(), op.value, [].as_slice()),
+        kind if kind.has_end() => ([].as_slice(), op.value, [].as_slice()),
         LogOpKind::Ingest => {
             let (sha256, end) = op.value.split_at(op.value.len().min(SHA256_BYTES));
             ([].as_slice(), end, sha256)
@@ -416,6 +429,8 @@ fn decode_op(encoded: &Bytes, mut input: &[u8]) -> std::result::Result<LogOp, &'
                     0 => LogOpKind::Put,
                     1 => LogOpKind::Delete,
                     2 => LogOpKind::Epoch,
+                    3 => LogOpKind::Gained,
+                    4 => LogOpKind::Lost,
                     5 => LogOpKind::RangeDelete,
                     6 => LogOpKind::Ingest,
                     _ => return Err("a kind of operation this version does not know"),
@@ -439,7 +454,7 @@ fn decode_op(encoded: &Bytes, mut input: &[u8]) -> std::result::Result<LogOp, &'
         }
     }
     match op.kind {
-        LogOpKind::RangeDelete => op.value = end,
+        kind if kind.has_end() => op.value = end,
         LogOpKind::Ingest if sha256.len() == SHA256_BYTES => {
             op.value = [sha256, end].concat().into();
         }
@@ -471,6 +486,8 @@ mod tests {
             op(LogOpKind::Epoch, "", "", 0, 0),
             op(LogOpKind::RangeDelete, "a", "b", 3, 0),
             op(LogOpKind::RangeDelete, "", "", 0, 0),
+            op(LogOpKind::Gained, "a", "b", 0, 0),
+            op(LogOpKind::Lost, "a", "b", 0, 0),
             op(
                 LogOpKind::Ingest,
                 "a",
@@ -489,9 +506,10 @@ mod tests {
         assert_eq!(record.ops[0].version, 5);
         assert_eq!(record.ops[1].version, 1 << 33);
         assert_eq!(record.ops[4].end_key(), Some(b"b".as_slice()));
-        assert_eq!(record.ops[6].end_key(), Some(b"end".as_slice()));
+        assert_eq!(record.ops[7].end_key(), Some(b"b".as_slice()));
+        assert_eq!(record.ops[8].end_key(), Some(b"end".as_slice()));
         assert_eq!(
-            record.ops[6].sst_sha256(),
+            record.ops[8].sst_sha256(),
             Some(*b"0123456789abcdef0123456789abcdef")
         );
     }

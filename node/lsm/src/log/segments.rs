@@ -4,10 +4,10 @@
 //! halfway through a frame.
 //!
 //! A segment is obsolete when all its records are in SSTs, the archive has them if there is one (D7:
-//! log is never dropped), and it is older than the retention (request ids are rebuilt by replay, V6). Only the oldest is ever reused or removed, so that
+//! log is never dropped), nobody holds it to read on ([`LogHold`]), and it is older than the retention (request ids are rebuilt by replay, V6). Only the oldest is ever reused or removed, so that
 //! what is on disk stays a contiguous run.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,10 +37,26 @@ struct State {
     flushed_lsn: u64,
     /// `u64::MAX`: nothing is archived.
     archived_lsn: u64,
+    /// LSNs whose successors somebody still reads, by hold.
+    held: BTreeMap<u64, u64>,
+    next_hold: u64,
     /// Bytes the next segment must have; 0 = none is wanted.
     wanted: u64,
     ready: Option<Result<Segment>>,
     closed: bool,
+}
+
+/// Keeps the records after an LSN on disk until it is dropped.
+pub struct LogHold {
+    segments: Arc<Segments>,
+    id: u64,
+}
+
+impl Drop for LogHold {
+    fn drop(&mut self) {
+        self.segments.state.lock().held.remove(&self.id);
+        self.segments.changed.notify_all();
+    }
 }
 
 pub(crate) struct Finished {
@@ -94,6 +110,8 @@ impl Segments {
                 next_number,
                 flushed_lsn: 0,
                 archived_lsn: if policy.archives { 0 } else { u64::MAX },
+                held: BTreeMap::new(),
+                next_hold: 0,
                 wanted: policy.segment_bytes,
                 ready: None,
                 closed: false,
@@ -160,6 +178,18 @@ impl Segments {
         self.changed.notify_all();
     }
 
+    /// The records after `lsn` stay, as far as they are there now.
+    pub(crate) fn hold(self: &Arc<Self>, lsn: u64) -> LogHold {
+        let mut state = self.state.lock();
+        state.next_hold += 1;
+        let id = state.next_hold;
+        state.held.insert(id, lsn);
+        LogHold {
+            segments: Arc::clone(self),
+            id,
+        }
+    }
+
     /// The files that may hold records after `lsn`, oldest first, with their numbers. The newest may be
     /// missing, or hold none.
     pub(crate) fn holding(&self, lsn: u64) -> Vec<(u64, PathBuf)> {
@@ -224,8 +254,10 @@ impl Segments {
     /// has `capacity`.
     fn take_obsolete(&self, state: &mut State, least: usize, capacity: u64) -> Option<Finished> {
         let now = self.clock.now_ms();
+        let held = state.held.values().min().copied().unwrap_or(u64::MAX);
+        let kept_after = state.flushed_lsn.min(state.archived_lsn).min(held);
         let obsolete = |segment: &&Finished| {
-            segment.last_lsn <= state.flushed_lsn.min(state.archived_lsn)
+            segment.last_lsn <= kept_after
                 && segment.finished_ms.saturating_add(self.retention_ms) <= now
         };
         let count = state.finished.iter().take_while(obsolete).count();

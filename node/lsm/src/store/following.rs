@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::Store;
 use crate::commit::queue::{Logging, Work};
 use crate::error::{Error, Result};
-use crate::log::{LogRecord, reread};
+use crate::log::{LogHold, LogRecord, reread};
 
 impl Store {
     /// As [`Store::records_after`], and from the segments on disk what memory no longer holds.
@@ -22,6 +22,11 @@ impl Store {
             }
             found => found,
         }
+    }
+
+    /// The records after `lsn` stay on disk while the hold lives, as far as they are there now.
+    pub fn hold_log(&self, lsn: u64) -> LogHold {
+        self.shared().segments.hold(lsn)
     }
 
     /// The archive has the log through `lsn`, of which `bytes` are new to it: their segments may go, and no

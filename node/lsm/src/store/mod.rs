@@ -12,6 +12,7 @@ pub use reports::{Checkpoint, CheckpointFile, Damage, LevelStats, Stats, VerifyR
 
 use crate::batch::{Batch, Committed, Condition, Entry, Op, OpKind, RequestId};
 use crate::commit::answer::{Completion, Waiter};
+use crate::commit::import::Import;
 use crate::commit::queue::Work;
 use crate::error::{Error, Result};
 use crate::ingest::Ingested;
@@ -52,7 +53,12 @@ impl Store {
     ///
     /// Errors: `Invalid` when `epoch` is not higher than the last one.
     pub fn begin_epoch(&self, epoch: u64) -> Result<u64> {
-        self.ask(|done| Work::Epoch(epoch, done))
+        self.begin_epoch_at(epoch, 0)
+    }
+
+    /// As [`Store::begin_epoch`], at `least_lsn` or later.
+    pub fn begin_epoch_at(&self, epoch: u64, least_lsn: u64) -> Result<u64> {
+        self.ask(|done| Work::Epoch(epoch, least_lsn, done))
     }
 
     pub fn epoch(&self) -> u64 {
@@ -122,6 +128,14 @@ impl Store {
         // Most of it before the committer has to wait for the rest.
         self.flush()?;
         self.ask(|done| Work::Ingest(staged, done))
+    }
+
+    /// Appends operations that another store had logged as one record: their versions and request ids stay what they
+    /// were. Conditions are not judged; the gate is asked. Returns the record's LSN, when it is synced.
+    ///
+    /// Errors: `Invalid` (the gate refuses them, or they are not of one key or range each), `DiskFull`, `Poisoned`, `Closed`.
+    pub fn import(&self, import: Import) -> Result<u64> {
+        self.ask(|done| Work::Import(import, done))
     }
 
     pub fn get(&self, key: &[u8]) -> Result<Read> {

@@ -11,6 +11,7 @@ mod file_kinds;
 mod following;
 mod gate;
 mod group_commit;
+mod import;
 mod ingest;
 mod io_faults;
 mod kills;
