@@ -15,7 +15,7 @@ import grpc_tools
 from grpc_tools import protoc
 
 PROTO_ROOT = Path(__file__).resolve().parents[1] / "proto"
-SERVICES = {"storage", "replication", "cluster", "node"}
+SERVICES = {"storage", "replication", "cluster", "node", "moving"}
 
 
 def generate(output: Path) -> None:

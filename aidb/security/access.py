@@ -9,9 +9,9 @@ from typing import TypeAlias
 
 from aidb.errors import PermissionDenied, Unauthenticated
 from aidb.security.tokens import ROLES, Token, find
-from aidb.v1 import access_pb2, cluster_pb2, node_pb2, replication_pb2, storage_pb2
+from aidb.v1 import access_pb2, cluster_pb2, moving_pb2, node_pb2, replication_pb2, storage_pb2
 
-CONTRACTS = (cluster_pb2, node_pb2, replication_pb2, storage_pb2)
+CONTRACTS = (cluster_pb2, moving_pb2, node_pb2, replication_pb2, storage_pb2)
 Level: TypeAlias = access_pb2.Access.ValueType
 
 NO_TOKEN = "no token was given: send `authorization: Bearer TOKEN` (AIDB_TOKEN_FILE, --token-file)"  # noqa: S105

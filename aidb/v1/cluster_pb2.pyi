@@ -247,11 +247,14 @@ class Shard(_message.Message):
     CUTS_FIELD_NUMBER: _builtins.int
     TAIL_SET_FIELD_NUMBER: _builtins.int
     SUCCESSOR_FIELD_NUMBER: _builtins.int
+    LEAST_LSN_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     epoch: _builtins.int
     incarnation: _builtins.int
     disk_id: _builtins.str
     """of the data directory that holds the epoch (D10)"""
+    least_lsn: _builtins.int
+    """later epochs begin at it or above: LSNs below may have been given out (V1)"""
     @_builtins.property
     def primary(self) -> Global___Member: ...
     @_builtins.property
@@ -280,10 +283,11 @@ class Shard(_message.Message):
         cuts: _abc.Iterable[Global___Cut] | None = ...,
         tail_set: _abc.Iterable[_builtins.str] | None = ...,
         successor: Global___Successor | None = ...,
+        least_lsn: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["primary", b"primary", "successor", b"successor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cuts", b"cuts", "disk_id", b"disk_id", "epoch", b"epoch", "id", b"id", "incarnation", b"incarnation", "primary", b"primary", "replicas", b"replicas", "successor", b"successor", "tail_set", b"tail_set"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cuts", b"cuts", "disk_id", b"disk_id", "epoch", b"epoch", "id", b"id", "incarnation", b"incarnation", "least_lsn", b"least_lsn", "primary", b"primary", "replicas", b"replicas", "successor", b"successor", "tail_set", b"tail_set"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -399,7 +403,7 @@ Global___Member: _TypeAlias = Member  # noqa: Y015
 
 @_typing.final
 class Move(_message.Message):
-    """M1. Filled by slot moves."""
+    """M1. Nodes obey it while it is `prepared` or `fenced`, at this attempt."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -411,13 +415,18 @@ class Move(_message.Message):
     TARGET_FIELD_NUMBER: _builtins.int
     TARGET_EPOCH_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     attempt: _builtins.int
+    """an ABORT begins the next one"""
     source: _builtins.int
     source_epoch: _builtins.int
     target: _builtins.int
     target_epoch: _builtins.int
     step: _builtins.str
+    """waiting, prepared, fenced; committed, cancelled, failed"""
+    reason: _builtins.str
+    """why the last attempt was aborted"""
     @_builtins.property
     def slots(self) -> _containers.RepeatedCompositeFieldContainer[Global___SlotSpanRef]: ...
     def __init__(
@@ -431,10 +440,11 @@ class Move(_message.Message):
         target: _builtins.int = ...,
         target_epoch: _builtins.int = ...,
         step: _builtins.str = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "id", b"id", "slots", b"slots", "source", b"source", "source_epoch", b"source_epoch", "step", b"step", "target", b"target", "target_epoch", b"target_epoch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "id", b"id", "reason", b"reason", "slots", b"slots", "source", b"source", "source_epoch", b"source_epoch", "step", b"step", "target", b"target", "target_epoch", b"target_epoch"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -971,6 +981,275 @@ class SetTailSetResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetTailSetResponse: _TypeAlias = SetTailSetResponse  # noqa: Y015
+
+@_typing.final
+class MoveSlotsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLOTS_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    source: _builtins.int
+    target: _builtins.int
+    id: _builtins.str
+    """chosen by the caller, so that a repeated request begins nothing twice; empty = by the coordinator"""
+    @_builtins.property
+    def slots(self) -> _containers.RepeatedCompositeFieldContainer[Global___SlotSpanRef]:
+        """all of the source's"""
+
+    def __init__(
+        self,
+        *,
+        slots: _abc.Iterable[Global___SlotSpanRef] | None = ...,
+        source: _builtins.int = ...,
+        target: _builtins.int = ...,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "slots", b"slots", "source", b"source", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoveSlotsRequest: _TypeAlias = MoveSlotsRequest  # noqa: Y015
+
+@_typing.final
+class MoveSlotsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MOVE_FIELD_NUMBER: _builtins.int
+    TOPOLOGY_VERSION_FIELD_NUMBER: _builtins.int
+    topology_version: _builtins.int
+    @_builtins.property
+    def move(self) -> Global___Move: ...
+    def __init__(
+        self,
+        *,
+        move: Global___Move | None = ...,
+        topology_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["move", b"move"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["move", b"move", "topology_version", b"topology_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoveSlotsResponse: _TypeAlias = MoveSlotsResponse  # noqa: Y015
+
+@_typing.final
+class CancelMoveRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelMoveRequest: _TypeAlias = CancelMoveRequest  # noqa: Y015
+
+@_typing.final
+class CancelMoveResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MOVE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def move(self) -> Global___Move: ...
+    def __init__(
+        self,
+        *,
+        move: Global___Move | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["move", b"move"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["move", b"move"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelMoveResponse: _TypeAlias = CancelMoveResponse  # noqa: Y015
+
+@_typing.final
+class ListMovesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMovesRequest: _TypeAlias = ListMovesRequest  # noqa: Y015
+
+@_typing.final
+class ListMovesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MOVES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def moves(self) -> _containers.RepeatedCompositeFieldContainer[Global___MoveStatus]: ...
+    def __init__(
+        self,
+        *,
+        moves: _abc.Iterable[Global___MoveStatus] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["moves", b"moves"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMovesResponse: _TypeAlias = ListMovesResponse  # noqa: Y015
+
+@_typing.final
+class MoveStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MOVE_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    HEARD_MS_FIELD_NUMBER: _builtins.int
+    heard_ms: _builtins.int
+    """age of that"""
+    @_builtins.property
+    def move(self) -> Global___Move: ...
+    @_builtins.property
+    def progress(self) -> Global___MoveProgress:
+        """of its present attempt; absent = nothing was heard"""
+
+    def __init__(
+        self,
+        *,
+        move: Global___Move | None = ...,
+        progress: Global___MoveProgress | None = ...,
+        heard_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["move", b"move", "progress", b"progress"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heard_ms", b"heard_ms", "move", b"move", "progress", b"progress"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoveStatus: _TypeAlias = MoveStatus  # noqa: Y015
+
+@_typing.final
+class MoveProgress(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    BYTES_TOTAL_FIELD_NUMBER: _builtins.int
+    BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    BEHIND_MS_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    """of the target: copying, catching up, comparing, archiving, ready, draining, drained"""
+    bytes: _builtins.int
+    """imported"""
+    bytes_total: _builtins.int
+    """of the slots, roughly"""
+    bytes_per_second: _builtins.int
+    behind_ms: _builtins.int
+    """how old the newest is that the import lacks"""
+    entries: _builtins.int
+    def __init__(
+        self,
+        *,
+        step: _builtins.str = ...,
+        bytes: _builtins.int = ...,
+        bytes_total: _builtins.int = ...,
+        bytes_per_second: _builtins.int = ...,
+        behind_ms: _builtins.int = ...,
+        entries: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["behind_ms", b"behind_ms", "bytes", b"bytes", "bytes_per_second", b"bytes_per_second", "bytes_total", b"bytes_total", "entries", b"entries", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoveProgress: _TypeAlias = MoveProgress  # noqa: Y015
+
+@_typing.final
+class ReportMoveRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PROCESS_ID_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    READY_FIELD_NUMBER: _builtins.int
+    FINAL_LSN_FIELD_NUMBER: _builtins.int
+    SINCE_LSN_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """of the target's primary"""
+    process_id: _builtins.str
+    epoch: _builtins.int
+    """of the target"""
+    id: _builtins.str
+    attempt: _builtins.int
+    ready: _builtins.bool
+    """copied, compared, and little behind: fence"""
+    final_lsn: _builtins.int
+    """ready: the source's last LSN so far; drained: its last LSN of the slots"""
+    since_lsn: _builtins.int
+    """drained: the target's LSN at which the import is complete, in its archive (M7)"""
+    failed: _builtins.str
+    """this attempt cannot go on"""
+    @_builtins.property
+    def progress(self) -> Global___MoveProgress: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        process_id: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        id: _builtins.str = ...,
+        attempt: _builtins.int = ...,
+        progress: Global___MoveProgress | None = ...,
+        ready: _builtins.bool = ...,
+        final_lsn: _builtins.int = ...,
+        since_lsn: _builtins.int = ...,
+        failed: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "epoch", b"epoch", "failed", b"failed", "final_lsn", b"final_lsn", "id", b"id", "name", b"name", "process_id", b"process_id", "progress", b"progress", "ready", b"ready", "since_lsn", b"since_lsn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportMoveRequest: _TypeAlias = ReportMoveRequest  # noqa: Y015
+
+@_typing.final
+class ReportMoveResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOPOLOGY_VERSION_FIELD_NUMBER: _builtins.int
+    topology_version: _builtins.int
+    def __init__(
+        self,
+        *,
+        topology_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["topology_version", b"topology_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportMoveResponse: _TypeAlias = ReportMoveResponse  # noqa: Y015
 
 @_typing.final
 class GetClusterStatusRequest(_message.Message):

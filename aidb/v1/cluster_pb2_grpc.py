@@ -186,6 +186,26 @@ class CoordinationStub:
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.WantSuccessorRequest.SerializeToString,
                 response_deserializer=aidb_dot_v1_dot_cluster__pb2.WantSuccessorResponse.FromString,
                 _registered_method=True)
+        self.MoveSlots = channel.unary_unary(
+                '/aidb.v1.Coordination/MoveSlots',
+                request_serializer=aidb_dot_v1_dot_cluster__pb2.MoveSlotsRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_cluster__pb2.MoveSlotsResponse.FromString,
+                _registered_method=True)
+        self.CancelMove = channel.unary_unary(
+                '/aidb.v1.Coordination/CancelMove',
+                request_serializer=aidb_dot_v1_dot_cluster__pb2.CancelMoveRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_cluster__pb2.CancelMoveResponse.FromString,
+                _registered_method=True)
+        self.ListMoves = channel.unary_unary(
+                '/aidb.v1.Coordination/ListMoves',
+                request_serializer=aidb_dot_v1_dot_cluster__pb2.ListMovesRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_cluster__pb2.ListMovesResponse.FromString,
+                _registered_method=True)
+        self.ReportMove = channel.unary_unary(
+                '/aidb.v1.Coordination/ReportMove',
+                request_serializer=aidb_dot_v1_dot_cluster__pb2.ReportMoveRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_cluster__pb2.ReportMoveResponse.FromString,
+                _registered_method=True)
         self.GetClusterStatus = channel.unary_unary(
                 '/aidb.v1.Coordination/GetClusterStatus',
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.GetClusterStatusRequest.SerializeToString,
@@ -253,6 +273,34 @@ class CoordinationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MoveSlots(self, request, context):
+        """Asks for slots to be moved to another shard (rules M). Answers when that is recorded; ListMoves tells how it goes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelMove(self, request, context):
+        """Ends a move that is not committed; the source keeps the slots.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMoves(self, request, context):
+        """Those under way and those that have ended of late.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportMove(self, request, context):
+        """A move's target says how far it is; the coordinator fences, commits or aborts by it. Repeated until it is obsolete.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetClusterStatus(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -311,6 +359,26 @@ def add_CoordinationServicer_to_server(servicer, server):
                     servicer.WantSuccessor,
                     request_deserializer=aidb_dot_v1_dot_cluster__pb2.WantSuccessorRequest.FromString,
                     response_serializer=aidb_dot_v1_dot_cluster__pb2.WantSuccessorResponse.SerializeToString,
+            ),
+            'MoveSlots': grpc.unary_unary_rpc_method_handler(
+                    servicer.MoveSlots,
+                    request_deserializer=aidb_dot_v1_dot_cluster__pb2.MoveSlotsRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_cluster__pb2.MoveSlotsResponse.SerializeToString,
+            ),
+            'CancelMove': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelMove,
+                    request_deserializer=aidb_dot_v1_dot_cluster__pb2.CancelMoveRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_cluster__pb2.CancelMoveResponse.SerializeToString,
+            ),
+            'ListMoves': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMoves,
+                    request_deserializer=aidb_dot_v1_dot_cluster__pb2.ListMovesRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_cluster__pb2.ListMovesResponse.SerializeToString,
+            ),
+            'ReportMove': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportMove,
+                    request_deserializer=aidb_dot_v1_dot_cluster__pb2.ReportMoveRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_cluster__pb2.ReportMoveResponse.SerializeToString,
             ),
             'GetClusterStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetClusterStatus,
@@ -495,6 +563,114 @@ class Coordination:
             '/aidb.v1.Coordination/WantSuccessor',
             aidb_dot_v1_dot_cluster__pb2.WantSuccessorRequest.SerializeToString,
             aidb_dot_v1_dot_cluster__pb2.WantSuccessorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MoveSlots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aidb.v1.Coordination/MoveSlots',
+            aidb_dot_v1_dot_cluster__pb2.MoveSlotsRequest.SerializeToString,
+            aidb_dot_v1_dot_cluster__pb2.MoveSlotsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelMove(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aidb.v1.Coordination/CancelMove',
+            aidb_dot_v1_dot_cluster__pb2.CancelMoveRequest.SerializeToString,
+            aidb_dot_v1_dot_cluster__pb2.CancelMoveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMoves(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aidb.v1.Coordination/ListMoves',
+            aidb_dot_v1_dot_cluster__pb2.ListMovesRequest.SerializeToString,
+            aidb_dot_v1_dot_cluster__pb2.ListMovesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportMove(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aidb.v1.Coordination/ReportMove',
+            aidb_dot_v1_dot_cluster__pb2.ReportMoveRequest.SerializeToString,
+            aidb_dot_v1_dot_cluster__pb2.ReportMoveResponse.FromString,
             options,
             channel_credentials,
             insecure,

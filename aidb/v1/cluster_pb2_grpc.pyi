@@ -89,6 +89,14 @@ class CoordinationStub:
     """What a primary with a directory of its own asks on its way to become the shard's next incarnation (D3, D6)."""
     WantSuccessor: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.WantSuccessorRequest, _cluster_pb2.WantSuccessorResponse]
     """Asks for a shard's next incarnation, beside a primary that serves (hand-over) or in place of one that is gone."""
+    MoveSlots: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.MoveSlotsRequest, _cluster_pb2.MoveSlotsResponse]
+    """Asks for slots to be moved to another shard (rules M). Answers when that is recorded; ListMoves tells how it goes."""
+    CancelMove: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.CancelMoveRequest, _cluster_pb2.CancelMoveResponse]
+    """Ends a move that is not committed; the source keeps the slots."""
+    ListMoves: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListMovesRequest, _cluster_pb2.ListMovesResponse]
+    """Those under way and those that have ended of late."""
+    ReportMove: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ReportMoveRequest, _cluster_pb2.ReportMoveResponse]
+    """A move's target says how far it is; the coordinator fences, commits or aborts by it. Repeated until it is obsolete."""
     GetClusterStatus: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.GetClusterStatusRequest, _cluster_pb2.ClusterStatus]
     PlanMoves: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.PlanMovesRequest, _cluster_pb2.PlanMovesResponse]
     """What would have to move, so that the slots are even. Changes nothing."""
@@ -111,6 +119,14 @@ class CoordinationAsyncStub(CoordinationStub):
     """What a primary with a directory of its own asks on its way to become the shard's next incarnation (D3, D6)."""
     WantSuccessor: _aio.UnaryUnaryMultiCallable[_cluster_pb2.WantSuccessorRequest, _cluster_pb2.WantSuccessorResponse]  # type: ignore[assignment]
     """Asks for a shard's next incarnation, beside a primary that serves (hand-over) or in place of one that is gone."""
+    MoveSlots: _aio.UnaryUnaryMultiCallable[_cluster_pb2.MoveSlotsRequest, _cluster_pb2.MoveSlotsResponse]  # type: ignore[assignment]
+    """Asks for slots to be moved to another shard (rules M). Answers when that is recorded; ListMoves tells how it goes."""
+    CancelMove: _aio.UnaryUnaryMultiCallable[_cluster_pb2.CancelMoveRequest, _cluster_pb2.CancelMoveResponse]  # type: ignore[assignment]
+    """Ends a move that is not committed; the source keeps the slots."""
+    ListMoves: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListMovesRequest, _cluster_pb2.ListMovesResponse]  # type: ignore[assignment]
+    """Those under way and those that have ended of late."""
+    ReportMove: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ReportMoveRequest, _cluster_pb2.ReportMoveResponse]  # type: ignore[assignment]
+    """A move's target says how far it is; the coordinator fences, commits or aborts by it. Repeated until it is obsolete."""
     GetClusterStatus: _aio.UnaryUnaryMultiCallable[_cluster_pb2.GetClusterStatusRequest, _cluster_pb2.ClusterStatus]  # type: ignore[assignment]
     PlanMoves: _aio.UnaryUnaryMultiCallable[_cluster_pb2.PlanMovesRequest, _cluster_pb2.PlanMovesResponse]  # type: ignore[assignment]
     """What would have to move, so that the slots are even. Changes nothing."""
@@ -166,6 +182,38 @@ class CoordinationServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.WantSuccessorResponse, _abc.Awaitable[_cluster_pb2.WantSuccessorResponse]]:
         """Asks for a shard's next incarnation, beside a primary that serves (hand-over) or in place of one that is gone."""
+
+    @_abc_1.abstractmethod
+    def MoveSlots(
+        self,
+        request: _cluster_pb2.MoveSlotsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.MoveSlotsResponse, _abc.Awaitable[_cluster_pb2.MoveSlotsResponse]]:
+        """Asks for slots to be moved to another shard (rules M). Answers when that is recorded; ListMoves tells how it goes."""
+
+    @_abc_1.abstractmethod
+    def CancelMove(
+        self,
+        request: _cluster_pb2.CancelMoveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.CancelMoveResponse, _abc.Awaitable[_cluster_pb2.CancelMoveResponse]]:
+        """Ends a move that is not committed; the source keeps the slots."""
+
+    @_abc_1.abstractmethod
+    def ListMoves(
+        self,
+        request: _cluster_pb2.ListMovesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.ListMovesResponse, _abc.Awaitable[_cluster_pb2.ListMovesResponse]]:
+        """Those under way and those that have ended of late."""
+
+    @_abc_1.abstractmethod
+    def ReportMove(
+        self,
+        request: _cluster_pb2.ReportMoveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.ReportMoveResponse, _abc.Awaitable[_cluster_pb2.ReportMoveResponse]]:
+        """A move's target says how far it is; the coordinator fences, commits or aborts by it. Repeated until it is obsolete."""
 
     @_abc_1.abstractmethod
     def GetClusterStatus(

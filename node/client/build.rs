@@ -6,13 +6,14 @@ use std::{env, error::Error, fmt::Write, fs, path::Path};
 use prost_reflect::DescriptorPool;
 
 const PROTO_ROOT: &str = "../../proto";
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "aidb/v1/access.proto",
     "aidb/v1/common.proto",
     "aidb/v1/storage.proto",
     "aidb/v1/replication.proto",
     "aidb/v1/cluster.proto",
     "aidb/v1/node.proto",
+    "aidb/v1/moving.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

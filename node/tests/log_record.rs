@@ -28,13 +28,17 @@ fn random_record(rng: &mut fastrand::Rng) -> LogRecord {
             LogOpKind::Delete,
             LogOpKind::Epoch,
             LogOpKind::RangeDelete,
+            LogOpKind::Gained,
+            LogOpKind::Lost,
             LogOpKind::Ingest,
         ][rng.usize(0..5)];
         LogOp {
             kind,
             key: bytes(rng),
             value: match kind {
-                LogOpKind::Put | LogOpKind::RangeDelete => bytes(rng),
+                LogOpKind::Put | LogOpKind::RangeDelete | LogOpKind::Gained | LogOpKind::Lost => {
+                    bytes(rng)
+                }
                 LogOpKind::Ingest => [Bytes::from(vec![rng.u8(..); 32]), bytes(rng)]
                     .concat()
                     .into(),
@@ -60,6 +64,8 @@ fn contract(record: &LogRecord) -> pb::LogRecord {
             LogOpKind::Delete => Kind::Delete,
             LogOpKind::Epoch => Kind::Epoch,
             LogOpKind::RangeDelete => Kind::RangeDelete,
+            LogOpKind::Gained => Kind::SlotsGained,
+            LogOpKind::Lost => Kind::SlotsLost,
             LogOpKind::Ingest => Kind::Ingest,
         }
         .into(),

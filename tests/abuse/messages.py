@@ -11,9 +11,9 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from aidb.v1 import cluster_pb2, common_pb2, node_pb2, replication_pb2, storage_pb2
+from aidb.v1 import cluster_pb2, common_pb2, moving_pb2, node_pb2, replication_pb2, storage_pb2
 
-FILES = (storage_pb2, cluster_pb2, node_pb2, replication_pb2)
+FILES = (storage_pb2, cluster_pb2, node_pb2, replication_pb2, moving_pb2)
 # An order that is obeyed: it ends the node.
 OBEYED = ("/aidb.v1.Node/Drain",)
 NODES = ("primary", "replica", "router")
@@ -23,6 +23,7 @@ SERVED = {
     "aidb.v1.Discovery": (*NODES, "coordinator"),
     "aidb.v1.Coordination": ("coordinator",),
     "aidb.v1.Replication": ("primary",),
+    "aidb.v1.Moving": ("primary",),
     "aidb.v1.Tail": ("replica",),
 }
 U32, U64 = (1 << 32) - 1, (1 << 64) - 1

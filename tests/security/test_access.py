@@ -24,6 +24,7 @@ from tests.security.cluster import SecuredCluster, bearer
 SERVED_BY = {
     "Storage": ("primary", "replica", "router"),
     "Replication": ("primary",),
+    "Moving": ("primary",),
     "Tail": ("replica",),
     "Node": ("primary", "replica", "router"),
     "Discovery": ("coordinator", "primary", "replica", "router"),

@@ -10,7 +10,34 @@ const NOBODY: u16 = 0xffff;
 pub struct View {
     pub cluster: pb::ClusterView,
     owners: Vec<u16>,
+    /// Slots of moves that are fenced.
+    fenced: Spans<()>,
+    /// Slots of moves that are under way, and their sources.
+    moving: Spans<u32>,
+    /// Slots that were acquired, and their owner's LSN from which its answers count.
+    since: Spans<u64>,
 }
+
+/// What ranges of slots (inclusive, disjoint) have; ascending.
+#[derive(Debug, Default)]
+struct Spans<T>(Vec<(u16, u16, T)>);
+
+impl<T> Spans<T> {
+    fn new(mut spans: Vec<(u16, u16, T)>) -> Self {
+        spans.sort_unstable_by_key(|&(first, ..)| first);
+        Self(spans)
+    }
+
+    fn at(&self, slot: u16) -> Option<&T> {
+        let after = self.0.partition_point(|&(first, ..)| first <= slot);
+        let (_, last, value) = self.0.get(after.checked_sub(1)?)?;
+        (slot <= *last).then_some(value)
+    }
+}
+
+/// What `pb::Move.step` says of a move (rules M).
+pub const PREPARED: &str = "prepared";
+pub const FENCED: &str = "fenced";
 
 impl View {
     pub fn new(cluster: pb::ClusterView) -> Self {
@@ -23,7 +50,28 @@ impl View {
             .take(SLOT_COUNT.into())
             .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
             .collect();
-        Self { cluster, owners }
+        let (mut fenced, mut moving) = (Vec::new(), Vec::new());
+        let moves = cluster.topology.iter().flat_map(|topology| &topology.moves);
+        for one in moves.filter(|one| matches!(one.step.as_str(), PREPARED | FENCED)) {
+            for span in &one.slots {
+                let (first, last) = (span.first as u16, span.last as u16);
+                moving.push((first, last, one.source));
+                if one.step == FENCED {
+                    fenced.push((first, last, ()));
+                }
+            }
+        }
+        let epochs = cluster.topology.iter().flat_map(|it| &it.slot_epochs);
+        let since = epochs
+            .map(|one| (one.first as u16, one.last as u16, one.since_lsn))
+            .collect();
+        Self {
+            cluster,
+            owners,
+            fenced: Spans::new(fenced),
+            moving: Spans::new(moving),
+            since: Spans::new(since),
+        }
     }
 
     pub fn version(&self) -> u64 {
@@ -61,6 +109,38 @@ impl View {
             None | Some(&NOBODY) => None,
             Some(&shard) => Some(u32::from(shard)),
         }
+    }
+
+    /// M6: nobody answers for the slot.
+    pub fn is_fenced(&self, slot: u16) -> bool {
+        self.fenced.at(slot).is_some()
+    }
+
+    pub fn has_fences(&self) -> bool {
+        !self.fenced.0.is_empty()
+    }
+
+    /// The fenced slots, as inclusive ranges; most often there are none.
+    pub fn fenced(&self) -> impl Iterator<Item = (u16, u16)> {
+        self.fenced.0.iter().map(|&(first, last, ())| (first, last))
+    }
+
+    /// C5: the owner's LSN from which on its answers show all of the slot; 0 = it always had it.
+    pub fn since_lsn(&self, slot: u16) -> u64 {
+        self.since.at(slot).copied().unwrap_or(0)
+    }
+
+    /// The source of the move that the slot is part of.
+    pub fn moving_from(&self, slot: u16) -> Option<u32> {
+        self.moving.at(slot).copied()
+    }
+
+    /// The move called `id`, when the topology has it at this attempt and it is under way.
+    pub fn move_at(&self, id: &str, attempt: u32) -> Option<&pb::Move> {
+        let mut moves = self.cluster.topology.iter().flat_map(|it| &it.moves);
+        moves.find(|one| {
+            one.id == id && one.attempt == attempt && matches!(one.step.as_str(), PREPARED | FENCED)
+        })
     }
 
     pub fn shards(&self) -> &[pb::Shard] {
@@ -219,6 +299,52 @@ mod tests {
                 ..Default::default()
             }),
         })
+    }
+
+    #[test]
+    fn slots_that_move_are_known_by_their_step() {
+        let span = |first, last| pb::SlotSpanRef { first, last };
+        let step = |id: &str, step: &str, slots: Vec<pb::SlotSpanRef>| pb::Move {
+            id: id.into(),
+            attempt: 2,
+            source: 4,
+            step: step.into(),
+            slots,
+            ..Default::default()
+        };
+        let epoch = |first, last, since_lsn| pb::SlotEpoch {
+            first,
+            last,
+            since_lsn,
+            ..Default::default()
+        };
+        let view = View::new(pb::ClusterView {
+            topology: Some(pb::Topology {
+                moves: vec![
+                    step("waits", "waiting", vec![span(1, 1)]),
+                    step("begun", PREPARED, vec![span(9, 9), span(2, 3)]),
+                    step("ends", FENCED, vec![span(20, 29), span(5, 5)]),
+                    step("over", "committed", vec![span(40, 40)]),
+                ],
+                slot_epochs: vec![epoch(0, 3, 7), epoch(9, 9, 8)],
+                ..Default::default()
+            }),
+            ..Default::default()
+        });
+        let having =
+            |has: &dyn Fn(u16) -> bool| (0..60).filter(|slot| has(*slot)).collect::<Vec<_>>();
+        let fenced: Vec<u16> = [5].into_iter().chain(20..=29).collect();
+        assert_eq!(having(&|slot| view.is_fenced(slot)), fenced);
+        assert_eq!(view.fenced().collect::<Vec<_>>(), [(5, 5), (20, 29)]);
+        let moving: Vec<u16> = [2, 3, 5, 9].into_iter().chain(20..=29).collect();
+        assert_eq!(having(&|slot| view.moving_from(slot) == Some(4)), moving);
+        assert_eq!(
+            [0, 3, 4, 9, 10].map(|slot| view.since_lsn(slot)),
+            [7, 7, 0, 8, 0]
+        );
+        assert!(view.move_at("begun", 2).is_some() && view.move_at("ends", 2).is_some());
+        assert!(view.move_at("begun", 1).is_none() && view.move_at("waits", 2).is_none());
+        assert!(view.move_at("over", 2).is_none());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tonic::Status;
 
 use super::durable::{Late, Mode, Place};
 use super::engine::status_of_commit;
-use super::storage::StorageService;
+use super::storage::{StorageService, is_fenced};
 use super::together::{self, Failed};
 use super::token::header;
 use super::write::{Context, Write, answer};
@@ -214,6 +214,9 @@ impl StorageService {
         let default = pb::RequestHeader::default();
         let asked = asked.unwrap_or(&default);
         let view = self.node.view_for(Some(asked), &admitted).await?;
+        let view = self.passed(view, &admitted, |view| is_fenced(view, write.key));
+        let view = view.await?;
+        self.slowed(&view, std::iter::once(write.key)).await;
         let mode = self.mode(&view, Some(asked));
         let op = self
             .context(asked, &admitted)

@@ -4,12 +4,16 @@
 //! The batch is what is sequenced in one step, so clock, lease and view are looked at once for each.
 //! Codes of refusals are those of the registry: all of them mean that nothing was done.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
 use aidb_client::pb::ErrorCode;
-use aidb_lsm::{Gate, LogRecord, Op, Verdict};
+use aidb_client::slots::SLOT_COUNT;
+use aidb_lsm::{Gate, LogOp, LogOpKind, LogRecord, Op, Verdict};
 
-use super::requests::{Recall, RequestMemory};
+use super::moving::slots_touched;
+use super::requests::{KEEP_MS, Recall, RequestMemory};
+use super::slots::Span;
 use crate::serve::{Node, View, boottime_ns, wall_ms};
 
 /// Marks a repeated request in an operation's tag; the slot is below it.
@@ -28,6 +32,8 @@ pub struct OwnerGate {
     memory: RequestMemory,
     /// As of the beginning of the batch; None until the node is known.
     now: Option<Now>,
+    /// Slots of imports, and since when (by the shard clock) this shard's memory of their requests goes back.
+    imported: VecDeque<(Span, u64)>,
 }
 
 struct Now {
@@ -46,6 +52,7 @@ impl OwnerGate {
             node,
             memory: RequestMemory::new(most_requests),
             now: None,
+            imported: VecDeque::new(),
         }
     }
 }
@@ -55,10 +62,22 @@ pub fn owns(view: &View, shard: u32, epoch: u64, slot: u16) -> Result<(), ErrorC
     if view.shard(shard).is_none_or(|known| known.epoch != epoch) {
         return Err(ErrorCode::NotPrimary);
     }
-    if view.owner(slot) == Some(shard) {
-        Ok(())
-    } else {
+    if view.owner(slot) != Some(shard) {
         Err(ErrorCode::Moved)
+    } else if view.is_fenced(slot) {
+        // Certainly not done; who may wait does so before (M6).
+        Err(ErrorCode::Busy)
+    } else {
+        Ok(())
+    }
+}
+
+impl OwnerGate {
+    /// V6: whether a retry for `slot`, first sent at `sent_ms`, may have been applied by a shard that had the slot before.
+    fn before_import(&self, slot: u16, sent_ms: u64) -> bool {
+        let mut imported = self.imported.iter();
+        imported
+            .any(|&((first, last), since_ms)| (first..=last).contains(&slot) && sent_ms < since_ms)
     }
 }
 
@@ -72,6 +91,16 @@ impl Gate for OwnerGate {
             };
             self.memory
                 .remember(op.request, record.lsn, version, record.clock_ms);
+            // An import begins by a wipe; what was done to the slots since is in its tail, with the requests' ids.
+            if op.kind == LogOpKind::RangeDelete
+                && let Some(span) = slots_touched(op)
+            {
+                self.imported.push_back((span, record.clock_ms));
+            }
+        }
+        let old = record.clock_ms.saturating_sub(2 * KEEP_MS);
+        while self.imported.front().is_some_and(|(_, since)| *since < old) {
+            self.imported.pop_front();
         }
     }
 
@@ -106,6 +135,13 @@ impl Gate for OwnerGate {
             .memory
             .recall(op.request, retry_of, clock_ms, now.clock_bound_ms)
         {
+            Recall::New
+                if retry_of.is_some_and(|sent| {
+                    self.before_import(slot, sent.saturating_sub(now.clock_bound_ms))
+                }) =>
+            {
+                refuse(ErrorCode::UnknownOutcome)
+            }
             Recall::New => Verdict::Apply,
             Recall::Done { version } => Verdict::Duplicate { version },
             Recall::Unknown => refuse(ErrorCode::UnknownOutcome),
@@ -114,6 +150,28 @@ impl Gate for OwnerGate {
 
     fn sequenced(&mut self, op: &Op, lsn: u64, clock_ms: u64) {
         self.memory.remember(op.request, lsn, lsn, clock_ms);
+    }
+
+    /// An import touches only what nobody is shown: by the topology, under the sequencer (M3).
+    fn refuses(&mut self, ops: &[LogOp]) -> Option<String> {
+        let Some(node) = self.node.get() else {
+            return Some("this primary has not begun".into());
+        };
+        let (view, shard) = (node.topology.view(), node.identity.shard);
+        let shown = |op: &LogOp, slot: u16| {
+            let fenced = op.kind == LogOpKind::Lost && view.is_fenced(slot);
+            view.owner(slot) == Some(shard) && !fenced
+        };
+        ops.iter().find_map(|op| {
+            let Some((first, last)) = slots_touched(op) else {
+                return Some("an operation without a slot".into());
+            };
+            let slot = (first..=last.min(SLOT_COUNT - 1)).find(|slot| shown(op, *slot))?;
+            let version = view.version();
+            Some(format!(
+                "slot {slot} is served by this shard (topology version {version}): nothing is imported into it"
+            ))
+        })
     }
 
     fn abandoned(&mut self, lsn: u64) {

@@ -13,6 +13,7 @@ mod gate;
 mod groups;
 mod holding;
 pub(crate) mod limits;
+pub(crate) mod moving;
 mod replication;
 mod requests;
 mod run;
@@ -33,6 +34,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use aidb_client::error::refuse;
+use aidb_client::pb::moving_server::MovingServer;
 use aidb_client::pb::replication_server::ReplicationServer;
 use aidb_client::pb::storage_server::StorageServer;
 use aidb_client::pb::{self, ErrorCode};
@@ -45,6 +47,7 @@ use crate::serve::{Grant, Limits, Node, Report, Role, Unary};
 use durable::{Durable, Mode};
 use engine::status_of;
 use gate::{NodeCell, OwnerGate};
+use moving::{MovingService, Parking, Sessions};
 use replication::ReplicationService;
 pub(crate) use storage::ResponseStream;
 use storage::StorageService;
@@ -93,6 +96,9 @@ pub struct Primary {
     archives: bool,
     pub durable: Arc<Durable>,
     pub tail_set: TailSet,
+    /// Slots that move away from here, and requests that wait for the end of that.
+    pub moving: Sessions,
+    pub parking: Parking,
     /// Changes when streams may send more.
     changed: watch::Sender<()>,
     /// Keeps `changed` fed.
@@ -150,6 +156,8 @@ impl Primary {
             archives: options.archive_lag_bytes.is_some(),
             tail_set: TailSet::new(Arc::clone(&durable)),
             durable,
+            moving: Sessions::default(),
+            parking: Parking::default(),
             changed,
             _on_synced: on_synced,
         })
@@ -161,6 +169,10 @@ impl Primary {
     pub fn standings(&self) -> Vec<Standing> {
         let synced = self.store.synced_lsn();
         self.tail_set.standings(synced, Instant::now())
+    }
+
+    pub fn archives(&self) -> bool {
+        self.archives
     }
 
     /// What Python said, and what is known here.
@@ -220,13 +232,25 @@ impl Role for Primary {
                     primary: Arc::clone(&self),
                 })
                 .max_encoding_message_size(message),
+            )
+            .add_service(
+                MovingServer::new(MovingService {
+                    node: Arc::clone(node),
+                    primary: Arc::clone(&self),
+                })
+                .max_encoding_message_size(message),
             );
         Arc::new(storage)
     }
 
     /// Each grant is a new epoch (V4): it is in the log before anything is served in it.
-    fn begin(&self, _node: &Arc<Node>, grant: &Grant) -> Result<(), Status> {
-        self.store.begin_epoch(grant.epoch).map_err(status_of)?;
+    fn begin(&self, node: &Arc<Node>, grant: &Grant) -> Result<(), Status> {
+        let shards = grant.view.topology.iter().flat_map(|it| &it.shards);
+        let mut mine = shards.filter(|shard| shard.id == node.identity.shard);
+        let least_lsn = mine.next().map_or(0, |shard| shard.least_lsn);
+        self.store
+            .begin_epoch_at(grant.epoch, least_lsn)
+            .map_err(status_of)?;
         self.tail_set.begin(self.store.visible_lsn());
         Ok(())
     }
@@ -238,6 +262,7 @@ impl Role for Primary {
             loop {
                 let view = Arc::clone(&views.borrow_and_update());
                 self.tail_set.look(&view, node.identity.shard);
+                self.moving.look(&view);
                 if views.changed().await.is_err() {
                     return;
                 }

@@ -84,19 +84,23 @@ impl Requests for StorageService {
             Err(refused) => return Answer::Now(Err(refused)),
         };
         match self.node.view_at_once(header) {
-            Ok(Ok(view)) => match self.read_by(&view, admitted, &asked) {
-                Err(refused) => Answer::Now(Err(refused)),
-                Ok(read) if read.is_safe(self) => Answer::Now(self.get_by(&view, read)),
-                Ok(read) => {
-                    let me = self.clone();
-                    Answer::Later(Box::pin(async move { me.get_safe(&view, read).await }))
+            Ok(Ok(view)) if !is_fenced(&view, &asked.key) => {
+                match self.read_by(&view, admitted, &asked) {
+                    Err(refused) => Answer::Now(Err(refused)),
+                    Ok(read) if read.is_safe(self) => Answer::Now(self.get_by(&view, read)),
+                    Ok(read) => {
+                        let me = self.clone();
+                        Answer::Later(Box::pin(async move { me.get_safe(&view, read).await }))
+                    }
                 }
-            },
-            Ok(Err(_)) => {
+            }
+            Ok(_) => {
                 let me = self.clone();
                 Answer::Later(Box::pin(async move {
                     let header = asked.header.as_ref();
                     let view = me.node.view_for(header, &admitted).await?;
+                    let fenced = |view: &View| is_fenced(view, &asked.key);
+                    let view = me.passed(view, &admitted, fenced).await?;
                     let read = me.read_by(&view, admitted, &asked)?;
                     me.get_safe(&view, read).await
                 }))
@@ -229,8 +233,12 @@ impl StorageService {
         let admitted = self.node.admission.admit(from, header, bytes);
         let admitted = admitted.map_err(refused)?;
         let view = self.node.view_at_once(header).map_err(refused)?;
-        let is_plain =
-            |view: &View| asked.condition.is_none() && self.mode(view, header) == Mode::Async;
+        let is_plain = |view: &View| {
+            asked.condition.is_none()
+                && self.mode(view, header) == Mode::Async
+                && !is_fenced(view, &asked.key)
+                && self.primary.moving.delay().is_none()
+        };
         if !view.is_ok_and(|view| is_plain(&view)) {
             let me = self.clone();
             let answer = async move { me.put_admitted(admitted, asked).await };
@@ -275,6 +283,28 @@ impl StorageService {
             header: Some(header),
             version,
         })
+    }
+
+    /// M6: waits while what is asked for is fenced. Refuses with BUSY.
+    pub(super) async fn passed(
+        &self,
+        view: Arc<View>,
+        admitted: &Admitted,
+        is_fenced: impl Fn(&View) -> bool,
+    ) -> Result<Arc<View>, Status> {
+        let parking = &self.primary.parking;
+        parking.pass(&self.node, view, admitted, is_fenced).await
+    }
+
+    /// M4: holds back a write of slots whose move does not catch up.
+    pub(super) async fn slowed<'k>(&self, view: &View, mut keys: impl Iterator<Item = &'k Bytes>) {
+        let Some(delay) = self.primary.moving.delay() else {
+            return;
+        };
+        let shard = Some(self.node.identity.shard);
+        if keys.any(|key| view.moving_from(slot_of(key)) == shard) {
+            tokio::time::sleep(delay).await;
+        }
     }
 
     /// Checks a key that is to be read, its limits and its owner; its slot.
@@ -354,6 +384,8 @@ impl Storage for StorageService {
             .node
             .view_for(request.header.as_ref(), &admitted)
             .await?;
+        let fenced = |view: &View| request.keys.iter().any(|key| is_fenced(view, key));
+        let view = self.passed(view, &admitted, fenced).await?;
         let keyspace = request.header.as_ref().map_or(0, |header| header.keyspace);
         let mut results = vec![pb::GetResult::default(); request.keys.len()];
         let mut asked = Vec::with_capacity(request.keys.len());
@@ -419,6 +451,10 @@ impl Storage for StorageService {
         let asked = request.header.clone().unwrap_or_default();
         check_batch(&self.node.limits, request.ops.len(), bytes).map_err(status)?;
         let view = self.node.view_for(Some(&asked), &admitted).await?;
+        let fenced = |view: &View| request.ops.iter().any(|op| is_fenced(view, &op.key));
+        let view = self.passed(view, &admitted, fenced).await?;
+        let keys = request.ops.iter().map(|op| &op.key);
+        self.slowed(&view, keys).await;
         let mode = self.mode(&view, Some(&asked));
         let context = self.context(&asked, &admitted);
         let writes = request.ops.iter().map(Write::of);
@@ -482,6 +518,12 @@ impl Storage for StorageService {
             .node
             .view_for(request.header.as_ref(), &admitted)
             .await?;
+        let shard = self.node.identity.shard;
+        let fenced = |view: &View| {
+            let mut fenced = view.fenced();
+            fenced.any(|span| view.owner(span.0) == Some(shard) && is_asked(&request.slots, span))
+        };
+        let view = self.passed(view, &admitted, fenced).await?;
         self.start_scan(request, &admitted, &view)
             .await
             .map(Response::new)
@@ -528,6 +570,17 @@ impl Storage for StorageService {
     ) -> Result<Response<Self::WatchStream>, Status> {
         Err(refuse(ErrorCode::Unsupported, "Watch is reserved"))
     }
+}
+
+pub(super) fn is_fenced(view: &View, key: &Bytes) -> bool {
+    view.has_fences() && view.is_fenced(slot_of(key))
+}
+
+/// Whether a scan of `slots` (none = all) reads any of the span.
+fn is_asked(slots: &[pb::SlotRange], (first, last): (u16, u16)) -> bool {
+    let reads =
+        |range: &pb::SlotRange| range.first <= last.into() && u32::from(first) <= range.last;
+    slots.is_empty() || slots.iter().any(reads)
 }
 
 /// Framing, version and expiry of one item of an answer, at most.

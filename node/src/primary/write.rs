@@ -11,6 +11,9 @@ use super::gate::tag;
 use super::limits::{check_key, check_value};
 use crate::serve::{Limits, View};
 
+/// When to ask again for a slot that is fenced.
+const MOVING_AGAIN_MS: u32 = 20;
+
 /// What the parts of one request have in common.
 pub struct Context<'a> {
     pub limits: &'a Limits,
@@ -219,6 +222,13 @@ fn refused(code: u32, key: &Bytes, view: &View) -> pb::Error {
     let code = ErrorCode::try_from(code as i32).unwrap_or(ErrorCode::Internal);
     match code {
         ErrorCode::Moved => moved(slot_of(key), view),
+        ErrorCode::Busy => pb::Error {
+            retry_after_ms: MOVING_AGAIN_MS,
+            ..error(
+                code,
+                "the slot moves to another shard just now; nothing was done",
+            )
+        },
         ErrorCode::UnknownOutcome => {
             let message = "this shard does not remember requests from as long ago as the first attempt: \
                            it may or may not have been applied; read the key to find out";
@@ -246,7 +256,7 @@ pub fn moved(slot: u16, view: &View) -> pb::Error {
         shard,
         address: view.primary_address(shard).unwrap_or_default().into(),
         topology_version: view.version(),
-        since_lsn: 0,
+        since_lsn: view.since_lsn(slot),
     });
     let place = shard.map_or("at no shard".into(), |shard| format!("at shard {shard}"));
     pb::Error {

@@ -212,6 +212,8 @@ fn op_dict<'py>(py: Python<'py>, op: &LogOp) -> PyResult<Bound<'py, PyDict>> {
         LogOpKind::Epoch => "epoch",
         LogOpKind::RangeDelete => "range_delete",
         LogOpKind::Ingest => "ingest",
+        LogOpKind::Gained => "slots_gained",
+        LogOpKind::Lost => "slots_lost",
     };
     let dict = PyDict::new(py);
     dict.set_item("kind", kind)?;
@@ -221,7 +223,7 @@ fn op_dict<'py>(py: Python<'py>, op: &LogOp) -> PyResult<Bound<'py, PyDict>> {
             dict.set_item("value", PyBytes::new(py, &op.value))?;
             dict.set_item("expires_at_ms", op.expires_at_ms)?;
         }
-        LogOpKind::RangeDelete | LogOpKind::Ingest => {
+        LogOpKind::RangeDelete | LogOpKind::Ingest | LogOpKind::Gained | LogOpKind::Lost => {
             dict.set_item("end_key", op.end_key().map(|key| PyBytes::new(py, key)))?;
             let sum = op.sst_sha256();
             dict.set_item("sst_sha256", sum.map(|sum| PyBytes::new(py, &sum)))?;

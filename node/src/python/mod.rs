@@ -16,6 +16,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<server::Server>()?;
     module.add_class::<server::Grant>()?;
     module.add_class::<server::Event>()?;
+    module.add_class::<server::PinnedImport>()?;
     module.add_class::<store::Store>()?;
     module.add_class::<scan::Scan>()?;
     module.add_class::<log::LogRecords>()?;

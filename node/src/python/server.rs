@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use aidb_client::pb;
 use aidb_client::tls::Pem;
+use aidb_lsm::{Import, LogOp, LogOpKind};
+use bytes::Bytes;
 use prost::Message;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use tonic::Status;
 
 use super::failure::{failure, of_engine, of_start, of_status};
 use super::log::{LogChunk, log_chunk};
 use super::store::sync_mode;
 use crate::primary::durable::Mode;
-use crate::primary::{Primary, PrimaryOptions};
+use crate::primary::{Primary, PrimaryOptions, moving};
 use crate::replica::{Replica, ReplicaOptions, Warm};
 use crate::router::Router;
 use crate::serve::{
@@ -30,6 +33,19 @@ pub struct Server {
     host: Host,
     primary: Option<Arc<Primary>>,
     security: Option<Arc<Security>>,
+}
+
+/// What an import holds at one position of the source's log.
+#[pyclass(frozen, module = "aidb_node._native")]
+pub struct PinnedImport(moving::PinnedSlots);
+
+#[pymethods]
+impl PinnedImport {
+    /// (entries, sum of their hashes), without those that expire at or before `live_after_ms`.
+    fn digest(&self, py: Python<'_>, live_after_ms: u64) -> PyResult<(u64, u64)> {
+        py.detach(|| self.0.digest(live_after_ms))
+            .map_err(of_engine)
+    }
 }
 
 type Checkpointed = (u64, u64, u64, Vec<(String, u64)>);
@@ -352,6 +368,84 @@ impl Server {
             .map_err(|status| of_status(&status))
     }
 
+    /// Waits at most `timeout` seconds for a topology after `version`: an encoded `Topology`, None when there is none.
+    fn topology_after(&self, py: Python<'_>, version: u64, timeout: f64) -> Option<Vec<u8>> {
+        let newer = py.detach(|| self.host.newer_view(version, seconds(timeout)))?;
+        let topology = newer.cluster.topology.as_ref();
+        topology.map(Message::encode_to_vec)
+    }
+
+    /// Asks for a topology that is at least `version`; whether there was one within `timeout` seconds.
+    fn refresh(&self, py: Python<'_>, version: u64, timeout: f64) -> bool {
+        py.detach(|| self.host.refresh(version, seconds(timeout)))
+    }
+
+    /// Which of the slots (inclusive ranges) hold anything.
+    fn occupied_slots(&self, py: Python<'_>, spans: Vec<(u16, u16)>) -> PyResult<Vec<(u16, u16)>> {
+        let primary = self.with_data()?;
+        py.detach(|| moving::occupied(&primary.store, &spans))
+            .map_err(of_engine)
+    }
+
+    /// Deletes all that the slots hold, which nobody may be shown.
+    fn wipe_slots(&self, py: Python<'_>, spans: Vec<(u16, u16)>) -> PyResult<u64> {
+        let ops = moving::naming(LogOpKind::RangeDelete, &spans);
+        self.import(py, ops, 0, 0)
+    }
+
+    /// Takes a record that a source has sent; how many operations it had.
+    fn import_record(&self, py: Python<'_>, record: &[u8], checksum: u32) -> PyResult<usize> {
+        let record = Bytes::copy_from_slice(record);
+        let ops = moving::decoded(record, checksum).map_err(of_engine)?;
+        let count = ops.len();
+        self.import(py, ops, 0, 0)?;
+        Ok(count)
+    }
+
+    /// The import is complete: the record's LSN, which is at least `least_lsn`; the clock is at least `least_clock_ms`.
+    fn gain_slots(
+        &self,
+        py: Python<'_>,
+        spans: Vec<(u16, u16)>,
+        least_lsn: u64,
+        least_clock_ms: u64,
+    ) -> PyResult<u64> {
+        let ops = moving::naming(LogOpKind::Gained, &spans);
+        self.import(py, ops, least_lsn, least_clock_ms)
+    }
+
+    /// What the slots hold now, to be compared.
+    fn pin_slots(&self, spans: Vec<(u16, u16)>) -> PyResult<PinnedImport> {
+        let primary = self.with_data()?;
+        let snapshot = Arc::new(primary.store.snapshot());
+        Ok(PinnedImport(moving::PinnedSlots { snapshot, spans }))
+    }
+
+    /// Waits at most `timeout` seconds until the object store has the log through `lsn`; whether it has, or there is none.
+    fn await_archived(&self, py: Python<'_>, lsn: u64, timeout: f64) -> PyResult<bool> {
+        let primary = Arc::clone(self.with_data()?);
+        if !primary.archives() {
+            return Ok(true);
+        }
+        let (time, patience) = (seconds(timeout), seconds(timeout + 1.0));
+        let waited = py.detach(|| {
+            self.host.within(patience, async move {
+                let durable = &primary.durable;
+                let place = durable.enter()?;
+                Ok::<_, Status>(
+                    durable
+                        .wait(&place, Mode::Archived, lsn, time)
+                        .await
+                        .is_ok(),
+                )
+            })
+        });
+        waited
+            .transpose()
+            .map(|done| done.unwrap_or(false))
+            .map_err(|status| of_status(&status))
+    }
+
     /// A checkpoint in the new directory `path`: (lsn, epoch, clock in ms, [(name, bytes)]).
     fn checkpoint(&self, py: Python<'_>, path: PathBuf) -> PyResult<Checkpointed> {
         let primary = self.with_data()?;
@@ -431,6 +525,23 @@ impl Server {
 }
 
 impl Server {
+    fn import(
+        &self,
+        py: Python<'_>,
+        ops: Vec<LogOp>,
+        least_lsn: u64,
+        least_clock_ms: u64,
+    ) -> PyResult<u64> {
+        let primary = self.with_data()?;
+        let import = Import {
+            ops,
+            least_lsn,
+            least_clock_ms,
+        };
+        py.detach(|| primary.store.import(import))
+            .map_err(of_engine)
+    }
+
     fn with_data(&self) -> PyResult<&Arc<Primary>> {
         self.primary
             .as_ref()

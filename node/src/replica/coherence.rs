@@ -28,14 +28,18 @@ pub struct Demand {
     pub bound_ns: u64,
     /// What its session has seen of this shard (C5); None: it does not ask.
     pub seen: Option<Position>,
+    /// C5: from which LSN on this shard's answers show all of the key's slot; 0 = it always had it.
+    pub since_lsn: u64,
 }
 
 impl Demand {
     /// Whether an answer at `position` shows what the session has seen (C5).
     pub fn shown_by(&self, position: Position) -> bool {
-        self.seen.is_none_or(|seen| {
-            seen == Position::default() || seen.epoch == position.epoch && seen.lsn <= position.lsn
-        })
+        position.lsn >= self.since_lsn
+            && self.seen.is_none_or(|seen| {
+                seen == Position::default()
+                    || seen.epoch == position.epoch && seen.lsn <= position.lsn
+            })
     }
 }
 

@@ -62,6 +62,7 @@ fn fill(coherence: &Coherence, message: &pb::SubscribeResponse) {
         let demand = Demand {
             bound_ns: u64::MAX,
             seen: None,
+            since_lsn: 0,
         };
         let _ = coherence.lookup(slot, hash, &update.key, &demand, &now);
     }

@@ -25,6 +25,7 @@ pub fn demand(
         return Ok(Some(Demand {
             bound_ns: nanos(lease),
             seen: None,
+            since_lsn: 0,
         }));
     };
     let token = Token::decode(&header.token)
@@ -41,17 +42,20 @@ pub fn demand(
         Consistency::Session => Some(Demand {
             bound_ns: nanos(lease),
             seen: Some(token.position(shard)),
+            since_lsn: 0,
         }),
         Consistency::Bounded => {
             let bound = Duration::from_millis(header.staleness_bound_ms.into());
             Some(Demand {
                 bound_ns: nanos(bound),
                 seen: Some(token.position(shard)),
+                since_lsn: 0,
             })
         }
         Consistency::Eventual => Some(Demand {
             bound_ns: nanos(lease),
             seen: None,
+            since_lsn: 0,
         }),
     })
 }
@@ -97,21 +101,24 @@ mod tests {
             asked(Consistency::Session, 0, &token),
             Some(Demand {
                 bound_ns: 10_000_000_000,
-                seen: Some(seen)
+                seen: Some(seen),
+                since_lsn: 0,
             })
         );
         assert_eq!(
             asked(Consistency::Bounded, 20, &token),
             Some(Demand {
                 bound_ns: 20_000_000,
-                seen: Some(seen)
+                seen: Some(seen),
+                since_lsn: 0,
             })
         );
         assert_eq!(
             asked(Consistency::Eventual, 0, &token),
             Some(Demand {
                 bound_ns: 10_000_000_000,
-                seen: None
+                seen: None,
+                since_lsn: 0,
             })
         );
         let elsewhere = Token::of(7, seen, 3);

@@ -267,7 +267,11 @@ impl World {
             skew_ms: 0,
         };
         let at = &self.keys[key];
-        let demand = Demand { bound_ns, seen };
+        let demand = Demand {
+            bound_ns,
+            seen,
+            since_lsn: 0,
+        };
         let Some(hit) = self
             .replica
             .lookup(at.slot, at.hash, &at.physical, &demand, &now)

@@ -87,7 +87,11 @@ impl StorageService {
 
     fn lookup(&self, key: &Key, demand: &Demand, now: &Now) -> Option<Hit> {
         let coherence = &self.replica.coherence;
-        coherence.lookup(key.slot, key.hash, &key.physical, demand, now)
+        let demand = Demand {
+            since_lsn: self.node.topology.view().since_lsn(key.slot),
+            ..*demand
+        };
+        coherence.lookup(key.slot, key.hash, &key.physical, &demand, now)
     }
 
     /// A miss: one reader of a key asks the primary, the others wait for what it gets, if that is new enough for them.

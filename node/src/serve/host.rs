@@ -40,6 +40,7 @@ use super::options::ServeOptions;
 use super::role::{Grant, Role};
 use super::security::{GuardLayer, Refusals, Security, secured};
 use super::stack;
+use super::topology::View;
 use super::unary::{Unary, UnaryLayer};
 
 /// Connections to the port for probes.
@@ -201,6 +202,34 @@ impl Host {
         })?;
         self.node.topology.offer(view);
         Ok(())
+    }
+
+    /// A view after `version`; None when there is none within `timeout`.
+    pub fn newer_view(&self, version: u64, timeout: Duration) -> Option<Arc<View>> {
+        let node = Arc::clone(&self.node);
+        let newer = self.on_control(timeout, async move {
+            let came = node.topology.at_least(version + 1, timeout).await;
+            Ok(came.then(|| node.topology.view()))
+        });
+        newer.ok().flatten()
+    }
+
+    /// Asks the coordinator for a view that is at least `version`; whether there was one within `timeout`.
+    pub fn refresh(&self, version: u64, timeout: Duration) -> bool {
+        let node = Arc::clone(&self.node);
+        let refreshed = self.on_control(timeout, async move {
+            Ok(node.refreshed(version, timeout).await.is_some())
+        });
+        refreshed.unwrap_or(false)
+    }
+
+    /// Runs `work` on the control thread; None when it takes longer than `timeout`.
+    pub fn within<T: Send + 'static>(
+        &self,
+        timeout: Duration,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        self.on_control(timeout, async move { Ok(work.await) }).ok()
     }
 
     /// Lets no more requests in, for ever, and waits for those inside; true when all were answered within `grace`.

@@ -154,6 +154,17 @@ impl Node {
         ))
     }
 
+    /// A view that is at least `version`, asked for now if need be; None: there was none within `wait`.
+    pub async fn refreshed(&self, version: u64, wait: Duration) -> Option<Arc<View>> {
+        if self.topology.view().version() < version {
+            self.beat.notify_one();
+            if !self.topology.at_least(version, wait).await {
+                return None;
+            }
+        }
+        Some(self.topology.view())
+    }
+
     /// [`Node::view_for`] when it is at hand; else the version that has to be waited for.
     pub fn view_at_once(
         &self,
