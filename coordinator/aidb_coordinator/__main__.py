@@ -103,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         ("probe_successes", "N", "good probes in a row that end that"),
         ("clock_bound_ms", "MS", "how far clocks may differ"),
         ("max_watchers", "N", "open topology watches"),
+        ("moves_per_shard", "N", "slot moves that a shard sends or takes at a time"),
     ):
         default = defaults[name].default
         add(
@@ -133,6 +134,13 @@ def _parser() -> argparse.ArgumentParser:
         default=defaults["takeover_grace"].default,
         metavar="S",
         help="so long a primary may restart in place, which loses nothing (30)",
+    )
+    add(
+        "--fence-seconds",
+        type=float,
+        default=defaults["fence_seconds"].default,
+        metavar="S",
+        help="a slot move that has not drained in that time after its fence is aborted (10)",
     )
     add("--same-machine", action="store_true", help="all members run here: a process that is gone is dead")
     add("--adopt", action="store_true", help="begin anew although the store has objects of this cluster")

@@ -16,6 +16,7 @@ from aidb_coordinator.topology import (
     Durability,
     Member,
     Move,
+    MoveStep,
     Role,
     Shard,
     SlotEpoch,
@@ -77,7 +78,7 @@ def to_proto(topology: Topology) -> pb.Topology:
         ],
         shards=[_shard_to_proto(shard) for shard in topology.shards],
         routers=[member_to_proto(router) for router in topology.routers],
-        moves=[_move_to_proto(move) for move in topology.moves],
+        moves=[move_to_proto(move) for move in topology.moves],
         durability=durability_to_proto(topology.durability),
     )
 
@@ -97,6 +98,7 @@ def _shard_to_proto(shard: Shard) -> pb.Shard:
         cuts=[pb.Cut(epoch=cut.epoch, lsn=cut.lsn) for cut in shard.cuts],
         tail_set=shard.tail_set,
         successor=None if shard.successor is None else successor_to_proto(shard.successor),
+        least_lsn=shard.least_lsn,
     )
 
 
@@ -110,7 +112,7 @@ def successor_to_proto(successor: Successor) -> pb.Successor:
     )
 
 
-def _move_to_proto(move: Move) -> pb.Move:
+def move_to_proto(move: Move) -> pb.Move:
     return pb.Move(
         id=move.id,
         attempt=move.attempt,
@@ -120,6 +122,7 @@ def _move_to_proto(move: Move) -> pb.Move:
         target=move.target,
         target_epoch=move.target_epoch,
         step=move.step,
+        reason=move.reason,
     )
 
 
@@ -164,6 +167,7 @@ def _shard_from_proto(message: pb.Shard) -> Shard:
         cuts=tuple(Cut(cut.epoch, cut.lsn) for cut in message.cuts),
         tail_set=tuple(message.tail_set),
         successor=_successor_from_proto(message.successor) if message.HasField("successor") else None,
+        least_lsn=message.least_lsn,
     )
 
 
@@ -172,6 +176,12 @@ def _successor_from_proto(message: pb.Successor) -> Successor:
 
 
 def _move_from_proto(message: pb.Move) -> Move:
+    try:
+        step = MoveStep(message.step)
+    except ValueError as error:
+        raise TopologyError(
+            f"step {message.step!r} of move {message.id} is not known to this version"
+        ) from error
     return Move(
         id=message.id,
         attempt=message.attempt,
@@ -180,7 +190,8 @@ def _move_from_proto(message: pb.Move) -> Move:
         source_epoch=message.source_epoch,
         target=message.target,
         target_epoch=message.target_epoch,
-        step=message.step,
+        step=step,
+        reason=message.reason,
     )
 
 

@@ -17,6 +17,7 @@ from aidb_coordinator.document import Document
 from aidb_coordinator.events import EventLog, Severity
 from aidb_coordinator.health import MemberState, Probe
 from aidb_coordinator.leases import Leases, Renewal
+from aidb_coordinator.movers import Movers
 from aidb_coordinator.registration import DiskClaim, Refusal
 from aidb_coordinator.roster import Change, Roster
 from aidb_coordinator.settings import Settings
@@ -81,6 +82,7 @@ class Control:
             # After a clean stop of the whole cluster nobody is missing: no alert when it starts again.
             self.roster.left(name, self.started)
         self.takers = Takers(self.document, self.roster, events, settings, self.clock)
+        self.movers = Movers(self.document, self.roster, events, settings, self.clock)
         self._failed = events.open_failures()
         self._stale_term_told: set[str] = set()
         events.add(

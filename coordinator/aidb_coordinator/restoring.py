@@ -19,9 +19,8 @@ import argparse
 import base64
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +29,10 @@ from google.protobuf.message import DecodeError
 from aidb.slots import SLOT_COUNT
 from aidb.v1 import cluster_pb2 as pb
 from aidb_coordinator import codec
+from aidb_coordinator.slot_epochs import by_slot, packed
 from aidb_coordinator.store import StoreError
 from aidb_coordinator.store.file import FileStore
-from aidb_coordinator.topology import Cut, Shard, SlotEpoch, SlotSpan, Topology, TopologyError
+from aidb_coordinator.topology import Cut, Shard, SlotEpoch, Topology, TopologyError, interrupt_moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def with_restored(topology: Topology, shard: int, disk: Restored) -> Topology:
     if known is None or (after := _shard(known, disk)) == known:
         return topology
     shards = tuple(after if one.id == shard else one for one in topology.shards)
-    return replace(topology, version=topology.version + 1, shards=shards)
+    return replace(interrupt_moves(topology, shard), version=topology.version + 1, shards=shards)
 
 
 def _shard(known: Shard, disk: Restored) -> Shard:
@@ -85,26 +85,13 @@ def _cuts(shard: Shard, lsn: int) -> tuple[Cut, ...]:
 
 
 def _slot_epochs(known: Topology, then: Topology) -> Iterator[SlotEpoch]:
-    before, since = _by_slot(known), _by_slot(then)
+    before, since = by_slot(known), by_slot(then)
     states = []
     for slot in range(SLOT_COUNT):
         moved = known.owner(slot) != then.owner(slot)
         epoch = max(before[slot][0], since[slot][0]) + moved
         states.append((epoch, since[slot][1]))
-    first = 0
-    for state, run in groupby(states):
-        last = first + sum(1 for _ in run) - 1
-        if state != (0, 0):
-            yield SlotEpoch(SlotSpan(first, last), *state)
-        first = last + 1
-
-
-def _by_slot(topology: Topology) -> Sequence[tuple[int, int]]:
-    found = [(0, 0)] * SLOT_COUNT
-    for one in topology.slot_epochs:
-        for slot in range(one.span.first, one.span.last + 1):
-            found[slot] = one.epoch, one.since_lsn
-    return found
+    return packed(states)
 
 
 def run(data: Path, asked: dict[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class Settings:
     empty = there is none, and nothing to take over from.
     takeover: whether a shard whose primary stays gone for `takeover_grace` seconds is taken over.
     same_machine: members run on this machine, so that a process that is gone is known by its pid.
+    moves_per_shard: slot moves that a shard sends or takes at a time.
+    fence_seconds: a move that has not drained in that time after its fence is aborted.
     adopt: begin a new cluster although the store has objects of its uid.
     tail_same_node: members of a tail set may share a node with the primary and each other (D5).
     autoscale: whether members are asked for their figures, and decisions made and shown.
@@ -67,6 +69,8 @@ class Settings:
     autoscale: str = "recommend"
     autoscale_interval: float = 15.0
     member_cores: float = 2.0
+    moves_per_shard: int = 2
+    fence_seconds: float = 10.0
 
     def __post_init__(self) -> None:
         positive = {
@@ -81,6 +85,8 @@ class Settings:
                 "probe_successes",
                 "clock_bound_ms",
                 "max_watchers",
+                "moves_per_shard",
+                "fence_seconds",
             )
         }
         if self.durability not in (None, *DURABILITIES):

@@ -14,7 +14,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from aidb_coordinator.topology import Shard, Successor, Topology, TopologyError, existing, with_shard
+from aidb_coordinator.topology import (
+    Shard,
+    Successor,
+    Topology,
+    TopologyError,
+    existing,
+    interrupt_moves,
+    with_shard,
+)
 
 Outcome = TypeVar("Outcome")
 Transition = Callable[[Topology], tuple[Topology, Outcome]]
@@ -59,7 +67,7 @@ def take(topology: Topology, shard_id: int, *, incarnation: int, disk_id: str) -
     if successor is None or successor.incarnation != incarnation:
         raise TopologyError(not_wanted(shard, incarnation))
     taken = replace(successor, epoch=shard.newest_epoch + 1, disk_id=disk_id)
-    return with_shard(topology, replace(shard, successor=taken)), taken
+    return with_shard(interrupt_moves(topology, shard_id), replace(shard, successor=taken)), taken
 
 
 def not_wanted(shard: Shard, incarnation: int) -> str:

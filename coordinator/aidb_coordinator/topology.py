@@ -16,7 +16,7 @@ import sys
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from functools import cached_property
 
 from aidb.slots import SLOT_COUNT
@@ -90,7 +90,9 @@ class Successor:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """`epoch` 0 and no `disk_id`: no primary has ever registered."""
+    """`epoch` 0 and no `disk_id`: no primary has ever registered. `least_lsn`: later epochs begin there or
+    above (V1).
+    """
 
     id: int
     epoch: int = 0
@@ -101,6 +103,7 @@ class Shard:
     cuts: tuple[Cut, ...] = ()
     tail_set: tuple[str, ...] = ()
     successor: Successor | None = None
+    least_lsn: int = 0
 
     @property
     def newest_epoch(self) -> int:
@@ -134,9 +137,24 @@ class SlotEpoch:
     since_lsn: int
 
 
+class MoveStep(StrEnum):
+    """Of a slot move, see `moves`. Nodes obey it while it is prepared or fenced."""
+
+    WAITING = "waiting"
+    PREPARED = "prepared"
+    FENCED = "fenced"
+    COMMITTED = "committed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+UNDER_WAY = (MoveStep.PREPARED, MoveStep.FENCED)
+LIVE = (MoveStep.WAITING, *UNDER_WAY)
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
-    """M1: what PREPARE records."""
+    """M1: what PREPARE records; the epochs are 0 before. `reason`: why the last attempt was aborted."""
 
     id: str
     attempt: int
@@ -145,7 +163,8 @@ class Move:
     source_epoch: int
     target: int
     target_epoch: int
-    step: str
+    step: MoveStep
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -232,7 +251,11 @@ def with_term(topology: Topology, term: int) -> Topology:
 
 def with_durability(topology: Topology, durability: Durability) -> Topology:
     """The cluster's mode (D4)."""
-    return topology if durability is topology.durability else _next(replace(topology, durability=durability))
+    return (
+        topology
+        if durability is topology.durability
+        else next_version(replace(topology, durability=durability))
+    )
 
 
 def put_replica(topology: Topology, member: Member) -> Topology:
@@ -244,7 +267,7 @@ def put_replica(topology: Topology, member: Member) -> Topology:
 
 def put_router(topology: Topology, member: Member) -> Topology:
     routers = _put(topology.routers, member)
-    return topology if routers is topology.routers else _next(replace(topology, routers=routers))
+    return topology if routers is topology.routers else next_version(replace(topology, routers=routers))
 
 
 def grant_epoch(
@@ -276,7 +299,35 @@ def grant_epoch(
         incarnation=incarnation,
         successor=successor,
     )
-    return topology if granted == shard else with_shard(topology, granted)
+    if granted == shard:
+        return topology
+    if epoch > shard.epoch:
+        topology = interrupt_moves(topology, shard.id)
+    return with_shard(topology, granted)
+
+
+def interrupt_moves(topology: Topology, shard_id: int) -> Topology:
+    """M1: goes into the swap that raises an epoch of the shard, published or taken: its moves that are not
+    committed are aborted with it, and nothing else guards them (m14).
+    """
+
+    def after(move: Move) -> Move:
+        concerned = shard_id in (move.source, move.target) and move.step in UNDER_WAY
+        return aborted(move, f"shard {shard_id} has a new epoch") if concerned else move
+
+    return replace(topology, moves=tuple(map(after, topology.moves)))
+
+
+def aborted(move: Move, reason: str) -> Move:
+    """M9. The next attempt waits."""
+    return replace(
+        move,
+        step=MoveStep.WAITING,
+        attempt=move.attempt + 1,
+        source_epoch=0,
+        target_epoch=0,
+        reason=reason,
+    )
 
 
 def set_tail_set(
@@ -314,7 +365,7 @@ def forget_member(topology: Topology, name: str) -> Topology:
     if member is None or member.role is Role.PRIMARY:
         return topology
     if member.role is Role.ROUTER:
-        return _next(replace(topology, routers=tuple(r for r in topology.routers if r.name != name)))
+        return next_version(replace(topology, routers=tuple(r for r in topology.routers if r.name != name)))
     shard = existing(topology, member.shard)
     return with_shard(topology, replace(shard, replicas=tuple(r for r in shard.replicas if r.name != name)))
 
@@ -329,10 +380,12 @@ def existing(topology: Topology, shard_id: int) -> Shard:
 
 def with_shard(topology: Topology, shard: Shard) -> Topology:
     """The next version, with `shard` in place of the one of its id."""
-    return _next(replace(topology, shards=tuple(shard if s.id == shard.id else s for s in topology.shards)))
+    return next_version(
+        replace(topology, shards=tuple(shard if s.id == shard.id else s for s in topology.shards))
+    )
 
 
-def _next(topology: Topology) -> Topology:
+def next_version(topology: Topology) -> Topology:
     return replace(topology, version=topology.version + 1)
 
 

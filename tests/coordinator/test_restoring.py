@@ -17,6 +17,7 @@ from aidb_coordinator.store.file import FileStore
 from aidb_coordinator.topology import (
     Cut,
     Move,
+    MoveStep,
     Shard,
     SlotEpoch,
     SlotSpan,
@@ -48,7 +49,7 @@ DISKS = {0: Restored(9, "disk-a", 3000), 1: Restored(7, "disk-b", 800)}
 
 def test_it_is_newer_than_everything_and_has_the_disks() -> None:
     then = document(HALF, 10, (3, 3))
-    now = document(HALF, 50, (8, 6), moves=(Move("m", 1, (SlotSpan(0, 1),), 0, 8, 1, 6, "COPY"),))
+    now = document(HALF, 50, (8, 6), moves=(Move("m", 1, (SlotSpan(0, 1),), 0, 8, 1, 6, MoveStep.FENCED),))
     made = restored(now, then, DISKS)
     check(made)
     assert (made.version, made.moves, made.slot_owners) == (51, (), then.slot_owners)

@@ -13,6 +13,7 @@ from aidb_coordinator.topology import (
     Durability,
     Member,
     Move,
+    MoveStep,
     Role,
     Shard,
     SlotEpoch,
@@ -30,7 +31,7 @@ def full() -> Topology:
     made = topologies.grant_epoch(topology(), primary(), epoch=1, disk_id="d", cut=None)
     made = topologies.grant_epoch(made, primary(), epoch=2, disk_id="d", cut=Cut(1, 2**40))
     made = topologies.put_router(topologies.put_replica(made, replica()), router())
-    move = Move("m-1", 2, (SlotSpan(0, 3), SlotSpan(9, 9)), 0, 2, 1, 0, "copy")
+    move = Move("m-1", 2, (SlotSpan(0, 3), SlotSpan(9, 9)), 0, 2, 1, 0, MoveStep.WAITING, "why")
     return replace(
         made,
         term=7,

@@ -13,13 +13,15 @@ from aidb_coordinator import codec
 from aidb_coordinator.control import Control, Process, Report
 from aidb_coordinator.health import MemberState
 from aidb_coordinator.leases import Renewal
+from aidb_coordinator.movers import Progress
+from aidb_coordinator.movers import Report as MoveReport
 from aidb_coordinator.rebalance import MOST_SLOTS, moves
 from aidb_coordinator.registration import DiskClaim
 from aidb_coordinator.sampler import Sampler
 from aidb_coordinator.service.answers import Context, answers
 from aidb_coordinator.service.views import ClusterViews, event_to_proto, plan_to_proto, scale_to_proto
 from aidb_coordinator.takers import Asked, Course
-from aidb_coordinator.topology import Role, TopologyError
+from aidb_coordinator.topology import Move, Role, SlotSpan, TopologyError
 
 DEFAULT_EVENTS = 100
 MAX_EVENTS = 1_000
@@ -150,6 +152,52 @@ class Coordination(rpc.CoordinationServicer):
         return answer
 
     @answers
+    async def MoveSlots(self, request: pb.MoveSlotsRequest, context: Context) -> pb.MoveSlotsResponse:
+        control = self._control
+        slots = [SlotSpan(span.first, span.last) for span in request.slots]
+        if any(not span.first <= span.last < SLOT_COUNT for span in slots):
+            raise errors.InvalidArgument(f"a range of slots has its first, and its last, below {SLOT_COUNT}")
+        if sum(span.last - span.first + 1 for span in slots) > SLOT_COUNT:
+            raise errors.InvalidArgument("the ranges of slots name some of them twice")
+        move = await control.movers.start(request.id, slots, request.source, request.target)
+        return pb.MoveSlotsResponse(move=codec.move_to_proto(move), topology_version=control.topology.version)
+
+    @answers
+    async def CancelMove(self, request: pb.CancelMoveRequest, context: Context) -> pb.CancelMoveResponse:
+        move = await self._control.movers.cancel(request.id)
+        return pb.CancelMoveResponse(move=codec.move_to_proto(move))
+
+    @answers
+    async def ListMoves(self, request: pb.ListMovesRequest, context: Context) -> pb.ListMovesResponse:
+        control = self._control
+        return pb.ListMovesResponse(moves=[_move_status(control, move) for move in control.topology.moves])
+
+    @answers
+    async def ReportMove(self, request: pb.ReportMoveRequest, context: Context) -> pb.ReportMoveResponse:
+        said = request.progress
+        report = MoveReport(
+            name=request.name,
+            process_id=request.process_id,
+            epoch=request.epoch,
+            move_id=request.id,
+            attempt=request.attempt,
+            progress=Progress(
+                step=said.step[:MAX_REASON],
+                bytes=said.bytes,
+                bytes_total=said.bytes_total,
+                bytes_per_second=said.bytes_per_second,
+                behind_ms=said.behind_ms,
+                entries=said.entries,
+            ),
+            ready=request.ready,
+            final_lsn=request.final_lsn,
+            since_lsn=request.since_lsn,
+            failed=request.failed,
+        )
+        await self._control.movers.report(report)
+        return pb.ReportMoveResponse(topology_version=self._control.topology.version)
+
+    @answers
     async def GetClusterStatus(
         self, request: pb.GetClusterStatusRequest, context: Context
     ) -> pb.ClusterStatus:
@@ -191,6 +239,24 @@ class Coordination(rpc.CoordinationServicer):
         limit = min(request.limit or DEFAULT_EVENTS, MAX_EVENTS)
         events = self._control.events.after(request.after, limit)
         return pb.ListEventsResponse(events=map(event_to_proto, events))
+
+
+def _move_status(control: Control, move: Move) -> pb.MoveStatus:
+    status = pb.MoveStatus(move=codec.move_to_proto(move))
+    heard = control.movers.heard(move)
+    if heard is not None:
+        said, status.heard_ms = heard
+        status.progress.CopyFrom(
+            pb.MoveProgress(
+                step=said.step,
+                bytes=said.bytes,
+                bytes_total=said.bytes_total,
+                bytes_per_second=said.bytes_per_second,
+                behind_ms=said.behind_ms,
+                entries=said.entries,
+            )
+        )
+    return status
 
 
 def _report(request: pb.HeartbeatRequest) -> Report:

@@ -121,6 +121,7 @@ class Server:
                 self._probes(),
                 self._takeovers(),
                 self._sampler.run(),
+                self._moves(),
                 self._write_events_as_they_come(),
                 self._archive_topologies(archive),
             ):
@@ -169,6 +170,11 @@ class Server:
         """Apart from the ticks: a busy disk must not delay the judgement of health."""
         while True:
             await self._control.takers.tick()
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _moves(self) -> None:
+        while True:
+            await self._control.movers.tick()
             await asyncio.sleep(TICK_SECONDS)
 
     async def _probes(self) -> None:
