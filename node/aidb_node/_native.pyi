@@ -80,6 +80,12 @@ class TailStatus:
     @property
     def followers(self) -> list[Follower]: ...
 
+class PinnedImport:
+    """What slots hold at one moment."""
+
+    def digest(self, live_after_ms: int) -> tuple[int, int]:
+        """Entries and the sum of their hashes, without those that expire by then. Raises AidbError."""
+
 class Server:
     """A primary, replica or router. It answers from its construction on: STARTING until `begin`."""
 
@@ -160,6 +166,34 @@ class Server:
 
     def set_tail_set(self, members: list[str], timeout: float) -> None:
         """Asks the coordinator for `members` as the tail set (D5); `timeout` in seconds. Raises AidbError."""
+
+    def topology_after(self, version: int, timeout: float) -> bytes | None:
+        """An encoded `Topology` that is newer; None: there was none within `timeout` seconds."""
+
+    def refresh(self, version: int, timeout: float) -> bool:
+        """Asks for a topology that is at least so new; whether there was one within `timeout` seconds."""
+
+    def occupied_slots(self, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Which of the ranges of slots (inclusive) hold anything. Raises AidbError."""
+
+    def wipe_slots(self, spans: list[tuple[int, int]]) -> int:
+        """Deletes all that the slots hold; the LSN. Raises AidbError, also for slots that are served here."""
+
+    def import_record(self, record: bytes, checksum: int) -> int:
+        """Takes what a move's source sent; how many operations. Raises as `wipe_slots`."""
+
+    def gain_slots(self, spans: list[tuple[int, int]], least_lsn: int, least_clock_ms: int) -> int:
+        """The import is complete: the LSN, and the clock from now on, are at least so high. Raises as
+        `wipe_slots`.
+        """
+
+    def pin_slots(self, spans: list[tuple[int, int]]) -> PinnedImport:
+        """What the slots hold now."""
+
+    def await_archived(self, lsn: int, timeout: float) -> bool:
+        """Waits at most `timeout` seconds until the object store has the log through `lsn`, and has it hurry;
+        whether it has, or nothing is archived. Raises AidbError.
+        """
 
     def checkpoint(self, path: str) -> tuple[int, int, int, list[tuple[str, int]]]:
         """In the new directory `path`: LSN, epoch, clock in ms, (name, bytes) of each file."""

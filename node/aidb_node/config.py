@@ -67,6 +67,7 @@ class Settings:
     tls_domain: str = DEFAULT_DOMAIN
     health_listen: str = ""
     incarnation: int = 1
+    move_rate: int = 64 << 20
 
     @property
     def backup(self) -> BackupSettings:
@@ -228,6 +229,13 @@ def _parser() -> argparse.ArgumentParser:
                 default=1,
                 metavar="N",
                 help="of the shard's primary; from 2 on it takes over from the one before, if wanted (1)",
+            )
+            add(
+                "--move-rate",
+                type=size,
+                default=64 << 20,
+                metavar="SIZE",
+                help="of slots that move here, a second, all moves together; 0 = no limit (64MiB)",
             )
             add("--sync", choices=SYNC_MODES, default="group", help="before a write is acknowledged (group)")
             add("--memtable-bytes", type=size, default=32 << 20, help="32MiB")

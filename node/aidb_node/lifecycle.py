@@ -22,6 +22,8 @@ from aidb_node.config import Common, Keys, Settings
 from aidb_node.failure import StartRefused
 from aidb_node.logs import Log
 from aidb_node.metrics import NodeCollector
+from aidb_node.moves.mover import Mover
+from aidb_node.moves.starting import mover_of
 from aidb_node.stop import Stop
 from aidb_node.tail_set import Policy, TailSetKeeper
 from aidb_node.takeover.asking import Stopped
@@ -79,10 +81,11 @@ class _Program:
                     f"{self._identity.handed_over}: the object store has all of it, the directory can go"
                 )
         self._superseded = ""
+        self._process_id = uuid.uuid4().hex
         self._security = ServerSecurity.of(settings.tls, settings.tokens, settings.tls_domain, "node")
         self._metrics = MetricsServer(settings.metrics, self._security) if settings.metrics else None
         address = self._metrics.address if self._metrics else ""
-        self._server = _server(settings, self._identity, address, self._security)
+        self._server = _server(settings, self._identity, address, self._security, self._process_id)
         if self._metrics:
             shard = "" if settings.role == "router" else str(settings.shard)
             self._metrics.register(NodeCollector(self._server.stats, shard))
@@ -91,6 +94,9 @@ class _Program:
         if self._second_copy is not None:
             policy = Policy(settings.tail_members, settings.tail_same_node)
             self._tail_set = TailSetKeeper(self._server, policy, log)
+        self._mover: Mover | None = None
+        if settings.role == "primary":
+            self._mover = mover_of(settings, self._server, self._process_id, log)
         if self._security:
             self._watch(self._security)
         log.info("bound", role=settings.role, address=self._server.address)
@@ -144,6 +150,8 @@ class _Program:
         grace = 0.0 if self._stop.at_once else self._grace
         self._log.info("stopping", grace_seconds=grace)
         began = time.monotonic()
+        if self._mover is not None:
+            self._mover.close()
         if self._second_copy is not None and not self._superseded and not self._handed_over:
             # Nobody comes in any more; who waits for the archive gets his answer (D4); then the rest goes.
             self._server.quiesce(grace / 2)
@@ -281,6 +289,8 @@ class _Program:
             self._second_copy.begin(grant.cluster_uid, grant.epoch, int(grant.lease_seconds * 1000))
         if self._tail_set is not None:
             self._tail_set.start()
+        if self._mover is not None:
+            self._mover.begin(grant.epoch)
 
     def _store_identity(self, cluster_uid: str, pending_epoch: int) -> None:
         if self._identity is None:
@@ -324,7 +334,11 @@ def _keys(security: ServerSecurity | None) -> Keys | None:
 
 
 def _server(
-    settings: Settings, disk: identity.Identity | None, metrics: str, security: ServerSecurity | None
+    settings: Settings,
+    disk: identity.Identity | None,
+    metrics: str,
+    security: ServerSecurity | None,
+    process_id: str,
 ) -> Server:
     common = Common(
         name=settings.name,
@@ -337,7 +351,7 @@ def _server(
         patience=settings.client_patience,
         zone=settings.zone,
         node=settings.node,
-        process_id=uuid.uuid4().hex,
+        process_id=process_id,
         health=settings.health_listen,
         keys=_keys(security),
     )

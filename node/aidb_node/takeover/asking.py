@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 
 import grpc
 
-from aidb.channels import discovery_options, failure_of, open_channel
-from aidb.options import Tls
-from aidb.security.client import Secured
+from aidb.channels import discovery_options, failure_of
 from aidb.v1 import cluster_pb2 as pb
 from aidb.v1.cluster_pb2_grpc import CoordinationStub
 from aidb_node import registration
 from aidb_node.config import Settings
+from aidb_node.dialing import channel_to
 from aidb_node.failure import StartRefused
 from aidb_node.logs import Log
 
@@ -49,10 +48,8 @@ class Asking:
         self._channel.close()
 
     def channel(self, address: str, options: Sequence[tuple[str, int]]) -> grpc.Channel:
-        """To another program, which knows this one by its certificate."""
-        settings = self.settings
-        tls = None if settings.tls is None else Tls(settings.tls, domain=settings.tls_domain)
-        return open_channel(address, list(options), Secured.of(tls))
+        """To another program."""
+        return channel_to(self.settings, address, options)
 
     def ask(self, step: str, epoch: int = 0, take: bool = False) -> pb.TakeOverResponse:
         """Raises StartRefused when the answer is final, Stopped."""
