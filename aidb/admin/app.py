@@ -271,6 +271,45 @@ def take_over(
     )
 
 
+ToShard = Annotated[int, typer.Option("--to", min=0, max=65534, help="the shard that gets them")]
+FromShard = Annotated[int | None, typer.Option("--from", min=0, max=65534, help="the shard that has them")]
+
+
+@app.command("move-slots")
+def move_slots(
+    to: ToShard,
+    slots: Annotated[str | None, typer.Option(help="such as 0-99,200")] = None,
+    count: Annotated[int, typer.Option(min=0, help="so many, the last ones of --from")] = 0,
+    source: FromShard = None,
+    address: Address = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would move")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="return when they have moved")] = True,
+    timeout: Timeout = 3600.0,
+    output: Format = Output.TABLE,
+) -> None:
+    """Move slots to another shard while clients read and write them. Exit code 1 if a move does not end
+    well.
+    """
+    from aidb.admin.moves import move_slots as run
+
+    raise typer.Exit(
+        run(address, slots, count, source, to, output, dry_run=dry_run, wait=wait, timeout=timeout)
+    )
+
+
+@app.command()
+def moves(
+    address: Address = None,
+    cancel: Annotated[str | None, typer.Option(metavar="ID", help="end this one; the slots stay")] = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """Show the slot moves under way and the last that ended, or cancel one."""
+    from aidb.admin.moves import cancel as end
+    from aidb.admin.moves import show
+
+    raise typer.Exit(show(address, output) if cancel is None else end(address, cancel, output))
+
+
 @app.command()
 def verify(
     objects: Objects = None,

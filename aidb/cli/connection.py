@@ -12,7 +12,7 @@ from aidb.cli.exits import Exit, Failure
 if TYPE_CHECKING:
     from aidb.client import Client
     from aidb.options import Tls
-    from aidb.v1.cluster_pb2_grpc import CoordinationStub
+    from aidb.v1.cluster_pb2_grpc import CoordinationStub, DiscoveryStub
 
 DEFAULT_ADDRESS = "127.0.0.1:7400"
 
@@ -74,6 +74,21 @@ def coordination(address: str) -> Iterator[CoordinationStub]:
     with calling(address, (), find_tls(address)) as channel:
         try:
             yield CoordinationStub(channel)
+        except grpc.RpcError as error:
+            raise _failure(address, error) from error
+
+
+@contextmanager
+def discovery(address: str) -> Iterator[DiscoveryStub]:
+    """As `coordination`; every program answers these."""
+    import grpc
+
+    from aidb.security.client import calling
+    from aidb.v1.cluster_pb2_grpc import DiscoveryStub
+
+    with calling(address, (), find_tls(address)) as channel:
+        try:
+            yield DiscoveryStub(channel)
         except grpc.RpcError as error:
             raise _failure(address, error) from error
 
