@@ -295,7 +295,7 @@ def test_health_reflection_and_discovery_answer(
 
 def test_reflection_lists_the_services(primary: NodeProcess) -> None:
     services = set(ProtoReflectionDescriptorDatabase(primary.channel).get_services())
-    wanted = {"aidb.v1.Storage", "aidb.v1.Replication", "aidb.v1.Node", "aidb.v1.Discovery"}
+    wanted = {f"aidb.v1.{name}" for name in ("Storage", "Replication", "Moving", "Node", "Discovery")}
     assert wanted | {"grpc.health.v1.Health"} <= services
 
 
