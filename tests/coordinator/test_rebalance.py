@@ -11,7 +11,7 @@ import pytest
 from aidb_coordinator import rebalance
 from aidb_coordinator.placement import SlotMove
 from aidb_coordinator.rebalance import Plan, PlannedMove, grouped
-from aidb_coordinator.topology import Move, Shard, SlotSpan, Topology, pack_owners, unpack_owners
+from aidb_coordinator.topology import Move, MoveStep, Shard, SlotSpan, Topology, pack_owners, unpack_owners
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,14 +77,14 @@ def test_slots_that_move_already_are_counted_where_they_go_to_and_stay_in_their_
     topology = new_topology(shards=2)
     whole = rebalance.moves(topology, range(3))
     first = whole.moves[0]
-    under_way = Move("m", 1, first.slots, first.source, 1, first.target, 1, "copy")
+    under_way = Move("m", 1, first.slots, first.source, 1, first.target, 1, MoveStep.PREPARED)
     topology = replace(topology, moves=(under_way,), shards=tuple(map(Shard, range(3))))
     rest = rebalance.moves(topology, range(3))
     assert rest.slot_count == whole.slot_count - first.slot_count
     moving = {slot for span in first.slots for slot in range(span.first, span.last + 1)}
     again = {slot for move in rest.moves for span in move.slots for slot in range(span.first, span.last + 1)}
     assert not moving & again
-    over = tuple(replace(under_way, step=step) for step in ("cancelled", "failed"))
+    over = tuple(replace(under_way, step=step) for step in (MoveStep.CANCELLED, MoveStep.FAILED))
     assert rebalance.moves(replace(topology, moves=over), range(3)) == whole
 
 

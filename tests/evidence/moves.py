@@ -25,6 +25,7 @@ import grpc
 from aidb_node import _native
 
 import aidb
+from aidb.interface import Durability
 from aidb.v1 import cluster_pb2 as pb
 from aidb.v1 import common_pb2 as common
 from aidb.v1 import storage_pb2 as storage
@@ -111,10 +112,10 @@ class Round:
             except grpc.RpcError as failed:
                 raise AssertionError(f"cancel: {failed}") from failed
         elif what in ("lose", "hand-over"):
-            shard = self.source if whom == "source" else self.target
+            primary = self.source if whom == "source" else self.target
             if what == "lose":
-                self.cluster.nodes[shard].kill()
-            self.cluster.succeed(shard, planned=what == "hand-over")
+                self.cluster.nodes[primary].kill()
+            self.cluster.succeed(primary, planned=what == "hand-over")
         elif what in ("kill", "stop"):
             shard = {"source": self.source, "target": self.target}.get(whom)
             process = self.cluster.coordinator.process
@@ -243,7 +244,7 @@ def main(argv: list[str] | None = None) -> int:
         for number in range(1, asked.rounds + 1):
             round_ = Round(cluster, rng, slots, number)
             # What a lost disk must not take with it.
-            durability = "archived" if round_.fault.startswith("lose") else None
+            durability: Durability | None = "archived" if round_.fault.startswith("lose") else None
             hot = keys_in(slots, HOT_EACH, f"hot{number}-")
             with (
                 Writers(cluster.address, hot, durability=durability) as writers,
