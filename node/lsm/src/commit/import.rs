@@ -5,6 +5,7 @@ use super::answer::{Answer, Completion};
 use super::committer::{Appended, Committer, Group};
 use crate::error::{Error, Result};
 use crate::log::{LogOp, LogOpKind, LogRecord, frame};
+use crate::pressure::Pace;
 
 /// What [`crate::Store::import`] appends.
 #[derive(Debug, Clone, Default)]
@@ -28,9 +29,14 @@ impl Committer {
             }
         };
         let bytes = frame::HEADER_BYTES + record.encoded().len();
-        let shared = &self.shared;
-        let admitted = shared.poison.check().and_then(|()| shared.admit(bytes));
-        let segment = match admitted.and_then(|()| self.log.reserve(bytes as u64)) {
+        let segment = self
+            .shared
+            .poison
+            .check()
+            .and_then(|()| self.shared.admit(bytes, Pace::Smooth))
+            .and_then(|()| self.begin_logging())
+            .and_then(|()| self.log.reserve(bytes as u64));
+        let segment = match segment {
             Ok(segment) => segment,
             Err(error) => {
                 done.run(Err(error));
@@ -41,6 +47,7 @@ impl Committer {
         progress.clock(record.clock_ms);
         let mut group = Group {
             segment,
+            logged: true,
             synced_lsn: progress.synced(),
             clock_ms: record.clock_ms,
             buffer: Vec::with_capacity(bytes),
