@@ -4,7 +4,7 @@
 //! What moves travels as log records (V2): the copy as puts with their versions, the tail as the operations that were
 //! logged. So an import goes through the target's log like any write, and its archive, its tail set and its caches need to
 //! know nothing of moves. Rejected for now: tables built from the snapshot and ingested, which would write each byte once
-//! less to the target's disk, and would have to be archived by a way of their own (decision 0011).
+//! less to the target's disk, and would have to be archived by a way of their own (decision 0012).
 
 mod digest;
 mod parking;
