@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import aidb
 from aidb.client import Client
 from aidb.interface import Durability
+from tests.threads import Threads
 
 # Every so manieth write of a key deletes it.
 DELETES = 7
@@ -19,7 +20,7 @@ def state_of(number: int) -> bytes | None:
     return None if number % DELETES == 0 else b"%d" % number
 
 
-class Writers:
+class Writers(Threads):
     """A context manager. `errors`: what calls ended with; `longest`: what a call took, in seconds."""
 
     def __init__(
@@ -30,6 +31,7 @@ class Writers:
         timeout: float = 10.0,
         durability: Durability | None = None,
     ) -> None:
+        super().__init__()
         self._address = address
         self._timeout = timeout
         self._durability = durability
@@ -38,19 +40,8 @@ class Writers:
         self.written: dict[bytes, int] = dict.fromkeys(keys, 0)
         self.errors: list[aidb.AidbError] = []
         self.longest = 0.0
-        self._stop = threading.Event()
         parts = [keys[index::threads] for index in range(threads)]
         self._threads = [threading.Thread(target=self._run, args=(part,)) for part in parts]
-
-    def __enter__(self) -> Writers:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
     @property
     def count(self) -> int:

@@ -27,7 +27,7 @@ from typing import Protocol
 from aidb.errors import AidbError, Busy, Stalled
 from aidb.v1 import cluster_pb2 as pb
 from aidb_node.moves.calls import Over, Source
-from aidb_node.moves.document import Span, Wanted, count
+from aidb_node.moves.document import Span, Wanted
 from aidb_node.moves.pacing import Pace
 
 # What may be missing when the slots are fenced: as old as this at most, in ms.
@@ -238,6 +238,3 @@ class Import:
         told = pb.MoveProgress()
         told.CopyFrom(progress)
         self._say(replace(self._said, progress=told))
-
-    def __str__(self) -> str:
-        return f"{count(self._spans)} slots"

@@ -228,11 +228,14 @@ class Mover:
 
     def _overlaps(self, wanted: Wanted) -> bool:
         """With an import that has not come to its end yet, of an attempt that is over."""
+        return any(self._is_busy(span) for span in wanted.spans)
+
+    def _is_busy(self, span: Span) -> bool:
+        first, last = span
         return any(
-            first <= other_last and other_first <= last
+            first <= busy_last and busy_first <= last
             for running in self._running.values()
-            for other_first, other_last in running.wanted.spans
-            for first, last in wanted.spans
+            for busy_first, busy_last in running.wanted.spans
         )
 
     def _end(self, attempt: Attempt) -> None:
@@ -247,10 +250,7 @@ class Mover:
             return
         self._clean_by = None
         self._horizon.raise_to(topology.version)
-        spans = foreign_slots(topology, self._shard)
-        if self._running:
-            busy = [span for running in self._running.values() for span in running.wanted.spans]
-            spans = [span for span in spans if not any(a <= span[1] and span[0] <= b for a, b in busy)]
+        spans = [span for span in foreign_slots(topology, self._shard) if not self._is_busy(span)]
         occupied = self._primary.occupied_slots(spans) if spans else []
         if occupied:
             self._primary.wipe_slots(occupied)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use aidb_client::error::{refuse, status};
 use aidb_client::pb::{self, ErrorCode};
 use aidb_lsm::{Batch, Committed, Condition, Error, Op, Outcome};
+use bytes::Bytes;
 use tokio::sync::oneshot;
 use tonic::Status;
 
@@ -223,9 +224,19 @@ impl StorageService {
             .op(0, &write)
             .map_err(status)?;
         let (lsn, outcome) = self.commit_one(op, mode, &admitted).await?;
-        let view = self.newest(view);
-        let version = answer(outcome, write.key, &view).map_err(status)?;
-        Ok((header(&self.node, &view, lsn.max(version)), version))
+        self.told(&self.newest(view), lsn, outcome, write.key)
+    }
+
+    /// What the client of one write is told.
+    pub(super) fn told(
+        &self,
+        view: &View,
+        lsn: u64,
+        outcome: Outcome,
+        key: &Bytes,
+    ) -> Result<(pb::ResponseHeader, u64), Status> {
+        let version = answer(outcome, key, view).map_err(status)?;
+        Ok((header(&self.node, view, lsn.max(version)), version))
     }
 
     /// The gate judged by a view at least as new as `view`; routes in the answer come from the newest.

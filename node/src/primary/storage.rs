@@ -263,9 +263,9 @@ impl StorageService {
     ) -> Result<pb::PutResponse, Status> {
         self.check_evidence(std::slice::from_ref(&outcome))?;
         let view = self.node.topology.view();
-        let version = answer(outcome, key, &view).map_err(status)?;
+        let (header, version) = self.told(&view, lsn, outcome, key)?;
         Ok(pb::PutResponse {
-            header: Some(header(&self.node, &view, lsn.max(version))),
+            header: Some(header),
             version,
         })
     }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use aidb_client::pb;
 use http::{Method, Request, Response};
 use pin_project_lite::pin_project;
+use tonic::Status;
 use tonic::body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -131,6 +132,11 @@ pin_project! {
     }
 }
 
+/// A message that cannot be read is answered as well.
+fn begun<T, U>(asked: Result<T, Status>, begin: impl FnOnce(T) -> Answer<U>) -> Answer<U> {
+    asked.map_or_else(|bad| Answer::Now(Err(bad)), begin)
+}
+
 impl<F, E> Future for Serving<F>
 where
     F: Future<Output = Result<Response<Body>, E>>,
@@ -152,20 +158,18 @@ where
                     from,
                     handler,
                     asked,
-                } => match ready!(asked.poll(cx)).map(|asked| handler.get(*from, asked)) {
-                    Ok(Answer::Later(answer)) => Self::Getting { answer },
-                    Ok(Answer::Now(answer)) => return Poll::Ready(Ok(respond(answer))),
-                    Err(bad) => return Poll::Ready(Ok(bad.into_http())),
+                } => match begun(ready!(asked.poll(cx)), |asked| handler.get(*from, asked)) {
+                    Answer::Later(answer) => Self::Getting { answer },
+                    Answer::Now(answer) => return Poll::Ready(Ok(respond(answer))),
                 },
                 ServingParts::Reading {
                     kind: Kind::Put,
                     from,
                     handler,
                     asked,
-                } => match ready!(asked.poll(cx)).map(|asked| handler.put(*from, asked)) {
-                    Ok(Answer::Later(answer)) => Self::Putting { answer },
-                    Ok(Answer::Now(answer)) => return Poll::Ready(Ok(respond(answer))),
-                    Err(bad) => return Poll::Ready(Ok(bad.into_http())),
+                } => match begun(ready!(asked.poll(cx)), |asked| handler.put(*from, asked)) {
+                    Answer::Later(answer) => Self::Putting { answer },
+                    Answer::Now(answer) => return Poll::Ready(Ok(respond(answer))),
                 },
             };
             self.set(next);

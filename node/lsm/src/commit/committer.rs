@@ -152,14 +152,7 @@ impl Committer {
             return Ok(());
         }
         let bytes: usize = works.iter().map(max_frame_len).sum();
-        let segment = self
-            .shared
-            .poison
-            .check()
-            .and_then(|()| self.shared.admit(bytes, Pace::Smooth))
-            .and_then(|()| self.begin_logging())
-            .and_then(|()| self.log.reserve(bytes as u64));
-        let segment = match segment {
+        let segment = match self.room(bytes) {
             Ok(segment) => segment,
             Err(error) => {
                 works.into_iter().for_each(|work| work.fail(error.clone()));
@@ -168,6 +161,16 @@ impl Committer {
         };
         let group = self.encode(works, segment, bytes);
         self.append(group)
+    }
+
+    /// Room for `bytes` of writers' records in the log, in the segment that is returned.
+    ///
+    /// Errors: `DiskFull`, `Poisoned`, and those of admission.
+    pub(super) fn room(&mut self, bytes: usize) -> Result<u64> {
+        self.shared.poison.check()?;
+        self.shared.admit(bytes, Pace::Smooth)?;
+        self.begin_logging()?;
+        self.log.reserve(bytes as u64)
     }
 
     /// Before anything is logged: what is in no log has to be in tables, or a crash would leave a hole before the log.

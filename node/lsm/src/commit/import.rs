@@ -5,7 +5,6 @@ use super::answer::{Answer, Completion};
 use super::committer::{Appended, Committer, Group};
 use crate::error::{Error, Result};
 use crate::log::{LogOp, LogOpKind, LogRecord, frame};
-use crate::pressure::Pace;
 
 /// What [`crate::Store::import`] appends.
 #[derive(Debug, Clone, Default)]
@@ -29,14 +28,7 @@ impl Committer {
             }
         };
         let bytes = frame::HEADER_BYTES + record.encoded().len();
-        let segment = self
-            .shared
-            .poison
-            .check()
-            .and_then(|()| self.shared.admit(bytes, Pace::Smooth))
-            .and_then(|()| self.begin_logging())
-            .and_then(|()| self.log.reserve(bytes as u64));
-        let segment = match segment {
+        let segment = match self.room(bytes) {
             Ok(segment) => segment,
             Err(error) => {
                 done.run(Err(error));
