@@ -54,6 +54,29 @@ def test_no_page_without_a_code() -> None:
     assert pages <= set(common_pb2.ErrorCode.keys())
 
 
+LOCKED_APART = [path for path in tracked() if path.name == "Cargo.lock" and path.parent != ROOT]
+
+
+@pytest.mark.parametrize("lock", LOCKED_APART, ids=lambda path: str(path.parent.relative_to(ROOT)))
+def test_locks_of_benchmarks_and_fuzzing_know_what_our_crates_need(lock: Path) -> None:
+    """They are workspaces of their own: nothing that is built every day would notice."""
+    locked = {package["name"]: package for package in tomllib.loads(lock.read_text())["package"]}
+    manifests = [tomllib.loads(path.read_text()) for path in tracked() if path.name == "Cargo.toml"]
+    for manifest in manifests:
+        name = manifest.get("package", {}).get("name")
+        if name not in locked:
+            continue
+        tables = [manifest.get("dependencies", {}), manifest.get("build-dependencies", {})]
+        needed = {
+            used if isinstance(wanted, str) else wanted.get("package", used)
+            for table in tables
+            for used, wanted in table.items()
+            if isinstance(wanted, str) or not wanted.get("optional")
+        }
+        held = {dependency.split()[0] for dependency in locked[name].get("dependencies", [])}
+        assert needed <= held, f"cargo update --workspace --manifest-path {lock.with_name('Cargo.toml')}"
+
+
 def test_versions_agree() -> None:
     versions = {
         tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"],

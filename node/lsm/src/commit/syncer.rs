@@ -9,7 +9,9 @@
 //!
 //! Writers that wait for each other's sync come back one after the other: a round that began with
 //! the first of them would sync for one, and the next for all others. So a round waits for as many
-//! as the last one answered, though not long ([`GATHER_PART`]).
+//! as the last one answered and for those that came while it synced, though not long
+//! ([`GATHER_PART`]). Without the latter two crowds of writers would take turns for ever, and each
+//! sync would be for one of them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -193,6 +195,11 @@ impl SyncQueue {
         }
     }
 
+    /// How many wait for the next round.
+    fn answers(&self) -> usize {
+        self.state.lock().answers
+    }
+
     /// Waits for `answers` to be queued, but no longer than `time`.
     fn gather(&self, answers: usize, time: Duration) {
         let deadline = Instant::now() + time;
@@ -267,7 +274,8 @@ pub(crate) struct Syncer {
 /// What the last round was like.
 #[derive(Default)]
 pub(crate) struct Turn {
-    answers: usize,
+    /// Those it answered, and those that came meanwhile: who may come before the next.
+    expected: usize,
     sync_time: Duration,
 }
 
@@ -291,15 +299,16 @@ impl Syncer {
     }
 
     fn round(&self, mut turn: MutexGuard<'_, Turn>) {
-        if turn.answers > 1 {
+        if turn.expected > 1 {
             let time = (turn.sync_time / GATHER_PART).min(LONGEST_GATHER);
-            self.queue.gather(turn.answers, time);
+            self.queue.gather(turn.expected, time);
         }
         let groups = self.queue.take();
-        turn.answers = groups.iter().map(|group| group.answers.len()).sum();
+        let answers: usize = groups.iter().map(|group| group.answers.len()).sum();
         let begin = Instant::now();
         let outcome = self.poison.check().and_then(|()| self.sync(&groups));
         turn.sync_time = begin.elapsed();
+        turn.expected = answers + self.queue.answers();
         match outcome {
             Ok(()) => self.finish(groups),
             Err(error) => groups.into_iter().for_each(|group| fail(group, &error)),
