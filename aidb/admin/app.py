@@ -427,6 +427,31 @@ def retention(
     raise typer.Exit(run(where, shard, output, Policy(keep, keep_days), dry_run=dry_run, yes=yes))
 
 
+topology = typer.Typer(help="The document that says who owns which slots.", no_args_is_help=True)
+app.add_typer(topology, name="topology")
+
+
+@topology.command("show")
+def topology_show(
+    address: Address = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file",
+            dir_okay=False,
+            metavar="FILE",
+            help="a coordinator's topology.json, or a copy of one  [default: as the cluster says]",
+            show_default=False,
+        ),
+    ] = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """Print the topology: shards, their slots, moves under way."""
+    from aidb.admin.topology import show
+
+    raise typer.Exit(show(address, file, output))
+
+
 tokens = typer.Typer(help="Bearer tokens: who may call what.", no_args_is_help=True)
 certificates = typer.Typer(help="Certificates of a local cluster.", no_args_is_help=True)
 app.add_typer(tokens, name="tokens")

@@ -6,12 +6,12 @@ the coordinator answers, and whether or not it does. Nothing else is recorded, s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aidb import topology_file
 from aidb.local.layout import Layout
 
 TOPOLOGY = "topology.json"
@@ -59,7 +59,14 @@ def incarnations(layout: Layout) -> Mapping[int, Incarnations]:
 
 def parse(content: bytes) -> Mapping[int, Incarnations]:
     """Raises ValueError, KeyError, TypeError, AttributeError for what is no topology."""
-    shards: list[dict[str, Any]] = json.loads(content)["topology"]["shards"]
+    body, _ = topology_file.unseal(content)
+    if not isinstance(body, dict):
+        # A shard's `successor` is empty where none is wanted.
+        return {
+            shard.id: Incarnations(shard.incarnation or 1, shard.successor.incarnation)
+            for shard in body.shards
+        }
+    shards: list[dict[str, Any]] = body["shards"]
     return {int(shard.get("id", 0)): _of(shard) for shard in shards}
 
 

@@ -79,7 +79,7 @@ def test_one_process_at_a_time(written: Path) -> None:
 
 def test_newer_formats_are_refused(written: Path) -> None:
     path = written / files.CURRENT
-    path.write_text(path.read_text().replace('{"format":1,', '{"format":2,', 1))
+    path.write_text(path.read_text().replace('{"format":1,', '{"format":3,', 1))
     assert "start a newer one" in refusal(written)
 
 

@@ -9,22 +9,22 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aidb_coordinator import codec, events
 from aidb_coordinator.store import StoreError
-from aidb_coordinator.store import file as topology_file
-from aidb_coordinator.topology import Topology, TopologyError
+from aidb_coordinator.store import file as topology_store
+from aidb_coordinator.topology import Shard, Topology, TopologyError
 from aidb_node import identity
 from aidb_node.failure import StartRefused
 from google.protobuf.message import DecodeError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aidb import token
+from aidb import token, topology_file
 from aidb.cli.checkpoint import Checkpoint
 from aidb.cli.checkpoint import Identity as ImportIdentity
 from aidb.cli.exits import Failure
@@ -125,16 +125,21 @@ def test_topologies_on_the_wire(data: bytes) -> None:
         is_sound(codec.from_proto(cluster_pb2.Topology.FromString(data)))
 
 
-FILE = topology_file._encode(TOPOLOGY, 3)
+FILE = topology_store._encode(TOPOLOGY, 3)
 BODY = codec.to_json(TOPOLOGY)
 
 
 def is_read_or_refused(data: bytes) -> None:
     with contextlib.suppress(StoreError):
-        is_sound(topology_file._decode(Path("topology.json"), data).topology)
+        is_sound(topology_store._decode(Path("topology.json"), data).topology)
 
 
-@given(damaged(FILE))
+COMPACT_FILE = topology_store._encode(
+    replace(TOPOLOGY, shards=tuple(Shard(shard, disk_id="d" * 40_000) for shard in range(3))), 3
+)
+
+
+@given(damaged(FILE, COMPACT_FILE))
 @example(DEEP)
 @example(HUGE)
 def test_topologies_in_a_file(data: bytes) -> None:
@@ -146,10 +151,10 @@ def test_topologies_in_a_file_with_a_sound_checksum(value: Any, name: str) -> No
     for body in (value, {**BODY, name: value}):
         head = json.loads(FILE)
         try:
-            canonical = topology_file._canonical(body)
+            canonical = topology_file.canonical(body)
         except ValueError:
             continue
-        head |= {"topology": body, "sha256": topology_file._checksum(head["revision"], canonical)}
+        head |= {"topology": body, "sha256": topology_file.checksum(head["revision"], canonical)}
         is_read_or_refused(json.dumps(head).encode())
 
 

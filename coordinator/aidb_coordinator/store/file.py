@@ -1,14 +1,13 @@
 """The topology in a directory, for one coordinator on one machine.
 
     LOCK                     flock held for life: the leadership
-    topology.json            {"magic": "aidb-topology", "format": 1, "revision", "sha256", "topology"}
+    topology.json            as `aidb.topology_file` says
     topology.previous.json   the state before it, for people
     topology.json.new        a write that did not end
 
-sha256 is over the revision and the canonical JSON of `topology` (sorted keys, no spaces). A write goes: new
-file, fsync; the current file gets its second name `topology.previous.json`; rename over the current; fsync
-of the directory. A crash leaves the old or the new state, whole. When the last fsync fails neither is
-certain, hence StoreBroken.
+A write goes: new file, fsync; the current file gets its second name `topology.previous.json`; rename over the
+current; fsync of the directory. A crash leaves the old or the new state, whole. When the last fsync fails
+neither is certain, hence StoreBroken.
 A damaged file is refused, never replaced by the previous one: that has older epochs, which would be granted
 twice.
 """
@@ -17,19 +16,15 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
-import json
 import math
 import os
 from pathlib import Path
-from typing import Any
 
+from aidb import topology_file
 from aidb_coordinator import codec
 from aidb_coordinator.store import Conflict, Store, StoreBroken, Stored, StoreError
 from aidb_coordinator.topology import Topology, TopologyError
 
-MAGIC = "aidb-topology"
-FORMAT = 1
 LOCK = "LOCK"
 CURRENT = "topology.json"
 PREVIOUS = "topology.previous.json"
@@ -151,44 +146,23 @@ def _lock(directory: Path) -> int:
     return descriptor
 
 
-def _canonical(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
-
-
-def _checksum(revision: int, body: bytes) -> str:
-    return hashlib.sha256(b"%d %b" % (revision, body)).hexdigest()
-
-
 def _encode(topology: Topology, revision: int) -> bytes:
-    body = _canonical(codec.to_json(topology))
-    head = {
-        "format": FORMAT,
-        "magic": MAGIC,
-        "revision": revision,
-        "sha256": _checksum(revision, body),
-    }
-    return _canonical(head)[:-1] + b',"topology":' + body + b"}\n"
+    return topology_file.seal(codec.to_proto(topology), revision)
 
 
-def _decode(path: Path, text: bytes) -> Stored:
+def _decode(path: Path, content: bytes) -> Stored:
     """Raises StoreError that names `path`."""
-    advice = f"restore it from a copy; the state before it is in {PREVIOUS}"
     try:
-        document = json.loads(text)
-        if not isinstance(document, dict) or document.get("magic") != MAGIC:
-            raise StoreError(f"{path} is not a topology of AiDb: name the coordinator's data directory")
-        if document["format"] != FORMAT:
-            raise StoreError(
-                f"{path} has format {document['format']}, this version reads {FORMAT}: start a newer one"
-            )
-        body, revision = document["topology"], document["revision"]
-        if _checksum(revision, _canonical(body)) != document["sha256"]:
-            raise StoreError(f"{path} is damaged, its checksum differs: {advice}")
-        return Stored(codec.from_json(body), str(revision))
+        body, revision = topology_file.unseal(content)
+        topology = codec.from_json(body) if isinstance(body, dict) else codec.from_proto(body)
+    except topology_file.Damaged as error:
+        advice = f"restore it from a copy; the state before it is in {PREVIOUS}"
+        raise StoreError(f"{path} {error}; {advice}") from error
+    except topology_file.Unreadable as error:
+        raise StoreError(f"{path} {error}") from error
     except TopologyError as error:
         raise StoreError(f"{path}: {error}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise StoreError(f"{path} is damaged: {error}; {advice}") from error
+    return Stored(topology, str(revision))
 
 
 # Inode, size and time of change: another file, or another content, differs in one of them.
