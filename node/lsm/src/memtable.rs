@@ -153,6 +153,11 @@ impl Memtable {
         Some(entry.value.clone())
     }
 
+    /// See [`SkipList::look_ahead`].
+    pub(crate) fn look_ahead(&self, hashes: &[u64]) {
+        self.map.look_ahead(hashes);
+    }
+
     /// What an entry counts in [`Memtable::bytes`].
     pub(crate) fn entry_bytes(key: &[u8], value: &[u8]) -> usize {
         key.len() + value.len() + ENTRY_OVERHEAD

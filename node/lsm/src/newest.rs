@@ -55,6 +55,14 @@ impl Newest {
         taken.then(|| slots[slot].entry.load(Ordering::Acquire))
     }
 
+    /// What the search for `hash` meets first, if it has that hash: for looking ahead.
+    pub(crate) fn first(&self, hash: u64) -> Option<*mut u8> {
+        let slots = self.tables[self.current.load(Ordering::Acquire)].get()?;
+        let slot = &slots[hash as usize & (slots.len() - 1)];
+        let same = slot.hash.load(Ordering::Acquire) == used(hash);
+        same.then(|| slot.entry.load(Ordering::Acquire))
+    }
+
     /// Puts `entry` in the place of the one for which `is_it` holds, if there is one. By one writer at a time.
     pub(crate) fn insert(&self, hash: u64, entry: *mut u8, is_it: impl Fn(*mut u8) -> bool) {
         let hash = used(hash);

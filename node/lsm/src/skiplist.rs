@@ -16,6 +16,7 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cmp::Ordering as Order;
+use std::hint::black_box;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
@@ -171,6 +172,23 @@ impl SkipList {
             return Some(newest);
         }
         self.seek(key, lsn).filter(|entry| entry.key == key)
+    }
+
+    /// Brings to the processor what [`SkipList::get`] will look at for keys with these hashes. The places of one key
+    /// have to be waited for one after the other, those of many keys not.
+    pub(crate) fn look_ahead(&self, hashes: &[u64]) {
+        let nodes: Vec<Node> = hashes
+            .iter()
+            .filter_map(|hash| NonNull::new(self.newest.first(*hash)?).map(Node))
+            .collect();
+        let lengths = nodes.iter().map(|node| node.lengths().0);
+        black_box(lengths.sum::<usize>());
+        let values = nodes.iter().map(|node| self.entry(*node).value);
+        black_box(
+            values
+                .filter_map(|value| value.data.first())
+                .fold(0, |sum, byte| sum ^ byte),
+        );
     }
 
     fn newest_of(&self, key: &[u8], hash: u64) -> Option<Node> {

@@ -16,6 +16,7 @@ use crate::range::{Direction, Range};
 use crate::spans::Spans;
 use crate::table::{LevelCursor, Table, hash};
 use crate::value::Value;
+use crate::view::Wanted;
 
 pub(crate) const LEVELS: usize = 7;
 
@@ -114,6 +115,47 @@ impl Version {
             }
         }
         Ok(None)
+    }
+
+    /// [`Version::get`] of many keys; see [`View::get_many`](crate::view::View::get_many).
+    pub(crate) fn get_many(
+        &self,
+        mut wanted: Wanted<'_>,
+        found: &mut [Option<Value>],
+    ) -> Result<()> {
+        for table in self.levels[0].iter() {
+            self.search(&mut wanted, found, |key| table.covers(key).then_some(table))?;
+        }
+        for tables in &self.levels[1..] {
+            self.search(&mut wanted, found, |key| find(tables, key))?;
+        }
+        Ok(())
+    }
+
+    /// Takes those out of `wanted` that the tables of one level hold: all their filters, blocks and places in these are
+    /// looked at before the first entry is read.
+    fn search<'t>(
+        &self,
+        wanted: &mut Wanted<'_>,
+        found: &mut [Option<Value>],
+        table_of: impl Fn(&[u8]) -> Option<&'t Arc<Table>>,
+    ) -> Result<()> {
+        let mut lookups = Vec::with_capacity(wanted.len());
+        for (index, key, hash) in wanted.iter() {
+            if let Some(table) = table_of(key)
+                && self.shows(table, key)
+                && let Some(lookup) = table.begin_get(key, *hash)?
+            {
+                lookups.push((*index, key, lookup));
+            }
+        }
+        let places = lookups.iter().map(|(_, _, lookup)| lookup.look_ahead());
+        std::hint::black_box(places.fold(0, |sum, byte| sum ^ byte));
+        for (index, key, lookup) in lookups {
+            found[index] = lookup.end(key)?;
+        }
+        wanted.retain(|(index, _, _)| found[*index].is_none());
+        Ok(())
     }
 
     /// False: no table holds the key.

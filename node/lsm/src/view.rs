@@ -18,6 +18,12 @@ use crate::table::hash;
 use crate::value::Value;
 use crate::version::Version;
 
+/// So many keys are looked up side by side.
+const TOGETHER: usize = 64;
+
+/// Keys that are not found yet: their places among those that were asked for, themselves, their hashes.
+pub(crate) type Wanted<'k> = Vec<(usize, &'k [u8], u64)>;
+
 #[derive(Clone)]
 pub(crate) struct View {
     pub active: Arc<Memtable>,
@@ -40,6 +46,48 @@ impl View {
             }
         }
         self.version.get(key, hash)
+    }
+
+    /// [`View::get`] of each key. A lookup waits for memory a dozen times, one time after the other; here those of
+    /// different keys are waited for together.
+    pub(crate) fn get_many(
+        &self,
+        keys: &[impl AsRef<[u8]>],
+        lsn: u64,
+    ) -> Result<Vec<Option<Value>>> {
+        let mut found = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(TOGETHER) {
+            match keys {
+                [key] => found.push(self.get(key.as_ref(), lsn)?),
+                _ => self.get_some(keys, lsn, &mut found)?,
+            }
+        }
+        Ok(found)
+    }
+
+    fn get_some(
+        &self,
+        keys: &[impl AsRef<[u8]>],
+        lsn: u64,
+        found: &mut Vec<Option<Value>>,
+    ) -> Result<()> {
+        let first = found.len();
+        found.resize(first + keys.len(), None);
+        let found = &mut found[first..];
+        let mut wanted: Wanted<'_> = keys
+            .iter()
+            .enumerate()
+            .map(|(index, key)| (index, key.as_ref(), hash(key.as_ref())))
+            .collect();
+        for memtable in std::iter::once(&self.active).chain(&self.full) {
+            let hashes: Vec<u64> = wanted.iter().map(|(_, _, hash)| *hash).collect();
+            memtable.look_ahead(&hashes);
+            wanted.retain(|(index, key, hash)| {
+                found[*index] = memtable.get(key, *hash, lsn);
+                found[*index].is_none() && !memtable.hides(key, lsn)
+            });
+        }
+        self.version.get_many(wanted, found)
     }
 
     /// Everything at or below `lsn` from where a scan of `range` begins; the caller watches its far

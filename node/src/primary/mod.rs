@@ -10,6 +10,7 @@ mod commit;
 pub(crate) mod durable;
 mod engine;
 mod gate;
+mod gets;
 mod groups;
 mod holding;
 pub(crate) mod limits;

@@ -18,13 +18,14 @@ use super::commit::not_safe_in_time;
 use super::durable::{Late, Mode};
 use super::engine::status_of;
 use super::gate::owns;
+use super::gets;
 use super::groups::Groups;
 use super::limits::{check_batch, check_key};
 use super::run::{self, Put};
 use super::together::Together;
 use super::token::header;
 use super::write::{Plan, Write, answer, moved};
-use crate::serve::{Admitted, Answer, Node, Origin, Puts, Requests, View, pipeline};
+use crate::serve::{Admitted, Answer, Begun, Gets, Node, Origin, Puts, Requests, View, pipeline};
 
 pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -57,7 +58,7 @@ fn newest_shown(entry: &Option<Entry>, lsn: u64) -> u64 {
     entry.as_ref().map_or(lsn, |entry| entry.version.min(lsn))
 }
 
-fn result_of(entry: Option<Entry>) -> pb::GetResult {
+pub(super) fn result_of(entry: Option<Entry>) -> pb::GetResult {
     entry.map_or_else(pb::GetResult::default, |entry| pb::GetResult {
         found: true,
         value: entry.value,
@@ -107,6 +108,10 @@ impl Requests for StorageService {
             }
             Err(refused) => Answer::Now(Err(refused)),
         }
+    }
+
+    fn begin_gets(&self, from: Origin, gets: Gets) -> Vec<Begun> {
+        gets::begin(self, from, gets)
     }
 
     type Run = Groups<Put>;
@@ -308,7 +313,7 @@ impl StorageService {
     }
 
     /// Checks a key that is to be read, its limits and its owner; its slot.
-    fn readable(&self, view: &View, key: &Bytes) -> Result<u16, pb::Error> {
+    pub(super) fn readable(&self, view: &View, key: &Bytes) -> Result<u16, pb::Error> {
         check_key(&self.node.limits, key)?;
         let slot = slot_of(key);
         match owns(

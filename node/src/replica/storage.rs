@@ -22,8 +22,8 @@ use super::gather::{Ask, Outcome};
 use crate::primary::limits::{check_batch, check_key};
 use crate::primary::{ResponseStream, moved};
 use crate::serve::{
-    Admitted, Answer as Answering, Node, Origin, Requests, View, boottime_ns, busy, hold, pipeline,
-    whole,
+    Admitted, Answer as Answering, Begun, Gets, Node, Origin, Requests, View, boottime_ns, busy,
+    hold, pipeline, wall_ms, whole,
 };
 
 #[derive(Clone)]
@@ -52,6 +52,14 @@ impl Key {
     }
 }
 
+/// What those that come together look at once.
+struct Sight {
+    view: Arc<View>,
+    now: Now,
+    /// The header of the last answer, and the position that it shows.
+    shown: Option<(Position, pb::ResponseHeader)>,
+}
+
 impl StorageService {
     fn shard(&self) -> u32 {
         self.node.identity.shard
@@ -67,12 +75,15 @@ impl StorageService {
         }
     }
 
-    /// For a request that was let in a moment ago.
-    fn now(&self, admitted: &Admitted) -> Now {
-        Now {
-            ns: boottime_ns(),
-            wall_ms: admitted.at_ms,
-            skew_ms: 2 * self.node.clock_bound_ms(),
+    fn sight(&self) -> Sight {
+        Sight {
+            view: self.node.topology.view(),
+            now: Now {
+                ns: boottime_ns(),
+                wall_ms: wall_ms(),
+                skew_ms: 2 * self.node.clock_bound_ms(),
+            },
+            shown: None,
         }
     }
 
@@ -85,13 +96,13 @@ impl StorageService {
         }
     }
 
-    fn lookup(&self, key: &Key, demand: &Demand, now: &Now) -> Option<Hit> {
+    fn lookup(&self, key: &Key, demand: &Demand, sight: &Sight) -> Option<Hit> {
         let coherence = &self.replica.coherence;
         let demand = Demand {
-            since_lsn: self.node.topology.view().since_lsn(key.slot),
+            since_lsn: sight.view.since_lsn(key.slot),
             ..*demand
         };
-        coherence.lookup(key.slot, key.hash, &key.physical, &demand, now)
+        coherence.lookup(key.slot, key.hash, &key.physical, &demand, &sight.now)
     }
 
     /// A miss: one reader of a key asks the primary, the others wait for what it gets, if that is new enough for them.
@@ -260,19 +271,31 @@ impl Requests for StorageService {
     type Run = ();
 
     fn begin_get(&self, from: Origin, asked: pb::GetRequest) -> Answering<pb::GetResponse> {
-        match self.look(from, &asked) {
-            Ok(Looked::Hit(answer)) => Answering::Now(Ok(answer)),
-            Ok(Looked::Missed(missed)) => {
-                let me = self.clone();
-                Answering::Later(Box::pin(async move { me.miss(*missed, asked).await }))
-            }
+        match self.look(&mut self.sight(), from, &asked) {
+            Ok(Looked::Hit(answer, _)) => Answering::Now(Ok(answer)),
+            Ok(Looked::Missed(missed)) => self.fetch(*missed, asked),
             Err(refused) => Answering::Now(Err(refused)),
         }
+    }
+
+    fn begin_gets(&self, from: Origin, gets: Gets) -> Vec<Begun> {
+        let mut sight = self.sight();
+        let begin = |(id, asked)| {
+            let (answer, inside) = match self.look(&mut sight, from, &asked) {
+                Ok(Looked::Hit(answer, admitted)) => {
+                    (Answering::Now(Ok(answer)), admitted.into_inside())
+                }
+                Ok(Looked::Missed(missed)) => (self.fetch(*missed, asked), None),
+                Err(refused) => (Answering::Now(Err(refused)), None),
+            };
+            Begun { id, answer, inside }
+        };
+        gets.into_iter().map(begin).collect()
     }
 }
 
 enum Looked {
-    Hit(pb::GetResponse),
+    Hit(pb::GetResponse, Admitted),
     Missed(Box<Missed>),
 }
 
@@ -283,17 +306,23 @@ struct Missed {
 }
 
 impl StorageService {
-    fn look(&self, from: Origin, asked: &pb::GetRequest) -> Result<Looked, Status> {
+    fn look(
+        &self,
+        sight: &mut Sight,
+        from: Origin,
+        asked: &pb::GetRequest,
+    ) -> Result<Looked, Status> {
         let header = asked.header.as_ref();
-        let mut admitted = self.node.admission.admit(from, header, 0)?;
-        let view = self.node.topology.view();
-        let slot = self.readable(&view, &asked.key).map_err(status)?;
+        let admission = &self.node.admission;
+        let mut admitted = admission.admit_at(sight.now.wall_ms, from, header, 0)?;
+        let view = &sight.view;
+        let slot = self.readable(view, &asked.key).map_err(status)?;
         let mut fill = None;
         let mut hit = None;
-        if let Some(demand) = demand(header, &view, self.shard(), self.replica.lease())? {
+        if let Some(demand) = demand(header, view, self.shard(), self.replica.lease())? {
             let keyspace = header.map_or(0, |header| header.keyspace);
             let key = Key::new(slot, keyspace, &asked.key);
-            hit = self.lookup(&key, &demand, &self.now(&admitted));
+            hit = self.lookup(&key, &demand, sight);
             fill = Some((key, demand));
         }
         let Some(hit) = hit else {
@@ -302,13 +331,30 @@ impl StorageService {
         let position = hit.position;
         let result = result_of(hit);
         admitted.answers(result.value.len())?;
-        Ok(Looked::Hit(pb::GetResponse {
-            header: Some(self.header(&view, position)),
+        let answer = pb::GetResponse {
+            header: Some(self.header_by(sight, position)),
             found: result.found,
             value: result.value,
             version: result.version,
             expires_at_unix_ms: result.expires_at_unix_ms,
-        }))
+        };
+        Ok(Looked::Hit(answer, admitted))
+    }
+
+    fn header_by(&self, sight: &mut Sight, position: Position) -> pb::ResponseHeader {
+        match &sight.shown {
+            Some((shown, header)) if *shown == position => header.clone(),
+            _ => {
+                let header = self.header(&sight.view, position);
+                sight.shown = Some((position, header.clone()));
+                header
+            }
+        }
+    }
+
+    fn fetch(&self, missed: Missed, asked: pb::GetRequest) -> Answering<pb::GetResponse> {
+        let me = self.clone();
+        Answering::Later(Box::pin(async move { me.miss(missed, asked).await }))
     }
 
     async fn miss(&self, missed: Missed, asked: pb::GetRequest) -> Result<pb::GetResponse, Status> {
@@ -381,10 +427,11 @@ impl Storage for StorageService {
         let mut admitted = self.node.admit(&request, message.header.as_ref(), bytes)?;
         let request = request.into_inner();
         check_batch(&self.node.limits, request.keys.len(), bytes).map_err(status)?;
-        let view = self.node.topology.view();
+        let sight = self.sight();
+        let view = &sight.view;
         let demand = demand(
             request.header.as_ref(),
-            &view,
+            view,
             self.shard(),
             self.replica.lease(),
         )?;
@@ -392,9 +439,8 @@ impl Storage for StorageService {
         let mut results = vec![pb::GetResult::default(); request.keys.len()];
         let mut position = Position::default();
         let mut missed = Vec::new();
-        let now = self.now(&admitted);
         for (index, asked) in request.keys.iter().enumerate() {
-            let slot = match self.readable(&view, asked) {
+            let slot = match self.readable(view, asked) {
                 Ok(slot) => slot,
                 Err(refused) => {
                     results[index].error = Some(refused.into());
@@ -404,7 +450,7 @@ impl Storage for StorageService {
             let key = Key::new(slot, keyspace, asked);
             match demand
                 .as_ref()
-                .and_then(|demand| self.lookup(&key, demand, &now))
+                .and_then(|demand| self.lookup(&key, demand, &sight))
             {
                 Some(hit) => {
                     position = position.max(hit.position);
@@ -416,7 +462,7 @@ impl Storage for StorageService {
         if missed.is_empty() {
             admitted.answers(bytes_of(&results))?;
             return Ok(Response::new(pb::BatchGetResponse {
-                header: Some(self.header(&view, position)),
+                header: Some(self.header(view, position)),
                 results,
             }));
         }
@@ -461,7 +507,7 @@ impl Storage for StorageService {
         admitted.answers(bytes_of(&results))?;
         let header = pb::ResponseHeader {
             served_by: ServedBy::Forward.into(),
-            ..self.header(&view, position)
+            ..self.header(view, position)
         };
         Ok(Response::new(pb::BatchGetResponse {
             header: Some(header),

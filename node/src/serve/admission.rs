@@ -83,6 +83,17 @@ impl Admission {
         header: Option<&pb::RequestHeader>,
         bytes: usize,
     ) -> Result<Admitted, Status> {
+        self.admit_at(wall_ms(), from, header, bytes)
+    }
+
+    /// [`Admission::admit`] where the wall clock has been read: for many that came together.
+    pub fn admit_at(
+        self: &Arc<Self>,
+        now_ms: u64,
+        from: Origin,
+        header: Option<&pb::RequestHeader>,
+        bytes: usize,
+    ) -> Result<Admitted, Status> {
         let in_flight = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
         let mut inside = Inside::new(self, from.peer, 1);
         match self.phase() {
@@ -103,7 +114,6 @@ impl Admission {
         if in_flight > self.max_in_flight {
             return Err(busy(format!("{in_flight} requests are in flight here")));
         }
-        let now_ms = wall_ms();
         let deadline = Deadline {
             at_ms: deadline(header, from.timeout_ms, now_ms),
         };
@@ -176,6 +186,11 @@ impl Admitted {
         self.inside
             .as_mut()
             .map_or(Ok(()), |inside| inside.grow(bytes))
+    }
+
+    /// For an answer that is there and waits to be sent.
+    pub fn into_inside(mut self) -> Option<Inside> {
+        self.inside.take()
     }
 }
 

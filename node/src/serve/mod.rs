@@ -47,7 +47,7 @@ pub use listen::listen;
 pub use node::Node;
 pub use options::{DEFAULT_THREADS, Identity, Limits, ServeOptions};
 pub use origin::Origin;
-pub use pipeline::{Answer, Puts, Requests, pipeline};
+pub use pipeline::{Answer, Begun, Gets, Puts, Requests, pipeline};
 pub use places::{Place, Places};
 pub use process::{cpu_us, resident_bytes};
 pub use role::{Grant, Report, Role};

@@ -171,8 +171,17 @@ impl Node {
         header: Option<&pb::RequestHeader>,
     ) -> Result<Result<Arc<View>, u64>, Status> {
         let view = self.topology.view();
+        Ok(self.suits(&view, header)?.map(|()| view))
+    }
+
+    /// Whether `view` is one to answer by; else the version that has to be waited for.
+    pub fn suits(
+        &self,
+        view: &View,
+        header: Option<&pb::RequestHeader>,
+    ) -> Result<Result<(), u64>, Status> {
         let Some(header) = header else {
-            return Ok(Ok(view));
+            return Ok(Ok(()));
         };
         let token = Token::decode(&header.token)
             .map_err(|damaged| refuse(ErrorCode::TokenInvalid, damaged.to_string()))?;
@@ -180,8 +189,8 @@ impl Node {
         if view.version() < wanted {
             return Ok(Err(wanted));
         }
-        self.check_session(header, &token, &view)?;
-        Ok(Ok(view))
+        self.check_session(header, &token, view)?;
+        Ok(Ok(()))
     }
 
     /// C5: a session that saw what a takeover cut off is told so, reads and writes alike. Caches ask the primary for what

@@ -3,13 +3,15 @@
 //!
 //! The stream of answers is what reads the requests: one that needs to wait for nothing is answered on the spot, without
 //! a task, a channel or memory of its own; the others are polled together. (A task that reads and a channel of answers
-//! cost more than most reads do.) Puts that have come one after another may be gathered and begun together.
+//! cost more than most reads do.) Puts that have come one after another may be gathered and begun together, and so are
+//! gets: what has arrived is read from the stream first. Neither waits for more to come.
 //!
 //! Bounded: `INSIDE` requests of a stream wait at a time. While they do, or while the client does not read its answers,
 //! the stream is not read, and flow control holds the client back. So a request that others may wait for (see
 //! [`Requests::SHARED`]) goes on in a task of its own. A request counts, is limited and drained as if it had come alone.
 //! The stream ends when the client has ended its side and all is answered, or when the node stops.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,14 +26,16 @@ use tokio::task::JoinHandle;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::admission::busy;
-use super::answers::{Collecting, Parcel};
+use super::admission::{Inside, busy};
+use super::answers::{Collecting, Parcel, hold};
 use super::node::Node;
 use super::origin::Origin;
 use super::places::Place;
 use super::security::Caller;
 
 const INSIDE: usize = 256;
+/// Gets that are begun together at most.
+const TOGETHER: usize = 64;
 
 type Answers = Pin<Box<dyn Stream<Item = Result<pb::PipelineResponse, Status>> + Send>>;
 /// Answers to puts by their ids, as they come.
@@ -53,6 +57,17 @@ impl<T> Answer<T> {
     }
 }
 
+/// Gets by their ids, as they came.
+pub type Gets = Vec<(u64, pb::GetRequest)>;
+
+/// What became of a get among others.
+pub struct Begun {
+    pub id: u64,
+    pub answer: Answer<pb::GetResponse>,
+    /// What an answer that is there holds of the limits until it has left.
+    pub inside: Option<Inside>,
+}
+
 /// The requests that pipelines carry; without more, each is done by the handler of its unary call.
 pub trait Requests: Storage + Clone + Unpin {
     /// Requests of other clients may wait for what one of these does.
@@ -63,6 +78,16 @@ pub trait Requests: Storage + Clone + Unpin {
     fn begin_get(&self, from: Origin, asked: pb::GetRequest) -> Answer<pb::GetResponse> {
         let (me, request) = (self.clone(), from.request(asked));
         later(async move { me.get(request).await })
+    }
+
+    /// Begins gets that have arrived together.
+    fn begin_gets(&self, from: Origin, gets: Gets) -> Vec<Begun> {
+        let begin = |(id, asked)| Begun {
+            id,
+            answer: self.begin_get(from, asked),
+            inside: None,
+        };
+        gets.into_iter().map(begin).collect()
     }
 
     fn begin_put(&self, from: Origin, asked: pb::PutRequest) -> Answer<pb::PutResponse> {
@@ -114,11 +139,12 @@ pub fn pipeline<S: Requests>(
         caller: requests.extensions().get::<Caller>().cloned(),
         requests: requests.into_inner(),
         under_way: FuturesUnordered::new(),
+        gets: Gets::new(),
         run: S::Run::default(),
         gathered: 0,
         runs: SelectAll::new(),
         in_runs: 0,
-        told: Vec::new().into_iter(),
+        told: VecDeque::new(),
         reading: true,
         stopping: Box::pin(async move { stopping.stopping().await }),
         farewell: None,
@@ -133,14 +159,16 @@ struct Pipeline<S: Requests> {
     caller: Option<Caller>,
     requests: Streaming<pb::PipelineRequest>,
     under_way: FuturesUnordered<UnderWay>,
+    /// Not begun.
+    gets: Gets,
     run: S::Run,
     /// Puts in `run`.
     gathered: usize,
     runs: SelectAll<Puts>,
     /// Puts of all runs that are not answered.
     in_runs: usize,
-    /// Their answers that are not sent.
-    told: std::vec::IntoIter<(u64, Result<pb::PutResponse, Status>)>,
+    /// Answers that are not sent, with what they hold of the limits.
+    told: VecDeque<(pb::PipelineResponse, Option<Inside>)>,
     reading: bool,
     stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// Why it ends, when the client did not end it.
@@ -154,18 +182,21 @@ impl<S: Requests> Stream for Pipeline<S> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let me = &mut *self;
         loop {
-            if let Some((id, put)) = me.told.next() {
-                return Poll::Ready(Some(Ok(response(id, answered(put, Answered::Put)))));
+            if let Some((answer, inside)) = me.told.pop_front() {
+                inside.into_iter().for_each(hold);
+                return Poll::Ready(Some(Ok(answer)));
             }
             if let Poll::Ready(Some(answer)) = Pin::new(&mut me.under_way).poll_next(cx) {
                 return Poll::Ready(Some(Ok(answer)));
             }
             if let Poll::Ready(Some(answers)) = Pin::new(&mut me.runs).poll_next(cx) {
                 me.in_runs -= answers.len();
-                me.told = answers.into_iter();
+                let puts = answers.into_iter();
+                let tell = |(id, put)| (response(id, answered(put, Answered::Put)), None);
+                me.told.extend(puts.map(tell));
                 continue;
             }
-            if me.reading && me.inside() < INSIDE {
+            if me.reading && me.inside() < INSIDE && me.gets.len() < TOGETHER {
                 match Pin::new(&mut me.requests).poll_next(cx) {
                     Poll::Ready(Some(Ok(request))) => match me.begin(request) {
                         Some(answer) => return Poll::Ready(Some(Ok(answer))),
@@ -175,6 +206,10 @@ impl<S: Requests> Stream for Pipeline<S> {
                     Poll::Ready(_) => me.reading = false,
                     Poll::Pending => {}
                 }
+            }
+            if !me.gets.is_empty() {
+                me.begin_gets();
+                continue;
             }
             if me.gathered > 0 {
                 me.in_runs += std::mem::take(&mut me.gathered);
@@ -198,7 +233,29 @@ impl<S: Requests> Stream for Pipeline<S> {
 impl<S: Requests> Pipeline<S> {
     /// Requests that have no answer.
     fn inside(&self) -> usize {
-        self.under_way.len() + self.gathered + self.in_runs
+        self.under_way.len() + self.gets.len() + self.gathered + self.in_runs
+    }
+
+    fn begin_gets(&mut self) {
+        let gets = std::mem::take(&mut self.gets);
+        for Begun { id, answer, inside } in self.service.begin_gets(self.from, gets) {
+            match answer {
+                Answer::Now(answer) => {
+                    let answer = response(id, answered(answer, Answered::Get));
+                    self.told.push_back((answer, inside));
+                }
+                Answer::Later(answer) => self.wait(id, Waiting::Get(answer)),
+            }
+        }
+    }
+
+    /// Polled at once by the stream that pushed it here, or by a task of its own.
+    fn wait(&mut self, id: u64, answer: Waiting) {
+        let how = match S::SHARED {
+            false => How::Here(answer),
+            true => How::Apart(tokio::spawn(Collecting::new(answer))),
+        };
+        self.under_way.push(UnderWay { id, how });
     }
 
     /// The answer, if it needs to wait for nothing.
@@ -217,10 +274,10 @@ impl<S: Requests> Pipeline<S> {
         }
         let (service, from) = (&self.service, self.from);
         let answer = match asked {
-            Asked::Get(asked) => match service.begin_get(from, asked) {
-                Answer::Now(answer) => return response(answered(answer, Answered::Get)),
-                Answer::Later(answer) => Waiting::Get(answer),
-            },
+            Asked::Get(asked) => {
+                self.gets.push((id, asked));
+                return None;
+            }
             Asked::Put(asked) => match service.gather(from, id, asked, &mut self.run) {
                 Some(Answer::Now(answer)) => return response(answered(answer, Answered::Put)),
                 Some(Answer::Later(answer)) => Waiting::Put(answer),
@@ -231,12 +288,7 @@ impl<S: Requests> Pipeline<S> {
             },
             other => Waiting::Other(Box::pin(by_handler(service.clone(), from, other))),
         };
-        // Polled at once by whoever pushed it here, or by a task of its own.
-        let how = match S::SHARED {
-            false => How::Here(answer),
-            true => How::Apart(tokio::spawn(Collecting::new(answer))),
-        };
-        self.under_way.push(UnderWay { id, how });
+        self.wait(id, answer);
         None
     }
 }

@@ -22,6 +22,7 @@ use crate::options::Options;
 use crate::range::Range;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
+use crate::value::Value;
 use lifecycle::Running;
 
 /// An open store. Clones share it; the last one dropped, or `close`, stops its threads.
@@ -160,12 +161,9 @@ impl Store {
         let shared = self.open_shared()?;
         let (view, lsn) = shared.read_view();
         let clock_ms = shared.clock_ms();
-        let mut entries = Vec::with_capacity(keys.len());
-        for key in keys {
-            let value = shared.noting_damage(view.get(key.as_ref(), lsn))?;
-            entries.push(value.and_then(|value| value.visible(clock_ms)));
-        }
-        Ok((lsn, entries))
+        let values = shared.noting_damage(view.get_many(keys, lsn))?;
+        let entry = |value: Option<Value>| value.and_then(|value| value.visible(clock_ms));
+        Ok((lsn, values.into_iter().map(entry).collect()))
     }
 
     pub fn snapshot(&self) -> Snapshot {

@@ -241,10 +241,23 @@ impl Block {
     /// Compares without putting keys together: as long as the keys before are smaller than `key`,
     /// how much of it they match says how the next one compares.
     pub(crate) fn get(&self, key: &[u8]) -> Option<Option<Value>> {
-        if self.restarts == 0 {
-            return Some(None);
+        self.get_from(self.place(key)?, key)
+    }
+
+    /// Where the search for `key` begins.
+    pub(crate) fn place(&self, key: &[u8]) -> Option<usize> {
+        match self.restarts {
+            0 => Some(self.entries_end),
+            _ => self.restart(self.last_restart(key)?),
         }
-        let mut offset = self.restart(self.last_restart(key)?)?;
+    }
+
+    pub(crate) fn byte(&self, offset: usize) -> u8 {
+        self.data.get(offset).copied().unwrap_or_default()
+    }
+
+    /// The search for `key` from its [`Block::place`] on.
+    pub(crate) fn get_from(&self, mut offset: usize, key: &[u8]) -> Option<Option<Value>> {
         let mut matched = 0;
         while offset < self.entries_end {
             let entry = self.entry(offset)?;

@@ -3,8 +3,12 @@
 /// Bytes that all keys begin with, and of each key the eight that follow.
 pub(crate) struct Heads {
     shared: usize,
+    /// The first of the shared bytes, here: the keys lie elsewhere.
+    prefix: [u8; PREFIX],
     heads: Box<[u64]>,
 }
+
+const PREFIX: usize = 16;
 
 /// The first eight bytes as a number that compares like them; what is missing counts as zero.
 fn head(key: &[u8]) -> u64 {
@@ -18,16 +22,23 @@ impl Heads {
     /// Of `count` keys.
     pub(crate) fn new<'a>(count: usize, key: impl Fn(usize) -> &'a [u8]) -> Heads {
         if count == 0 {
-            let heads = Box::default();
-            return Heads { shared: 0, heads };
+            return Heads {
+                shared: 0,
+                prefix: [0; PREFIX],
+                heads: Box::default(),
+            };
         }
         let last = key(count - 1);
         let pairs = key(0).iter().zip(last);
         let shared = pairs.take_while(|(a, b)| a == b).count();
         // Keys of a damaged file may not ascend, and then not share either.
         let beyond = |at| head(key(at).get(shared..).unwrap_or(&[]));
+        let mut prefix = [0; PREFIX];
+        let kept = shared.min(PREFIX);
+        prefix[..kept].copy_from_slice(&last[..kept]);
         Heads {
             shared,
+            prefix,
             heads: (0..count).map(beyond).collect(),
         }
     }
@@ -47,7 +58,10 @@ impl Heads {
         if self.heads.is_empty() {
             return 0;
         }
-        let prefix = &key(0)[..self.shared];
+        let prefix = match self.prefix.get(..self.shared) {
+            Some(prefix) => prefix,
+            None => &key(0)[..self.shared],
+        };
         let Some(rest) = wanted.strip_prefix(prefix) else {
             return if wanted < prefix { 0 } else { self.heads.len() };
         };
@@ -73,7 +87,7 @@ mod tests {
 
     #[test]
     fn it_counts_like_a_search_through_whole_keys() {
-        for prefix in ["", "some-prefix-"] {
+        for prefix in ["", "some-prefix-", "a-prefix-longer-than-what-is-kept-"] {
             let mut keys: Vec<String> = (0..300)
                 .map(|at| format!("{prefix}{}", at * 37 % 1000))
                 .collect();

@@ -28,6 +28,25 @@ pub(crate) struct Table {
     obsolete: AtomicBool,
 }
 
+/// A key's lookup, at the place in its block where the search begins.
+pub(crate) struct Lookup<'t> {
+    table: &'t Table,
+    block: Block,
+    from: usize,
+}
+
+impl Lookup<'_> {
+    /// Any byte of what is searched, so that it is brought to the processor.
+    pub(crate) fn look_ahead(&self) -> u8 {
+        self.block.byte(self.from)
+    }
+
+    pub(crate) fn end(self, key: &[u8]) -> Result<Option<Value>> {
+        let found = self.block.get_from(self.from, key);
+        found.ok_or_else(|| self.table.damaged("block entries"))
+    }
+}
+
 pub(crate) fn file_name(number: u64) -> String {
     format!("{number:016}.sst")
 }
@@ -77,6 +96,21 @@ impl Table {
             Some(block) => block.get(key).ok_or_else(|| self.damaged("block entries")),
             None => Ok(None),
         }
+    }
+
+    /// The lookup of a key that it may hold, as far as the place in its block.
+    pub(crate) fn begin_get(&self, key: &[u8], hash: u64) -> Result<Option<Lookup<'_>>> {
+        if !self.filter.may_contain(hash) {
+            return Ok(None);
+        }
+        let Some(block) = self.block(self.index.find(key), true)? else {
+            return Ok(None);
+        };
+        let from = block
+            .place(key)
+            .ok_or_else(|| self.damaged("block restarts"))?;
+        let table = self;
+        Ok(Some(Lookup { table, block, from }))
     }
 
     pub(crate) fn covers(&self, key: &[u8]) -> bool {

@@ -15,6 +15,7 @@ mod import;
 mod ingest;
 mod io_faults;
 mod kills;
+mod many;
 mod model;
 mod opening;
 mod poison;
