@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from aidb.admin import shaping
 from aidb.cli.parameters import Address, Data, FileFormat, Format, Output, Timeout, duration
 
 app = typer.Typer(
@@ -16,6 +17,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+shaping.add_to(app)
 
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="FILE")]
 Store = Annotated[Path, typer.Argument(exists=True, file_okay=False, metavar="DIR")]
@@ -211,25 +214,6 @@ def hand_over(
     raise typer.Exit(
         succession.succeed(address, shard, output, planned=True, wait=wait, timeout=timeout, reason=reason)
     )
-
-
-@app.command()
-def rebalance(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the plan; nothing moves")] = False,
-    without: Annotated[
-        list[int] | None,
-        typer.Option("--without", min=0, max=65534, help="a shard that is to have no slots; may be repeated"),
-    ] = None,
-    address: Address = None,
-    timeout: Timeout = 60.0,
-    output: Format = Output.TABLE,
-) -> None:
-    """Which slots have to move so that every shard has as many: the fewest, in long ranges."""
-    from aidb.admin.rebalance import plan
-
-    if not dry_run:
-        raise typer.BadParameter("this version carries no plan out: give --dry-run to see it")
-    raise typer.Exit(plan(address, without or [], output, timeout))
 
 
 @app.command()

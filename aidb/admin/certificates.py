@@ -14,5 +14,5 @@ def renew(data: Path, *, authority: bool, forget: bool) -> None:
     cluster = LocalCluster.existing(data)
     if cluster is None:
         raise Failure(f"no cluster in {data}", Exit.BAD_INPUT)
-    count = secure.renew(cluster.layout, cluster.description.ports, authority=authority, forget=forget)
+    count = secure.renew(cluster.layout, cluster.wanted.names, authority=authority, forget=forget)
     output.note(f"{count} certificates are new; programs and clients take them within seconds")

@@ -18,16 +18,21 @@ def plan(address: str | None, without: Sequence[int], how: Output, timeout: floa
         found: pb.PlanMovesResponse = stub.PlanMoves(pb.PlanMovesRequest(without=without), timeout=timeout)
     if how is Output.JSON:
         output.document(document(found))
-        return int(Exit.OK)
+    else:
+        show(found)
+    return int(Exit.OK)
+
+
+def show(found: pb.PlanMovesResponse) -> None:
+    """For people."""
     counts = [(f"shard {one.shard}", f"{one.before:,}", f"{one.after:,}") for one in found.shards]
     output.table(("", "SLOTS", "AFTER"), counts)
     if not found.moves:
         output.line("nothing has to move")
-        return int(Exit.OK)
+        return
     output.line("")
     rows = [(str(one.source), str(one.target), f"{_count(one):,}", _text(one)) for one in found.moves]
     output.table(("FROM", "TO", "COUNT", "SLOTS"), rows)
-    return int(Exit.OK)
 
 
 def document(found: pb.PlanMovesResponse) -> dict[str, Any]:

@@ -152,11 +152,11 @@ def _directories(
 ) -> dict[int, Path]:
     """Of the incarnations that the topology will name."""
     names = {plan.shard: primary_name(plan.shard, 1) for plan in plans}
-    there = {name for name in cluster.description.ports if name.endswith("-primary")}
+    there = {name for name in cluster.wanted.names if name.endswith("-primary")}
     if set(names.values()) != there:
         raise Failure(
             f"then the cluster had the shards {sorted(names)}, "
-            f"the one in {data} has {cluster.description.shards}: "
+            f"the one in {data} has {len(there)}: "
             "restore shard by shard with --shard N --into DIR"
         )
     incarnations = {shard.id: max(1, shard.incarnation) for shard in last.shards}

@@ -23,13 +23,16 @@ class ProgramState:
 
 
 def program_states(
-    description: Description, supervisor: SupervisorState | None, status: pb.ClusterStatus | None
+    description: Description,
+    names: Iterable[str],
+    supervisor: SupervisorState | None,
+    status: pb.ClusterStatus | None,
 ) -> list[ProgramState]:
-    """Every program in start order. ``status`` None = the coordinator gives none yet."""
+    """Of each program named, in that order. ``status`` None = the coordinator gives none yet."""
     members = {m.member.name: m for m in _members(status)} if status is not None else {}
     shards = {shard.id: shard for shard in status.shards} if status is not None else {}
     found = []
-    for name in description.ports:
+    for name in names:
         member = members.get(name)
         if name.endswith("-primary") and (shard := shards.get(int(name.split("-")[1]))) is not None:
             # Whatever its incarnation.
@@ -50,7 +53,8 @@ def program_states(
         if supervisor is not None and pid == 0:
             ready = False
             state = "waiting" if child is None or child.exit_code is None else f"ended ({child.exit_code})"
-        address = description.address(name) if member is None else member.member.address
+        known = description.address(name) if name in description.ports else "-"
+        address = known if member is None else member.member.address
         found.append(ProgramState(running, address, pid, state, ready, reason))
     return found
 

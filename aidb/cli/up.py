@@ -76,7 +76,7 @@ def _wait_ready(cluster: LocalCluster, deadline: float) -> None:
         stub = CoordinationStub(channel)
         while True:
             supervisor = cluster.state()
-            states = program_states(cluster.description, supervisor, _status(stub))
+            states = program_states(cluster.description, cluster.wanted.names, supervisor, _status(stub))
             show(_table(states))
             if supervisor is not None and all(state.ready for state in states):
                 return
@@ -114,7 +114,7 @@ def _welcome(cluster: LocalCluster, seconds: float, started: bool) -> None:
     lasting = "deleted when it stops" if description.ephemeral else "kept"
     here = "" if Path(".aidb").absolute() == root else f" --data {root}"
     output.note(
-        f"{what}: {description.shards} shards, {description.replicas} replicas each; "
+        f"{what}: {_shape(cluster)}; "
         f"data in {root}, {lasting}\n"
         f"  coordinator {description.coordinator}, router {description.address('router-0')}\n"
         "try:\n"
@@ -125,6 +125,12 @@ def _welcome(cluster: LocalCluster, seconds: float, started: bool) -> None:
         "  aidb status\n"
         f"  aidb down{here}"
     )
+
+
+def _shape(cluster: LocalCluster) -> str:
+    replicas = cluster.wanted.replicas
+    counts = sorted({len(numbers) for numbers in replicas.values()})
+    return f"{len(replicas)} shards, {' to '.join(map(str, {counts[0]: 0, counts[-1]: 0}))} replicas each"
 
 
 def _security(cluster: LocalCluster) -> str:

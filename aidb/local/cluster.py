@@ -13,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aidb.local import children, lock, ports, secure, state
+from aidb.local import children, lock, ports, secure, state, wanted
 from aidb.local.description import Description, Wish, load, save
 from aidb.local.layout import Layout
 from aidb.local.processes import Process, find
 from aidb.local.refusal import Refused
+from aidb.local.wanted import Wanted
 from aidb.options import Tls
 
 _LOCK_WAIT = 10.0
@@ -57,9 +58,9 @@ class LocalCluster:
             raise Refused(f"{layout.root} is no directory: choose another with --data")
         description = load(layout)
         if description is not None:
-            description.check(wish, layout.root)
-            layout.make_writable()
             cluster = cls(layout, description)
+            description.check(wish, layout.root, shards=len(cluster.wanted.incarnations))
+            layout.make_writable()
             cluster._require_free_ports()
             cluster._ensure_security()
             return cluster
@@ -90,6 +91,11 @@ class LocalCluster:
     @property
     def address(self) -> str:
         return self.description.coordinator
+
+    @property
+    def wanted(self) -> Wanted:
+        """The shards and replicas that it is to have now."""
+        return wanted.of(self.layout, self.description)
 
     @property
     def tls(self) -> Tls | None:
@@ -172,11 +178,11 @@ class LocalCluster:
 
     def _ensure_security(self) -> None:
         if self.description.secure:
-            secure.ensure(self.layout, self.description.ports)
+            secure.ensure(self.layout, self.wanted.names)
 
     def _require_free_ports(self) -> None:
         """Of the programs that do not run yet."""
         running = self.running()
-        away = [name for name in self.description.ports if name not in running]
+        away = [name for name in self.wanted.names if name in self.description.ports and name not in running]
         ports.require_free((name, self.description.ports[name]) for name in away)
         ports.require_free((f"metrics of {name}", self.description.metrics_port(name)) for name in away)

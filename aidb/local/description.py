@@ -1,5 +1,5 @@
-"""`local.json`: what a local cluster consists of. Written once; ports and shards stay for the directory's
-life.
+"""`local.json`: what a local cluster was made as. Written once: what shards and replicas there are now is in
+the coordinator's files, see `wanted`.
 
 {"format": 1, "cluster_uid": "...", "shards": 3, "replicas": 2, "sync": "group", "ephemeral": false,
  "ports": {"coordinator": 7400, "shard-0-primary": 7401, ...}}
@@ -128,8 +128,8 @@ class Description:
             durability=durability,
         )
 
-    def check(self, wish: Wish, data: Path) -> None:
-        """Refuse a wish that this cluster, which exists, does not fulfil.
+    def check(self, wish: Wish, data: Path, *, shards: int) -> None:
+        """Refuse a wish that this cluster, which exists and has so many ``shards`` now, does not fulfil.
 
         Raises:
             Refused: names the option.
@@ -139,9 +139,13 @@ class Description:
                 f"the cluster in {data} was made without --secure: leave it out, or make another cluster "
                 "with --data DIR"
             )
+        if wish.shards is not None and wish.shards != shards:
+            raise Refused(
+                f"the cluster in {data} has {shards} shards, not {wish.shards}: leave --shards out, and use "
+                "aidb-admin add-shard or remove-shard while it runs"
+            )
         base = self.ports["coordinator"]
         for option, wanted, present in (
-            ("--shards", wish.shards, self.shards),
             ("--replicas", wish.replicas, self.replicas),
             ("--port", wish.port or None, base),
             ("--sync", wish.sync, self.sync),

@@ -1,4 +1,4 @@
-"""Which incarnations of the shards' primaries are to run: what the coordinator's document says.
+"""Which shards, and which incarnations of their primaries, are to run: what the coordinator's document says.
 
 The document is read as it lies in the coordinator's directory, which is on this machine: it is there before
 the coordinator answers, and whether or not it does. Nothing else is recorded, so nothing can disagree.
@@ -39,8 +39,8 @@ class Watch:
         self._found: Mapping[int, Incarnations] = {}
 
     def look(self) -> Mapping[int, Incarnations]:
-        """By shard; shards that it does not name are at their first. A document that cannot be read changes
-        nothing: the coordinator is who says what is wrong with it.
+        """By shard; empty before there is a document. One that cannot be read changes nothing: the
+        coordinator is who says what is wrong with it.
         """
         try:
             status = self._path.stat()

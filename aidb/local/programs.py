@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aidb.local import secure
-from aidb.local.description import NO_OBJECTS, Description
-from aidb.local.incarnations import Incarnations, directory_of, primary_name
+from aidb.local.description import MAX_SHARDS, NO_OBJECTS, Description
+from aidb.local.incarnations import directory_of, primary_name
 from aidb.local.layout import Layout
+from aidb.local.replicas import name_of
+from aidb.local.wanted import Wanted
 
 # Stopped one group after the other: whoever is asked less by the others goes first.
 STOP_ORDER = ("router", "replica", "primary", "coordinator")
@@ -27,18 +28,13 @@ class Program:
     needs: int | None = None
 
 
-def programs(
-    description: Description, layout: Layout, incarnations: Mapping[int, Incarnations]
-) -> list[Program]:
+def programs(description: Description, layout: Layout, wanted: Wanted) -> list[Program]:
     """All programs in start order."""
-    found = []
-    for name in description.ports:
-        if role_of(name) == "primary":
-            shard = int(name.split("-")[1])
-            running = incarnations.get(shard, Incarnations()).running
-            found += [_primary(shard, number, description, layout) for number in running]
-        else:
-            found.append(_program(name, description, layout))
+    found = [_program(name, description, layout) for name in ("coordinator", "router-0")]
+    for shard, incarnations in wanted.incarnations.items():
+        found += [_primary(shard, number, description, layout) for number in incarnations.running]
+    for shard, numbers in wanted.replicas.items():
+        found += [_program(name_of(shard, number), description, layout) for number in numbers]
     return found
 
 
@@ -49,10 +45,12 @@ def role_of(name: str) -> str:
 
 def _program(name: str, description: Description, layout: Layout) -> Program:
     role = role_of(name)
-    listen = _listen(description, layout, name, description.address(name), description.metrics_port(name))
+    listen = _listen(description, layout, name)
     if role == "coordinator":
         command = [*_PYTHON, "aidb_coordinator", "--data", str(layout.directory(name)), *listen]
         command += ["--shards", str(description.shards), "--cluster-uid", description.cluster_uid]
+        command += ["--provisioner", "local", "--replicas", str(description.replicas)]
+        command += ["--max-shards", str(MAX_SHARDS)]
         # On one machine, what keeps the log's end is another process, not another node (D5).
         command += ["--same-machine", "--durability", description.durability, "--tail-same-node"]
         command += _objects(description, layout)
@@ -61,14 +59,9 @@ def _program(name: str, description: Description, layout: Layout) -> Program:
 
 
 def _primary(shard: int, incarnation: int, description: Description, layout: Layout) -> Program:
-    """Later incarnations run beside the one before, so they listen wherever there is a free port."""
-    first = primary_name(shard, 1)
     name = primary_name(shard, incarnation)
-    address, metrics = description.address(first), description.metrics_port(first)
-    if incarnation > 1:
-        address, metrics = "127.0.0.1:0", 0
     # The certificate speaks for the program, not for one of its lives.
-    listen = _listen(description, layout, first, address, metrics)
+    listen = _listen(description, layout, name, certificate=primary_name(shard, 1))
     data = ("--data", str(directory_of(layout, shard, incarnation)))
     command = [*_node("primary", name, description, listen), *data, "--sync", description.sync]
     command += ["--tail-same-node"]
@@ -92,11 +85,12 @@ def _objects(description: Description, layout: Layout) -> tuple[str, ...]:
     return ("--objects", description.objects or layout.objects.as_uri())
 
 
-def _listen(
-    description: Description, layout: Layout, certificate: str, address: str, metrics: int
-) -> tuple[str, ...]:
-    listen: tuple[str, ...] = ("--listen", address, "--metrics", f"127.0.0.1:{metrics}")
+def _listen(description: Description, layout: Layout, name: str, certificate: str = "") -> tuple[str, ...]:
+    """Shards, replicas and incarnations that came later listen wherever there is a free port."""
+    port = description.ports.get(name, 0)
+    metrics = description.metrics_port(name) if port else 0
+    listen: tuple[str, ...] = ("--listen", f"127.0.0.1:{port}", "--metrics", f"127.0.0.1:{metrics}")
     if description.secure:
-        tls, tokens = secure.tls_directory(layout, certificate), secure.tokens_file(layout)
+        tls, tokens = secure.tls_directory(layout, certificate or name), secure.tokens_file(layout)
         listen += ("--tls", str(tls), "--tokens", str(tokens))
     return listen

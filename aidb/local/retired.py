@@ -1,8 +1,8 @@
-"""Directories of incarnations that are over.
+"""Directories of incarnations that are over, and of shards that are gone.
 
 One that was handed over in order is in the object store as a whole, and goes; so does one that never served,
-of a takeover that was given up. Any other may hold what nobody else has: it stays, whatever it costs (D6),
-and `aidb-admin salvage` looks into it.
+of a takeover, or a shard, that was given up. Any other may hold what nobody else has: it stays, whatever it
+costs (D6), and `aidb-admin salvage` looks into it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def retired(layout: Layout, wanted: Mapping[int, Incarnations]) -> Iterator[Reti
         if matched is None:
             continue
         shard, incarnation = int(matched[1]), int(matched[2] or 1)
-        if incarnation not in wanted.get(shard, Incarnations()).running:
+        if shard not in wanted or incarnation not in wanted[shard].running:
             yield Retired(shard, incarnation, directory, _is_disposable(directory))
 
 

@@ -20,13 +20,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from aidb.local import children, lock, plan, retired, state
+from aidb.local import children, lock, plan, retired, secure, state
 from aidb.local.description import Description, load
-from aidb.local.incarnations import Watch
 from aidb.local.layout import Layout
 from aidb.local.ports import is_listening
 from aidb.local.processes import Process, find, marked
 from aidb.local.programs import Program, programs
+from aidb.local.refusal import Refused
+from aidb.local.wanted import Wanted, Watch
 
 # Seconds between two looks at the processes; the end of an own child wakes at once.
 _PERIOD = 0.25
@@ -41,8 +42,10 @@ class Supervisor:
         self._layout = layout
         self._description = description
         self._uid = description.cluster_uid
-        self._incarnations = Watch(layout)
-        self._wanted: Sequence[Program] = programs(description, layout, self._incarnations.look())
+        self._watch = Watch(layout, description)
+        look = self._watch.look()
+        self._secure(look)
+        self._wanted: Sequence[Program] = programs(description, layout, look)
         self._histories = {program.name: plan.History() for program in self._wanted}
         self._running: dict[str, Process] = {}
         self._own: dict[str, subprocess.Popen[bytes]] = {}
@@ -92,10 +95,11 @@ class Supervisor:
         return any(history.starts == 0 for history in self._histories.values())
 
     def _note_wanted(self, now: float) -> bool:
-        """Other incarnations may be wanted now; those that are not any more are told to end, and are made
-        to.
+        """Other shards, incarnations or replicas may be wanted now; those that are not any more are told to
+        end, and are made to.
         """
-        wanted = programs(self._description, self._layout, self._incarnations.look())
+        look = self._watch.look()
+        wanted = programs(self._description, self._layout, look)
         for name, kill_at in self._leaving.items():
             if now >= kill_at and name in self._running:
                 self._running[name].signal(signal.SIGKILL)
@@ -113,17 +117,27 @@ class Supervisor:
                 self._running[program.name].signal(signal.SIGCONT)
             else:
                 self._forget(program.name)
+        self._secure(look)
         for program in wanted:
             self._histories.setdefault(program.name, plan.History())
             self._leaving.pop(program.name, None)
         self._wanted = wanted
         return True
 
+    def _secure(self, wanted: Wanted) -> None:
+        """Certificates for programs that are new."""
+        if not self._description.secure:
+            return
+        try:
+            secure.ensure(self._layout, wanted.names)
+        except Refused as error:
+            _say(f"no certificates: {error}")
+
     def _forget(self, name: str) -> None:
         self._leaving.pop(name, None)
         self._histories.pop(name, None)
         self._exit_codes.pop(name, None)
-        for directory in retired.remove(self._layout, self._incarnations.look(), self._running):
+        for directory in retired.remove(self._layout, self._watch.look().incarnations, self._running):
             _say(f"removed {directory}: it was handed over, or never served")
 
     def _note_ends(self, now: float) -> bool:

@@ -157,6 +157,7 @@ class Topology(_message.Message):
     MOVES_FIELD_NUMBER: _builtins.int
     SLOT_COUNT_FIELD_NUMBER: _builtins.int
     DURABILITY_FIELD_NUMBER: _builtins.int
+    NEXT_SHARD_FIELD_NUMBER: _builtins.int
     format: _builtins.int
     """1"""
     cluster_uid: _builtins.str
@@ -170,6 +171,8 @@ class Topology(_message.Message):
     """16384"""
     durability: _common_pb2.Durability.ValueType
     """of every request that asks for no stronger one (D4); DEFAULT = ASYNC"""
+    next_shard: _builtins.int
+    """no shard of this id or a higher one ever was; 0 = none was ever added or removed"""
     @_builtins.property
     def slot_epochs(self) -> _containers.RepeatedCompositeFieldContainer[Global___SlotEpoch]:
         """slots whose epoch is not 0"""
@@ -197,10 +200,11 @@ class Topology(_message.Message):
         moves: _abc.Iterable[Global___Move] | None = ...,
         slot_count: _builtins.int = ...,
         durability: _common_pb2.Durability.ValueType = ...,
+        next_shard: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_uid", b"cluster_uid", "durability", b"durability", "feature_level", b"feature_level", "format", b"format", "moves", b"moves", "routers", b"routers", "shards", b"shards", "slot_count", b"slot_count", "slot_epochs", b"slot_epochs", "slot_owners", b"slot_owners", "term", b"term", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_uid", b"cluster_uid", "durability", b"durability", "feature_level", b"feature_level", "format", b"format", "moves", b"moves", "next_shard", b"next_shard", "routers", b"routers", "shards", b"shards", "slot_count", b"slot_count", "slot_epochs", b"slot_epochs", "slot_owners", b"slot_owners", "term", b"term", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1554,6 +1558,281 @@ class SlotCount(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SlotCount: _TypeAlias = SlotCount  # noqa: Y015
+
+@_typing.final
+class StartOperationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    SHARDS_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
+    NAMES_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    ASKED_BY_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """chosen by the caller, so that a repeated request begins nothing twice; empty = by the coordinator"""
+    kind: _builtins.str
+    """add_shard, remove_shard, add_replica, remove_replica, rebalance"""
+    count: _builtins.int
+    """add_shard, add_replica, remove_replica: how many; 0 = 1"""
+    replicas: _builtins.int
+    """add_shard: of each; absent = as many as shards of this cluster have by default"""
+    by: _builtins.str
+    """what is evened: slots, bytes, load; empty = slots"""
+    dry_run: _builtins.bool
+    asked_by: _builtins.str
+    """for people"""
+    @_builtins.property
+    def shards(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """remove_shard: which; add_replica, remove_replica: of which, one"""
+
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """remove_replica: which ones; empty = the newest"""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        count: _builtins.int = ...,
+        shards: _abc.Iterable[_builtins.int] | None = ...,
+        replicas: _builtins.int | None = ...,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+        by: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+        asked_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "replicas", b"replicas"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "asked_by", b"asked_by", "by", b"by", "count", b"count", "dry_run", b"dry_run", "id", b"id", "kind", b"kind", "names", b"names", "replicas", b"replicas", "shards", b"shards"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
+    _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__replicas) -> _WhichOneofReturnType__replicas | None: ...
+
+Global___StartOperationRequest: _TypeAlias = StartOperationRequest  # noqa: Y015
+
+@_typing.final
+class StartOperationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def operation(self) -> Global___Operation: ...
+    @_builtins.property
+    def plan(self) -> Global___PlanMovesResponse:
+        """of a dry run"""
+
+    def __init__(
+        self,
+        *,
+        operation: Global___Operation | None = ...,
+        plan: Global___PlanMovesResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "plan", b"plan"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "plan", b"plan"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartOperationResponse: _TypeAlias = StartOperationResponse  # noqa: Y015
+
+@_typing.final
+class ControlOperationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    action: _builtins.str
+    """pause, resume, cancel"""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        action: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ControlOperationRequest: _TypeAlias = ControlOperationRequest  # noqa: Y015
+
+@_typing.final
+class ControlOperationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def operation(self) -> Global___Operation: ...
+    def __init__(
+        self,
+        *,
+        operation: Global___Operation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ControlOperationResponse: _TypeAlias = ControlOperationResponse  # noqa: Y015
+
+@_typing.final
+class ListOperationsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOperationsRequest: _TypeAlias = ListOperationsRequest  # noqa: Y015
+
+@_typing.final
+class ListOperationsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operation]: ...
+    def __init__(
+        self,
+        *,
+        operations: _abc.Iterable[Global___Operation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operations", b"operations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOperationsResponse: _TypeAlias = ListOperationsResponse  # noqa: Y015
+
+@_typing.final
+class Operation(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
+    SHARDS_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
+    NAMES_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    ASKED_BY_FIELD_NUMBER: _builtins.int
+    CREATED_MS_FIELD_NUMBER: _builtins.int
+    CHANGED_MS_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    WAITS_FOR_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    kind: _builtins.str
+    state: _builtins.str
+    """running, paused, cancelling, cancelled, done, failed"""
+    phase: _builtins.str
+    """provisioning, planning, moving, settling, backing_up, retiring"""
+    replicas: _builtins.int
+    """so many each is to have"""
+    by: _builtins.str
+    asked_by: _builtins.str
+    created_ms: _builtins.int
+    """since 1970"""
+    changed_ms: _builtins.int
+    error: _builtins.str
+    """why it failed, and what to do"""
+    waits_for: _builtins.str
+    @_builtins.property
+    def shards(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """added, removed, or whose replicas"""
+
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """of the replicas that come or go"""
+
+    @_builtins.property
+    def progress(self) -> Global___OperationProgress: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        state: _builtins.str = ...,
+        phase: _builtins.str = ...,
+        shards: _abc.Iterable[_builtins.int] | None = ...,
+        replicas: _builtins.int = ...,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+        by: _builtins.str = ...,
+        asked_by: _builtins.str = ...,
+        created_ms: _builtins.int = ...,
+        changed_ms: _builtins.int = ...,
+        error: _builtins.str = ...,
+        waits_for: _builtins.str = ...,
+        progress: Global___OperationProgress | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_by", b"asked_by", "by", b"by", "changed_ms", b"changed_ms", "created_ms", b"created_ms", "error", b"error", "id", b"id", "kind", b"kind", "names", b"names", "phase", b"phase", "progress", b"progress", "replicas", b"replicas", "shards", b"shards", "state", b"state", "waits_for", b"waits_for"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Operation: _TypeAlias = Operation  # noqa: Y015
+
+@_typing.final
+class OperationProgress(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MOVES_FIELD_NUMBER: _builtins.int
+    MOVES_DONE_FIELD_NUMBER: _builtins.int
+    MOVES_UNDER_WAY_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    SLOTS_DONE_FIELD_NUMBER: _builtins.int
+    BYTES_LEFT_FIELD_NUMBER: _builtins.int
+    BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    ETA_MS_FIELD_NUMBER: _builtins.int
+    moves: _builtins.int
+    """of its plan"""
+    moves_done: _builtins.int
+    moves_under_way: _builtins.int
+    slots: _builtins.int
+    slots_done: _builtins.int
+    bytes_left: _builtins.int
+    """roughly"""
+    bytes_per_second: _builtins.int
+    """of the moves under way"""
+    eta_ms: _builtins.int
+    """0 = nobody can tell"""
+    def __init__(
+        self,
+        *,
+        moves: _builtins.int = ...,
+        moves_done: _builtins.int = ...,
+        moves_under_way: _builtins.int = ...,
+        slots: _builtins.int = ...,
+        slots_done: _builtins.int = ...,
+        bytes_left: _builtins.int = ...,
+        bytes_per_second: _builtins.int = ...,
+        eta_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_left", b"bytes_left", "bytes_per_second", b"bytes_per_second", "eta_ms", b"eta_ms", "moves", b"moves", "moves_done", b"moves_done", "moves_under_way", b"moves_under_way", "slots", b"slots", "slots_done", b"slots_done"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OperationProgress: _TypeAlias = OperationProgress  # noqa: Y015
 
 @_typing.final
 class GetScalingRequest(_message.Message):

@@ -206,6 +206,21 @@ class CoordinationStub:
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.ReportMoveRequest.SerializeToString,
                 response_deserializer=aidb_dot_v1_dot_cluster__pb2.ReportMoveResponse.FromString,
                 _registered_method=True)
+        self.StartOperation = channel.unary_unary(
+                '/aidb.v1.Coordination/StartOperation',
+                request_serializer=aidb_dot_v1_dot_cluster__pb2.StartOperationRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_cluster__pb2.StartOperationResponse.FromString,
+                _registered_method=True)
+        self.ControlOperation = channel.unary_unary(
+                '/aidb.v1.Coordination/ControlOperation',
+                request_serializer=aidb_dot_v1_dot_cluster__pb2.ControlOperationRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_cluster__pb2.ControlOperationResponse.FromString,
+                _registered_method=True)
+        self.ListOperations = channel.unary_unary(
+                '/aidb.v1.Coordination/ListOperations',
+                request_serializer=aidb_dot_v1_dot_cluster__pb2.ListOperationsRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_cluster__pb2.ListOperationsResponse.FromString,
+                _registered_method=True)
         self.GetClusterStatus = channel.unary_unary(
                 '/aidb.v1.Coordination/GetClusterStatus',
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.GetClusterStatusRequest.SerializeToString,
@@ -301,6 +316,28 @@ class CoordinationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StartOperation(self, request, context):
+        """Asks for another shape of the cluster: shards or replicas added or removed, slots evened. Answers when the operation is recorded
+        (or, of a dry run, what it would do); ListOperations tells how it goes. One that changes shards at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ControlOperation(self, request, context):
+        """Pauses, resumes or cancels one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOperations(self, request, context):
+        """Those that have not ended, and those that ended of late; oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetClusterStatus(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -379,6 +416,21 @@ def add_CoordinationServicer_to_server(servicer, server):
                     servicer.ReportMove,
                     request_deserializer=aidb_dot_v1_dot_cluster__pb2.ReportMoveRequest.FromString,
                     response_serializer=aidb_dot_v1_dot_cluster__pb2.ReportMoveResponse.SerializeToString,
+            ),
+            'StartOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartOperation,
+                    request_deserializer=aidb_dot_v1_dot_cluster__pb2.StartOperationRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_cluster__pb2.StartOperationResponse.SerializeToString,
+            ),
+            'ControlOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ControlOperation,
+                    request_deserializer=aidb_dot_v1_dot_cluster__pb2.ControlOperationRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_cluster__pb2.ControlOperationResponse.SerializeToString,
+            ),
+            'ListOperations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOperations,
+                    request_deserializer=aidb_dot_v1_dot_cluster__pb2.ListOperationsRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_cluster__pb2.ListOperationsResponse.SerializeToString,
             ),
             'GetClusterStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetClusterStatus,
@@ -671,6 +723,87 @@ class Coordination:
             '/aidb.v1.Coordination/ReportMove',
             aidb_dot_v1_dot_cluster__pb2.ReportMoveRequest.SerializeToString,
             aidb_dot_v1_dot_cluster__pb2.ReportMoveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aidb.v1.Coordination/StartOperation',
+            aidb_dot_v1_dot_cluster__pb2.StartOperationRequest.SerializeToString,
+            aidb_dot_v1_dot_cluster__pb2.StartOperationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ControlOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aidb.v1.Coordination/ControlOperation',
+            aidb_dot_v1_dot_cluster__pb2.ControlOperationRequest.SerializeToString,
+            aidb_dot_v1_dot_cluster__pb2.ControlOperationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOperations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aidb.v1.Coordination/ListOperations',
+            aidb_dot_v1_dot_cluster__pb2.ListOperationsRequest.SerializeToString,
+            aidb_dot_v1_dot_cluster__pb2.ListOperationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -97,6 +97,14 @@ class CoordinationStub:
     """Those under way and those that have ended of late."""
     ReportMove: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ReportMoveRequest, _cluster_pb2.ReportMoveResponse]
     """A move's target says how far it is; the coordinator fences, commits or aborts by it. Repeated until it is obsolete."""
+    StartOperation: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.StartOperationRequest, _cluster_pb2.StartOperationResponse]
+    """Asks for another shape of the cluster: shards or replicas added or removed, slots evened. Answers when the operation is recorded
+    (or, of a dry run, what it would do); ListOperations tells how it goes. One that changes shards at a time.
+    """
+    ControlOperation: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ControlOperationRequest, _cluster_pb2.ControlOperationResponse]
+    """Pauses, resumes or cancels one."""
+    ListOperations: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListOperationsRequest, _cluster_pb2.ListOperationsResponse]
+    """Those that have not ended, and those that ended of late; oldest first."""
     GetClusterStatus: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.GetClusterStatusRequest, _cluster_pb2.ClusterStatus]
     PlanMoves: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.PlanMovesRequest, _cluster_pb2.PlanMovesResponse]
     """What would have to move, so that the slots are even. Changes nothing."""
@@ -127,6 +135,14 @@ class CoordinationAsyncStub(CoordinationStub):
     """Those under way and those that have ended of late."""
     ReportMove: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ReportMoveRequest, _cluster_pb2.ReportMoveResponse]  # type: ignore[assignment]
     """A move's target says how far it is; the coordinator fences, commits or aborts by it. Repeated until it is obsolete."""
+    StartOperation: _aio.UnaryUnaryMultiCallable[_cluster_pb2.StartOperationRequest, _cluster_pb2.StartOperationResponse]  # type: ignore[assignment]
+    """Asks for another shape of the cluster: shards or replicas added or removed, slots evened. Answers when the operation is recorded
+    (or, of a dry run, what it would do); ListOperations tells how it goes. One that changes shards at a time.
+    """
+    ControlOperation: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ControlOperationRequest, _cluster_pb2.ControlOperationResponse]  # type: ignore[assignment]
+    """Pauses, resumes or cancels one."""
+    ListOperations: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListOperationsRequest, _cluster_pb2.ListOperationsResponse]  # type: ignore[assignment]
+    """Those that have not ended, and those that ended of late; oldest first."""
     GetClusterStatus: _aio.UnaryUnaryMultiCallable[_cluster_pb2.GetClusterStatusRequest, _cluster_pb2.ClusterStatus]  # type: ignore[assignment]
     PlanMoves: _aio.UnaryUnaryMultiCallable[_cluster_pb2.PlanMovesRequest, _cluster_pb2.PlanMovesResponse]  # type: ignore[assignment]
     """What would have to move, so that the slots are even. Changes nothing."""
@@ -214,6 +230,32 @@ class CoordinationServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.ReportMoveResponse, _abc.Awaitable[_cluster_pb2.ReportMoveResponse]]:
         """A move's target says how far it is; the coordinator fences, commits or aborts by it. Repeated until it is obsolete."""
+
+    @_abc_1.abstractmethod
+    def StartOperation(
+        self,
+        request: _cluster_pb2.StartOperationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.StartOperationResponse, _abc.Awaitable[_cluster_pb2.StartOperationResponse]]:
+        """Asks for another shape of the cluster: shards or replicas added or removed, slots evened. Answers when the operation is recorded
+        (or, of a dry run, what it would do); ListOperations tells how it goes. One that changes shards at a time.
+        """
+
+    @_abc_1.abstractmethod
+    def ControlOperation(
+        self,
+        request: _cluster_pb2.ControlOperationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.ControlOperationResponse, _abc.Awaitable[_cluster_pb2.ControlOperationResponse]]:
+        """Pauses, resumes or cancels one."""
+
+    @_abc_1.abstractmethod
+    def ListOperations(
+        self,
+        request: _cluster_pb2.ListOperationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.ListOperationsResponse, _abc.Awaitable[_cluster_pb2.ListOperationsResponse]]:
+        """Those that have not ended, and those that ended of late; oldest first."""
 
     @_abc_1.abstractmethod
     def GetClusterStatus(

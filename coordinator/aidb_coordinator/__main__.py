@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--listen", required=True, metavar="HOST:PORT", help="port 0 picks a free one")
     add("--metrics", default="", metavar="HOST:PORT", help="serve /metrics there (nowhere)")
     add_arguments(add)
-    add("--shards", type=int, metavar="N", help="of a new cluster (3); an existing one must have as many")
+    add("--shards", type=int, metavar="N", help="of a new cluster (3); an existing one has what it has")
     add(
         "--durability",
         choices=DURABILITIES,
@@ -104,6 +104,8 @@ def _parser() -> argparse.ArgumentParser:
         ("clock_bound_ms", "MS", "how far clocks may differ"),
         ("max_watchers", "N", "open topology watches"),
         ("moves_per_shard", "N", "slot moves that a shard sends or takes at a time"),
+        ("replicas", "N", "of a shard that an operation adds, with --provisioner"),
+        ("max_shards", "N", "that operations may make of the cluster"),
     ):
         default = defaults[name].default
         add(
@@ -141,6 +143,12 @@ def _parser() -> argparse.ArgumentParser:
         default=defaults["fence_seconds"].default,
         metavar="S",
         help="a slot move that has not drained in that time after its fence is aborted (10)",
+    )
+    add(
+        "--provisioner",
+        choices=("none", "local"),
+        default="none",
+        help="who starts and stops programs for operations: nobody, or the supervisor of aidb up (none)",
     )
     add("--same-machine", action="store_true", help="all members run here: a process that is gone is dead")
     add("--adopt", action="store_true", help="begin anew although the store has objects of this cluster")

@@ -31,11 +31,6 @@ def begin_term(store: Store, settings: Settings) -> Stored:
             f"{settings.data} belongs to cluster {topology.cluster_uid}, not to {settings.cluster_uid}: "
             "name the data directory of that cluster"
         )
-    if settings.shards is not None and settings.shards != len(topology.shards):
-        raise SettingsError(
-            f"the cluster in {settings.data} has {len(topology.shards)} shards, not {settings.shards}: "
-            "leave --shards out; shards are added and removed by moving their slots"
-        )
     topology = topologies.with_term(topology, topology.term + 1)
     if settings.mode is not None:
         topology = topologies.with_durability(topology, settings.mode)

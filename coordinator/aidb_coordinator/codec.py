@@ -80,6 +80,7 @@ def to_proto(topology: Topology) -> pb.Topology:
         routers=[member_to_proto(router) for router in topology.routers],
         moves=[move_to_proto(move) for move in topology.moves],
         durability=durability_to_proto(topology.durability),
+        next_shard=topology.next_shard,
     )
 
 
@@ -143,6 +144,7 @@ def from_proto(message: pb.Topology) -> Topology:
         routers=tuple(member_from_proto(router) for router in message.routers),
         moves=tuple(_move_from_proto(move) for move in message.moves),
         durability=_durability_from_proto(message.durability),
+        next_shard=message.next_shard,
     )
     check(topology)
     return topology

@@ -59,6 +59,7 @@ def restored(newest: Topology, then: Topology, shards: Mapping[int, Restored]) -
         slot_epochs=tuple(_slot_epochs(newest, then)),
         shards=tuple(_shard(newest.shard(one.id) or one, shards[one.id]) for one in then.shards),
         moves=(),
+        next_shard=max(newest.free_id, then.free_id),
     )
 
 

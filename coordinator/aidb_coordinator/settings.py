@@ -37,6 +37,9 @@ class Settings:
     autoscale: whether members are asked for their figures, and decisions made and shown.
     autoscale_interval: seconds between the samples of that.
     member_cores: that a member may use; what its CPU time is measured by.
+    provisioner: who starts and stops programs for operations: none, or local (the supervisor of aidb up).
+    replicas: of a shard, unless an operation says otherwise; with a provisioner.
+    max_shards: that operations may make of the cluster.
     durability: the cluster's mode; None leaves it as it is stored (a new cluster: async).
     """
 
@@ -71,6 +74,9 @@ class Settings:
     member_cores: float = 2.0
     moves_per_shard: int = 2
     fence_seconds: float = 10.0
+    provisioner: str = "none"
+    replicas: int = 0
+    max_shards: int = 1_000
 
     def __post_init__(self) -> None:
         positive = {
@@ -87,6 +93,7 @@ class Settings:
                 "max_watchers",
                 "moves_per_shard",
                 "fence_seconds",
+                "max_shards",
             )
         }
         if self.durability not in (None, *DURABILITIES):
@@ -106,6 +113,8 @@ class Settings:
             raise SettingsError(
                 f"--member-cores {self.member_cores:g} is out of range: above 0, at most 1024"
             )
+        if not 0 <= self.replicas <= 256:
+            raise SettingsError(f"--replicas {self.replicas} is out of range: 0 to 256")
         if self.heartbeat_ms * 3 > self.lease_ms:
             raise SettingsError(
                 f"--heartbeat-ms {self.heartbeat_ms} is more than a third of --lease-ms {self.lease_ms}: "

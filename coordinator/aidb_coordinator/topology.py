@@ -6,6 +6,7 @@ Invariants:
   nothing else: health, leases and progress live beside the document; a new `term` alone does not raise it.
 - the epoch of a shard never falls (V4, D10).
 - a name belongs to one member.
+- the id of a shard is never given out again: its objects, claims among them, are in the store for good.
 A transition that changes nothing returns the very same object, so `new is old` means that there is nothing
 to store.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from functools import cached_property
@@ -169,7 +170,9 @@ class Move:
 
 @dataclass(frozen=True)
 class Topology:
-    """`slot_owners` is packed: a big-endian uint16 for each slot, `NOBODY` where no shard owns it."""
+    """`slot_owners` is packed: a big-endian uint16 for each slot, `NOBODY` where no shard owns it.
+    `next_shard`: no shard of this id or a higher one ever was; 0 = none has been removed.
+    """
 
     cluster_uid: str
     slot_owners: bytes
@@ -181,6 +184,12 @@ class Topology:
     routers: tuple[Member, ...] = ()
     moves: tuple[Move, ...] = ()
     durability: Durability = Durability.ASYNC
+    next_shard: int = 0
+
+    @property
+    def free_id(self) -> int:
+        """The lowest that a new shard may have."""
+        return max(self.next_shard, self.shards[-1].id + 1 if self.shards else 0)
 
     @cached_property
     def members(self) -> dict[str, Member]:
@@ -231,7 +240,7 @@ def check(topology: Topology) -> None:
     if len(topology.slot_owners) != 2 * SLOT_COUNT:
         raise TopologyError(f"the slot table has {len(topology.slot_owners)} bytes, not {2 * SLOT_COUNT}")
     ids = [shard.id for shard in topology.shards]
-    if ids != sorted(set(ids)) or (ids and ids[-1] >= NOBODY):
+    if ids != sorted(set(ids)) or (ids and ids[-1] >= NOBODY) or topology.next_shard > NOBODY:
         raise TopologyError("shard ids are not ascending, or out of range")
     strangers = set(unpack_owners(topology.slot_owners)) - set(ids) - {NOBODY}
     if strangers:
@@ -256,6 +265,44 @@ def with_durability(topology: Topology, durability: Durability) -> Topology:
         if durability is topology.durability
         else next_version(replace(topology, durability=durability))
     )
+
+
+def add_shards(topology: Topology, ids: Collection[int]) -> Topology:
+    """With shards of these ids, which own nothing and wait for their primaries; those that are there stay.
+
+    Raises TopologyError for ids that may have been given out before.
+    """
+    new = sorted(set(ids) - {shard.id for shard in topology.shards})
+    if not new:
+        return topology
+    if new[0] < topology.free_id:
+        raise TopologyError(f"shard {new[0]} was there before: ids are never given out again")
+    if new[-1] >= NOBODY:
+        raise TopologyError(f"{new[-1]} is no id of a shard: they are below {NOBODY}")
+    shards = (*topology.shards, *map(Shard, new))
+    return next_version(replace(topology, shards=shards, next_shard=new[-1] + 1))
+
+
+def drop_shards(topology: Topology, ids: Collection[int]) -> Topology:
+    """Without the shards of these ids; those that are not there are gone already.
+
+    Raises TopologyError when one owns a slot, is part of a move, is being succeeded, or none would be left.
+    """
+    gone = {shard.id for shard in topology.shards} & set(ids)
+    if not gone:
+        return topology
+    if len(gone) == len(topology.shards):
+        raise TopologyError("the last shard cannot go")
+    for shard_id in sorted(gone):
+        if topology.slot_counts[shard_id]:
+            raise TopologyError(f"shard {shard_id} owns {topology.slot_counts[shard_id]} slots")
+        if existing(topology, shard_id).successor is not None:
+            raise TopologyError(f"another incarnation of shard {shard_id} is wanted")
+    for move in topology.moves:
+        if move.step in LIVE and not gone.isdisjoint((move.source, move.target)):
+            raise TopologyError(f"move {move.id} is under way between shards {move.source} and {move.target}")
+    kept = tuple(shard for shard in topology.shards if shard.id not in gone)
+    return next_version(replace(topology, shards=kept, next_shard=topology.free_id))
 
 
 def put_replica(topology: Topology, member: Member) -> Topology:

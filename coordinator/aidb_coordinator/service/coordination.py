@@ -8,7 +8,6 @@ from collections.abc import Callable
 from aidb import errors
 from aidb.slots import SLOT_COUNT
 from aidb.v1 import cluster_pb2 as pb
-from aidb.v1 import cluster_pb2_grpc as rpc
 from aidb_coordinator import codec
 from aidb_coordinator.control import Control, Process, Report
 from aidb_coordinator.health import MemberState
@@ -18,7 +17,9 @@ from aidb_coordinator.movers import Report as MoveReport
 from aidb_coordinator.rebalance import MOST_SLOTS, moves
 from aidb_coordinator.registration import DiskClaim
 from aidb_coordinator.sampler import Sampler
+from aidb_coordinator.scaling.manager import Manager
 from aidb_coordinator.service.answers import Context, answers
+from aidb_coordinator.service.operations import Operations
 from aidb_coordinator.service.views import ClusterViews, event_to_proto, plan_to_proto, scale_to_proto
 from aidb_coordinator.takers import Asked, Course
 from aidb_coordinator.topology import Move, Role, SlotSpan, TopologyError
@@ -29,7 +30,7 @@ MAX_EVENTS = 1_000
 MAX_REASON = 200
 
 
-class Coordination(rpc.CoordinationServicer):
+class Coordination(Operations):
     """``status`` gives the cluster's."""
 
     def __init__(
@@ -38,8 +39,9 @@ class Coordination(rpc.CoordinationServicer):
         views: ClusterViews,
         status: Callable[[], pb.ClusterStatus],
         sampler: Sampler,
+        scaling: Manager,
     ) -> None:
-        self._control = control
+        super().__init__(control, scaling)
         self._views = views
         self._status = status
         self._sampler = sampler

@@ -10,6 +10,7 @@ import resource
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -29,15 +30,26 @@ from aidb_coordinator.dial import Dialer
 from aidb_coordinator.events import EventLog
 from aidb_coordinator.probes import Prober, probe
 from aidb_coordinator.sampler import Sampler
+from aidb_coordinator.scaling.absent import NoProvisioner
+from aidb_coordinator.scaling.backups import Backups
+from aidb_coordinator.scaling.journal import FileJournal
+from aidb_coordinator.scaling.local import LocalProvisioner
+from aidb_coordinator.scaling.manager import Manager
+from aidb_coordinator.scaling.provisioner import Provisioner, ProvisionError
+from aidb_coordinator.scaling.requests import Limits
 from aidb_coordinator.service.coordination import Coordination
 from aidb_coordinator.service.discovery import Discovery
 from aidb_coordinator.service.guard import Guard, credentials
 from aidb_coordinator.service.metrics import ClusterCollector
+from aidb_coordinator.service.operations import scaling_status
+from aidb_coordinator.service.scaling_metrics import ScalingCollector
 from aidb_coordinator.service.views import ClusterViews, cluster_status
 from aidb_coordinator.settings import Settings, SettingsError
 from aidb_coordinator.store.file import EVENTS, FileStore
 
 log = logging.getLogger("aidb.coordinator")
+
+Status = TypeVar("Status")
 
 TICK_SECONDS = 0.2
 STATUS_SECONDS = 5.0
@@ -100,6 +112,7 @@ class Server:
             self._control = Control(store, stored, events, self._settings, ask)
             self._prober = Prober(self._control, dialer)
             self._sampler = Sampler(self._control, dialer)
+            self._scaling = _scaling(self._control, dialer)
             stack.callback(self._event_writer.shutdown)
             stack.push_async_callback(self._write_events)
             stack.push_async_callback(self._control.document.close)
@@ -122,6 +135,7 @@ class Server:
                 self._takeovers(),
                 self._sampler.run(),
                 self._moves(),
+                self._operations(),
                 self._write_events_as_they_come(),
                 self._archive_topologies(archive),
             ):
@@ -142,11 +156,13 @@ class Server:
         status = functools.partial(cluster_status, self._control, self.address, metrics_address)
         if metrics:
             metrics.register(ClusterCollector(_on_loop(status)))
+            scaling = functools.partial(scaling_status, self._control, self._scaling)
+            metrics.register(ScalingCollector(_on_loop(scaling)))
         self._discovery = Discovery(self._control, views)
         self._health = health_service.HealthServicer()
         rpc.add_DiscoveryServicer_to_server(self._discovery, server)
         rpc.add_CoordinationServicer_to_server(
-            Coordination(self._control, views, status, self._sampler), server
+            Coordination(self._control, views, status, self._sampler, self._scaling), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [pb.DESCRIPTOR.services_by_name[name].full_name for name in ("Discovery", "Coordination")]
@@ -176,6 +192,13 @@ class Server:
         while True:
             await self._control.movers.tick()
             await asyncio.sleep(TICK_SECONDS)
+
+    async def _operations(self) -> None:
+        while True:
+            changed = self._control.changed.next
+            await self._scaling.tick()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), TICK_SECONDS)
 
     async def _probes(self) -> None:
         try:
@@ -227,11 +250,25 @@ class Server:
             log.error("%d events were not written to %s: %s", len(batch), EVENTS, error.strerror)
 
 
-def _on_loop(status: Callable[[], pb.ClusterStatus]) -> Callable[[], pb.ClusterStatus]:
+def _scaling(control: Control, dialer: Dialer) -> Manager:
+    """Raises StoreError, SettingsError."""
+    settings = control.settings
+    provisioner: Provisioner = NoProvisioner(lambda: control.topology)
+    if settings.provisioner == "local":
+        shards = tuple(shard.id for shard in control.topology.shards)
+        try:
+            provisioner = LocalProvisioner(settings.data, shards, settings.replicas)
+        except ProvisionError as error:
+            raise SettingsError(str(error)) from error
+    limits = Limits(settings.max_shards, replicas=settings.replicas)
+    return Manager(control, FileJournal(settings.data), provisioner, Backups(dialer), limits)
+
+
+def _on_loop(status: Callable[[], Status]) -> Callable[[], Status]:
     """``status`` for another thread: run where the state lives."""
     loop = asyncio.get_running_loop()
 
-    async def asked() -> pb.ClusterStatus:
+    async def asked() -> Status:
         return status()
 
     return lambda: asyncio.run_coroutine_threadsafe(asked(), loop).result(STATUS_SECONDS)
