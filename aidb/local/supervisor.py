@@ -22,6 +22,7 @@ from pathlib import Path
 
 from aidb.local import children, lock, plan, retired, secure, state
 from aidb.local.description import Description, load
+from aidb.local.incarnations import primary_name
 from aidb.local.layout import Layout
 from aidb.local.ports import is_listening
 from aidb.local.processes import Process, find, marked
@@ -137,7 +138,11 @@ class Supervisor:
         self._leaving.pop(name, None)
         self._histories.pop(name, None)
         self._exit_codes.pop(name, None)
-        for directory in retired.remove(self._layout, self._watch.look().incarnations, self._running):
+        look = self._watch.look()
+        for kept in retired.retired(self._layout, look.incarnations):
+            if name == primary_name(kept.shard, kept.incarnation) and not kept.disposable:
+                _say(f"what {name} had is kept in {kept.directory}")
+        for directory in retired.remove(self._layout, look.incarnations, self._running):
             _say(f"removed {directory}: it was handed over, or never served")
 
     def _note_ends(self, now: float) -> bool:

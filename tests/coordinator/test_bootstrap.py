@@ -38,12 +38,10 @@ def test_the_mode_stays_until_another_is_given(tmp_path: Path) -> None:
         begin(tmp_path, durability="twice")
 
 
-def test_another_uid_or_number_of_shards_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+def test_another_uid_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     assert begin(tmp_path, uid="chosen").cluster_uid == "chosen"
     with pytest.raises(SettingsError, match="belongs to cluster chosen"):
         begin(tmp_path, uid="other")
-    with pytest.raises(SettingsError, match="has 3 shards, not 5"):
-        begin(tmp_path, shards=5)
     assert begin(tmp_path).term == 2
 
 

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from aidb import errors
-from aidb_coordinator import rebalance
 from aidb_coordinator import topology as topologies
 from aidb_coordinator.control import Control
 from aidb_coordinator.events import Severity
@@ -24,6 +23,7 @@ from aidb_coordinator.scaling.backups import Backups
 from aidb_coordinator.scaling.controls import control as controlled
 from aidb_coordinator.scaling.journal import Journal
 from aidb_coordinator.scaling.operation import Kind, Operation, Phase, State
+from aidb_coordinator.scaling.planning import planned
 from aidb_coordinator.scaling.progress import OperationProgress, progress_of
 from aidb_coordinator.scaling.provisioner import Provisioner, ProvisionError
 from aidb_coordinator.scaling.requests import MAX_ID, InTheWay, Limits, Refused, Request, accept
@@ -94,7 +94,7 @@ class Manager:
             topology = topologies.add_shards(topology, operation.shards)
         if not operation.reshapes:
             return operation, Plan((), {}, {}), topology
-        return operation, await asyncio.to_thread(planned, operation, topology), topology
+        return operation, await asyncio.to_thread(planned, operation, topology, self._sizes()), topology
 
     async def control(self, operation_id: str, action: str) -> Operation:
         """Pause, resume or cancel. Raises InvalidArgument."""
@@ -149,7 +149,7 @@ class Manager:
             case actions.Provision(shards, replicas):
                 await self._provision(operation, shards, replicas, view)
             case actions.MakePlan():
-                plan = await asyncio.to_thread(planned, operation, view.topology)
+                plan = await asyncio.to_thread(planned, operation, view.topology, self._sizes())
                 after = replace(
                     operation,
                     plan=plan.moves,
@@ -262,10 +262,3 @@ class Manager:
 
     def _tell(self, severity: Severity, reason: str, operation: Operation, message: str) -> None:
         self._control.events.add(severity, reason, f"operation {operation.id}", message)
-
-
-def planned(operation: Operation, topology: Topology) -> Plan:
-    """The moves after which the shards that stay have the slots."""
-    leave = operation.shards if operation.kind is Kind.REMOVE_SHARD else ()
-    stay = {shard.id for shard in topology.shards} - set(leave)
-    return rebalance.moves(topology, stay)
