@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, Shape};
 use crate::keys::Keys;
-use crate::load::{OnBusy, Pace, Running, Stream, fill};
+use crate::load::{OnBusy, Pace, Running, Stream, fill, read_through};
 use crate::page;
 use crate::place::PlaceOptions;
 use crate::process::Program;
@@ -79,6 +79,8 @@ pub fn run(options: &Soak) -> Result<(), String> {
     .into();
     let keys = Keys::new(options.keys, options.value_bytes);
     fill(Wire::Unary, &cluster.primary.address, &keys).map_err(told)?;
+    // The cache is full before the first period: how long a modest load takes to fill it is another question.
+    read_through(Wire::Unary, &cluster.replicas[0].address, &keys).map_err(told)?;
     let stream = |address: &str, work, per_second| Stream {
         pace: Pace::Open { per_second },
         in_flight: 1024,

@@ -127,17 +127,19 @@ impl SkipList {
         let mut writer = self.writer.lock();
         let writer = &mut *writer;
         let at = (key, lsn);
-        let height = writer.random_height();
+        let mut height = writer.random_height();
         let behind_last = height <= writer.known
             && (writer.before[0] == self.head || writer.before[0].is_before(at))
             && writer.after[0].is_none_or(|after| !after.is_before(at));
         if !behind_last {
-            // Its place is right before the value that it replaces: on the lowest level, no search is needed.
-            let older = match height {
-                1 => self.newest_of(key, hash),
-                _ => None,
-            };
-            if let Some(older) = older.filter(|older| !older.is_before(at)) {
+            let older = self.newest_of(key, hash);
+            let older = older.filter(|older| !older.is_before(at));
+            // Its place is right before the value that it replaces: on the lowest level, no search is needed. So fewer of
+            // these are tall. Some have to be: a search for a neighbour walks through all values of a key on one level.
+            if older.is_some() && height > 1 && writer.random_height() == 1 {
+                height = 1;
+            }
+            if let Some(older) = older.filter(|_| height == 1) {
                 let before = older.back().load(Ordering::Relaxed);
                 writer.before[0] = NonNull::new(before).map_or(self.head, Node);
                 writer.after[0] = Some(older);
