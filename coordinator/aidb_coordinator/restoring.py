@@ -10,7 +10,8 @@
 after every one that was ever published, with the members of the newest. Shards are in the epochs of the disks
 that were restored, so that their primaries start as after a restart (D10). Cuts are lowered to what was
 restored: sessions that saw more are told (C5). Slots that change hands get a newer epoch, and moves and
-takeovers that were under way are over (M1, D3). ``shard``: one shard was restored, everything else stays.
+takeovers that were under way are over (M1, D3), and so are operations. ``shard``: one shard was restored,
+everything else stays.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import argparse
 import base64
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +31,7 @@ from google.protobuf.message import DecodeError
 from aidb.slots import SLOT_COUNT
 from aidb.v1 import cluster_pb2 as pb
 from aidb_coordinator import codec
+from aidb_coordinator.scaling.journal import FileJournal, give_up
 from aidb_coordinator.slot_epochs import by_slot, packed
 from aidb_coordinator.store import StoreError
 from aidb_coordinator.store.file import FileStore
@@ -113,6 +116,7 @@ def run(data: Path, asked: dict[str, Any]) -> dict[str, Any]:
             if stored is not None and stored.topology.version >= newest.version:
                 newest = stored.topology
             document = restored(newest, _decoded(asked["then"]), shards)
+            give_up(FileJournal(data), int(time.time() * 1000))
             stored = store.swap(None if stored is None else stored.revision, document)
     finally:
         store.close()

@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 import aidb as sdk
+from aidb.v1 import cluster_pb2 as pb
 from tests.cli.admin import admin
 from tests.cli.command import Command
 from tests.coordinator.process import until
@@ -67,3 +68,31 @@ def kept_and_forgotten(cluster: Scaling) -> None:
     plan = admin(command, "add-shard", "--dry-run")
     assert (plan["shards"], plan["slots"]) == ([3], 0)
     assert [one["after"] for one in plan["plan"]["shards"]] == [8192, 8192]
+
+
+def test_cancelled_in_the_middle_paused_and_resumed_and_replicas_beside_it(cluster: Scaling) -> None:
+    paused = cluster.start("add_shard", count=2, replicas=0, id="first")
+    assert cluster.start("add_shard", count=2, replicas=0, id="first").shards == paused.shards, "asked twice"
+    assert cluster.control("first", "pause").state == "paused"
+    replica = cluster.start("add_replica", shards=[0])
+    assert cluster.ended(replica.id).state == "done"
+    assert [one.member.name for one in shard_status(cluster, 0).replicas] == ["shard-0-replica-0"]
+    assert cluster.control("first", "resume").state == "running"
+    cluster.wait("first", lambda operation: operation.progress.moves_under_way > 0)
+    assert cluster.control("first", "cancel").state == "cancelling"
+    assert cluster.ended("first").state == "cancelled"
+    left = cluster.slots()
+    assert sum(left.values()) == 16384
+    assert all(left.values()), "what came and got no slots is gone"
+
+    gone = cluster.start("remove_replica", shards=[0])
+    assert list(gone.names) == ["shard-0-replica-0"]
+    assert cluster.ended(gone.id).state == "done"
+    assert list(shard_status(cluster, 0).replicas) == []
+    until(lambda: "shard-0-replica-0" not in cluster.command.pids())
+
+
+def shard_status(cluster: Scaling, shard: int) -> pb.ShardStatus:
+    status = until(cluster.status)
+    assert status is not None
+    return next(one for one in status.shards if one.id == shard)

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import grpc
 
@@ -34,7 +35,22 @@ class _Asked:
     failed_at: float = 0.0
 
 
-class Backups:
+class Snapshots(Protocol):
+    @property
+    def states(self) -> Mapping[int, Backup]:
+        """Of those that were asked for, by shard."""
+
+    async def ask(self, shard: int, address: str, name: str) -> str:
+        """Of the shard's primary; what went wrong, or nothing."""
+
+    async def follow(self) -> None:
+        """Looks how those that run are doing; those that failed are given up after a while."""
+
+    def forget(self, shards: tuple[int, ...]) -> None:
+        """They are gone."""
+
+
+class Backups(Snapshots):
     def __init__(self, dialer: Dialer) -> None:
         self._dialer = dialer
         self._asked: dict[int, _Asked] = {}
@@ -44,7 +60,6 @@ class Backups:
         return {shard: asked.state for shard, asked in self._asked.items()}
 
     async def ask(self, shard: int, address: str, name: str) -> str:
-        """Of the shard's primary; what went wrong, or nothing."""
         async with self._dialer.channel(address, ()) as channel:
             stub = node_pb2_grpc.NodeStub(channel)
             try:
@@ -55,7 +70,6 @@ class Backups:
         return ""
 
     async def follow(self) -> None:
-        """Looks how those that run are doing; those that failed are given up after a while."""
         for shard, asked in list(self._asked.items()):
             if asked.state is Backup.RUNNING:
                 await self._look(shard, asked)

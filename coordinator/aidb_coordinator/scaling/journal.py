@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,6 +62,20 @@ class FileJournal(Journal):
             write_atomically(self._path, encode(operations), durable=True)
         except OSError as error:
             raise StoreError(f"cannot write {self._path}: {error.strerror}") from error
+
+
+def give_up(journal: Journal, now_ms: int) -> None:
+    """Before the cluster is another one: what was asked of the one before may not be wanted any more. Raises
+    StoreError.
+    """
+    known = journal.load()
+    error = "the cluster was restored meanwhile: ask for it again, if it is still wanted"
+    after = tuple(
+        one if one.ended else replace(one, state=State.FAILED, error=error, plan=(), since_ms=now_ms)
+        for one in known
+    )
+    if after != known:
+        journal.save(after)
 
 
 def encode(operations: Sequence[Operation]) -> bytes:

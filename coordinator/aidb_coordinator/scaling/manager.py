@@ -19,7 +19,7 @@ from aidb_coordinator.health import MemberState
 from aidb_coordinator.rebalance import Plan
 from aidb_coordinator.scaling import actions
 from aidb_coordinator.scaling.actions import Action
-from aidb_coordinator.scaling.backups import Backups
+from aidb_coordinator.scaling.backups import Snapshots
 from aidb_coordinator.scaling.controls import control as controlled
 from aidb_coordinator.scaling.journal import Journal
 from aidb_coordinator.scaling.operation import Kind, Operation, Phase, State
@@ -43,7 +43,7 @@ class Manager:
     """Methods raise subclasses of AidbError, and StoreError."""
 
     def __init__(
-        self, control: Control, journal: Journal, provisioner: Provisioner, backups: Backups, limits: Limits
+        self, control: Control, journal: Journal, provisioner: Provisioner, backups: Snapshots, limits: Limits
     ) -> None:
         """Raises StoreError."""
         self._control = control
