@@ -1,21 +1,22 @@
 //! Keys in order, as numbers that lie close together: a search compares these, and whole keys only where they are equal.
 
-/// Bytes that all keys begin with, and of each key the eight that follow.
+/// Bytes that all keys begin with, and of each key those that follow: as many as a number holds. (With eight, most keys
+/// of a slot look alike.)
 pub(crate) struct Heads {
     shared: usize,
     /// The first of the shared bytes, here: the keys lie elsewhere.
     prefix: [u8; PREFIX],
-    heads: Box<[u64]>,
+    heads: Box<[u128]>,
 }
 
 const PREFIX: usize = 16;
 
-/// The first eight bytes as a number that compares like them; what is missing counts as zero.
-fn head(key: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    let length = key.len().min(8);
+/// The first bytes as a number that compares like them; what is missing counts as zero.
+fn head(key: &[u8]) -> u128 {
+    let mut bytes = [0; size_of::<u128>()];
+    let length = key.len().min(bytes.len());
     bytes[..length].copy_from_slice(&key[..length]);
-    u64::from_be_bytes(bytes)
+    u128::from_be_bytes(bytes)
 }
 
 impl Heads {

@@ -36,9 +36,9 @@ pub(crate) struct Lookup<'t> {
 }
 
 impl Lookup<'_> {
-    /// Any byte of what is searched, so that it is brought to the processor.
+    /// See [`Block::look_ahead`].
     pub(crate) fn look_ahead(&self) -> u8 {
-        self.block.byte(self.from)
+        self.block.look_ahead(self.from)
     }
 
     pub(crate) fn end(self, key: &[u8]) -> Result<Option<Value>> {
