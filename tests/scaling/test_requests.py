@@ -15,6 +15,7 @@ from aidb_coordinator.scaling.local import LocalProvisioner
 from aidb_coordinator.scaling.operation import By, Kind, Operation, Phase, State
 from aidb_coordinator.scaling.provisioner import ProvisionError
 from aidb_coordinator.scaling.requests import InTheWay, Limits, Refused, Request, accept
+from aidb_coordinator.scaling.room import Room, check_room
 from aidb_coordinator.store import StoreError
 from aidb_coordinator.topology import SlotSpan, TopologyError, add_shards, drop_shards
 
@@ -142,3 +143,40 @@ def test_the_local_provisioner_keeps_what_it_was_told(tmp_path: Path) -> None:
     (tmp_path / replicas.FILE).write_text("[1, 2]")
     with pytest.raises(ProvisionError, match="is damaged"):
         LocalProvisioner(tmp_path, (0,), usual=2)
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("rooms", "why"),
+    [
+        ({0: Room("a", 5 * GIB), 1: Room("b", 5 * GIB), 2: Room("c", 0)}, ""),
+        (
+            {0: Room("a", 2 * GIB), 1: Room("b", 2 * GIB), 2: Room("c", 9 * GIB)},
+            "others: they have 4,096 MiB",
+        ),
+        (
+            {0: Room("a", 3 * GIB), 1: Room("a", 3 * GIB), 2: Room("c", 9 * GIB)},
+            "others: they have 3,072 MiB",
+        ),
+        ({0: Room("a", 1 * GIB), 1: Room("a", 1 * GIB), 2: Room("a", 1 * GIB)}, ""),
+        ({0: Room("a", 400_000_000), 1: Room("a", 0), 2: Room("a", 0)}, "needs 870 MiB free"),
+        ({0: Room("a", 0), 1: Room("b", 0)}, ""),
+    ],
+    ids=[
+        "fits",
+        "too much",
+        "one disk for both",
+        "within a disk",
+        "no room for what is on its way",
+        "not known",
+    ],
+)
+def test_what_does_not_fit_is_not_moved(rooms: Mapping[int, Room], why: str) -> None:
+    sizes = {0: 1 * GIB, 1: 1 * GIB, 2: 6 * GIB}
+    if not why:
+        check_room((2,), topology(3), sizes, rooms)
+        return
+    with pytest.raises(Refused, match=f"shard 2 has 6,144 MiB, .*{why}"):
+        check_room((2,), topology(3), sizes, rooms)

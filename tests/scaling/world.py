@@ -15,6 +15,7 @@ from aidb_coordinator.scaling.manager import Manager
 from aidb_coordinator.scaling.operation import Operation
 from aidb_coordinator.scaling.provisioner import Provisioner
 from aidb_coordinator.scaling.requests import Limits, Request
+from aidb_coordinator.scaling.room import Room
 from aidb_coordinator.scaling.view import Backup
 from aidb_coordinator.store import Stored
 from aidb_coordinator.topology import UNDER_WAY, Member, MoveStep, Topology
@@ -93,6 +94,9 @@ class MemoryProvisioner(Provisioner):
             self.wanted[shard] = tuple(kept)
 
         self._effects.of(ensure)
+
+    def rooms(self) -> Mapping[int, Room]:
+        return {}
 
     def observe(self) -> Mapping[int, tuple[str, ...]]:
         return {shard: tuple(replica(shard, n).name for n in found) for shard, found in self.wanted.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from aidb_coordinator.scaling.provisioner import Provisioner, ProvisionError
+from aidb_coordinator.scaling.room import Room
 from aidb_coordinator.topology import Topology
 
 
@@ -27,6 +28,9 @@ class NoProvisioner(Provisioner):
         raise ProvisionError(
             f"nobody starts and stops programs for this coordinator: those of shard {shard} are yours"
         )
+
+    def rooms(self) -> Mapping[int, Room]:
+        return {}
 
     def observe(self) -> Mapping[int, tuple[str, ...]]:
         return {

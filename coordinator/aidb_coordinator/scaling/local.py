@@ -6,11 +6,13 @@ this file names; so it needs no coordinator to start, and neither has to be ther
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from aidb.local import replicas
 from aidb_coordinator.scaling.provisioner import Provisioner, ProvisionError
+from aidb_coordinator.scaling.room import Room
 
 
 class LocalProvisioner(Provisioner):
@@ -46,6 +48,14 @@ class LocalProvisioner(Provisioner):
         kept += [number for number, _ in zip(free, range(count - len(kept)), strict=False)]
         if tuple(kept) != wanted:
             self._store({**self._wanted, shard: tuple(kept)})
+
+    def rooms(self) -> Mapping[int, Room]:
+        """All are on the disk of the cluster's directory."""
+        try:
+            status = os.statvfs(self._path.parent)
+        except OSError:
+            return {}
+        return dict.fromkeys(self._wanted, Room("here", status.f_bavail * status.f_frsize))
 
     def observe(self) -> Mapping[int, tuple[str, ...]]:
         return {

@@ -27,6 +27,7 @@ from aidb_coordinator.scaling.planning import planned
 from aidb_coordinator.scaling.progress import OperationProgress, progress_of
 from aidb_coordinator.scaling.provisioner import Provisioner, ProvisionError
 from aidb_coordinator.scaling.requests import MAX_ID, InTheWay, Limits, Refused, Request, accept
+from aidb_coordinator.scaling.room import check_room
 from aidb_coordinator.scaling.steps import next_action
 from aidb_coordinator.scaling.view import View
 from aidb_coordinator.store import StoreError
@@ -210,10 +211,13 @@ class Manager:
         request = request if request.id else replace(request, id=uuid.uuid4().hex[:12])
         live = [operation for operation in self._operations.values() if not operation.ended]
         provisioned = await asyncio.to_thread(self._provisioner.observe)
+        rooms = await asyncio.to_thread(self._provisioner.rooms)
+        now_ms = self._control.clock.wall_ms()
         try:
-            return accept(
-                request, self._topology, provisioned, live, self._limits, self._control.clock.wall_ms()
-            )
+            operation = accept(request, self._topology, provisioned, live, self._limits, now_ms)
+            if operation.kind is Kind.REMOVE_SHARD:
+                check_room(operation.shards, self._topology, self._sizes(), rooms)
+            return operation
         except InTheWay as error:
             raise errors.Busy(str(error)) from error
         except Refused as error:

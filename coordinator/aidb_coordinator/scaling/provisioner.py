@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from aidb_coordinator.scaling.room import Room
+
 
 class ProvisionError(Exception):
     """It could not be noted; nothing changed. The message says what, where, and what to do."""
@@ -27,6 +29,9 @@ class Provisioner(Protocol):
 
     def ensure_replicas(self, shard: int, count: int, without: tuple[str, ...] = ()) -> None:
         """So many replicas; `without`: those named go first, whatever the count says."""
+
+    def rooms(self) -> Mapping[int, Room]:
+        """Of the disks that shards are on, as far as they are known."""
 
     def observe(self) -> Mapping[int, tuple[str, ...]]:
         """The names of the replicas that each shard is to have, oldest first, by shard."""
