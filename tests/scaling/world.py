@@ -136,6 +136,8 @@ class World:
         self.cluster.store.stored = Stored(topology(shards), "1")
         self.journal = MemoryJournal(effects)
         self.provisioner = MemoryProvisioner(effects, range(shards))
+        # Shards whose programs do not start.
+        self.absent: set[int] = set()
         self._effects = effects
         self._store = self.cluster.store
         self.restart()
@@ -195,7 +197,7 @@ class World:
     async def _programs(self) -> None:
         control = self.cluster.control
         for shard in self.topology.shards:
-            if shard.id not in self.provisioner.wanted:
+            if shard.id not in self.provisioner.wanted or shard.id in self.absent:
                 continue
             one = primary(shard.id, f"127.0.0.1:{7000 + shard.id}")
             await self._serve(one, 1)
