@@ -20,17 +20,15 @@ struct Reading {
     keys: Vec<Vec<u8>>,
 }
 
-pub fn begin(service: &StorageService, from: Origin, gets: Gets) -> Vec<Begun> {
+pub fn begin(service: &StorageService, from: Origin, gets: Gets, tell: &mut impl FnMut(Begun)) {
     let view = service.node.topology.view();
     let now_ms = wall_ms();
-    let mut begun = Vec::with_capacity(gets.len());
     let mut reading = Reading::default();
     for (id, asked) in gets {
         if !service.reads_at_once(&view, &asked) {
-            let answer = service.begin_get(from, asked);
-            begun.push(Begun {
+            tell(Begun {
                 id,
-                answer,
+                answer: service.begin_get(from, asked),
                 inside: None,
             });
             continue;
@@ -40,11 +38,10 @@ pub fn begin(service: &StorageService, from: Origin, gets: Gets) -> Vec<Begun> {
                 reading.asked.push((id, admitted));
                 reading.keys.push(key);
             }
-            Err(why) => begun.push(refused(id, why)),
+            Err(why) => tell(refused(id, why)),
         }
     }
-    service.read(&view, reading, &mut begun);
-    begun
+    service.read(&view, reading, tell);
 }
 
 fn refused(id: u64, why: Status) -> Begun {
@@ -81,7 +78,7 @@ impl StorageService {
         Ok((admitted, physical_key_in(slot, keyspace, &asked.key)))
     }
 
-    fn read(&self, view: &View, reading: Reading, begun: &mut Vec<Begun>) {
+    fn read(&self, view: &View, reading: Reading, tell: &mut impl FnMut(Begun)) {
         let Reading { asked, keys } = reading;
         if keys.is_empty() {
             return;
@@ -90,17 +87,18 @@ impl StorageService {
         let (lsn, entries) = match read.and_then(|read| self.node.evidence().map(|()| read)) {
             Ok(read) => read,
             Err(why) => {
-                begun.extend(asked.iter().map(|(id, _)| refused(*id, why.clone())));
-                return;
+                return asked
+                    .iter()
+                    .for_each(|(id, _)| tell(refused(*id, why.clone())));
             }
         };
         let shared = header(&self.node, view, lsn);
-        let answers = asked.into_iter().zip(entries);
-        begun.extend(answers.map(|((id, mut admitted), entry)| {
+        for ((id, mut admitted), entry) in asked.into_iter().zip(entries) {
             let found = result_of(entry);
             self.node.expected.get.learn(found.value.len(), true);
             if let Err(why) = admitted.answers(found.value.len()) {
-                return refused(id, why);
+                tell(refused(id, why));
+                continue;
             }
             let answer = pb::GetResponse {
                 header: Some(shared.clone()),
@@ -109,11 +107,11 @@ impl StorageService {
                 version: found.version,
                 expires_at_unix_ms: found.expires_at_unix_ms,
             };
-            Begun {
+            tell(Begun {
                 id,
                 answer: Answer::Now(Ok(answer)),
                 inside: admitted.into_inside(),
-            }
-        }));
+            });
+        }
     }
 }

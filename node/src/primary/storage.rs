@@ -110,8 +110,8 @@ impl Requests for StorageService {
         }
     }
 
-    fn begin_gets(&self, from: Origin, gets: Gets) -> Vec<Begun> {
-        gets::begin(self, from, gets)
+    fn begin_gets(&self, from: Origin, gets: Gets, tell: &mut impl FnMut(Begun)) {
+        gets::begin(self, from, gets, tell);
     }
 
     type Run = Groups<Put>;

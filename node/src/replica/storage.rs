@@ -278,9 +278,9 @@ impl Requests for StorageService {
         }
     }
 
-    fn begin_gets(&self, from: Origin, gets: Gets) -> Vec<Begun> {
+    fn begin_gets(&self, from: Origin, gets: Gets, tell: &mut impl FnMut(Begun)) {
         let mut sight = self.sight();
-        let begin = |(id, asked)| {
+        for (id, asked) in gets {
             let (answer, inside) = match self.look(&mut sight, from, &asked) {
                 Ok(Looked::Hit(answer, admitted)) => {
                     (Answering::Now(Ok(answer)), admitted.into_inside())
@@ -288,9 +288,8 @@ impl Requests for StorageService {
                 Ok(Looked::Missed(missed)) => (self.fetch(*missed, asked), None),
                 Err(refused) => (Answering::Now(Err(refused)), None),
             };
-            Begun { id, answer, inside }
-        };
-        gets.into_iter().map(begin).collect()
+            tell(Begun { id, answer, inside });
+        }
     }
 }
 

@@ -80,14 +80,15 @@ pub trait Requests: Storage + Clone + Unpin {
         later(async move { me.get(request).await })
     }
 
-    /// Begins gets that have arrived together.
-    fn begin_gets(&self, from: Origin, gets: Gets) -> Vec<Begun> {
-        let begin = |(id, asked)| Begun {
-            id,
-            answer: self.begin_get(from, asked),
-            inside: None,
-        };
-        gets.into_iter().map(begin).collect()
+    /// Begins gets that have arrived together, and tells what became of each.
+    fn begin_gets(&self, from: Origin, gets: Gets, tell: &mut impl FnMut(Begun)) {
+        for (id, asked) in gets {
+            tell(Begun {
+                id,
+                answer: self.begin_get(from, asked),
+                inside: None,
+            });
+        }
     }
 
     fn begin_put(&self, from: Origin, asked: pb::PutRequest) -> Answer<pb::PutResponse> {
@@ -238,24 +239,24 @@ impl<S: Requests> Pipeline<S> {
 
     fn begin_gets(&mut self) {
         let gets = std::mem::take(&mut self.gets);
-        for Begun { id, answer, inside } in self.service.begin_gets(self.from, gets) {
-            match answer {
-                Answer::Now(answer) => {
-                    let answer = response(id, answered(answer, Answered::Get));
-                    self.told.push_back((answer, inside));
-                }
-                Answer::Later(answer) => self.wait(id, Waiting::Get(answer)),
+        let (told, under_way) = (&mut self.told, &self.under_way);
+        let mut tell = |Begun { id, answer, inside }| match answer {
+            Answer::Now(answer) => {
+                let answer = response(id, answered(answer, Answered::Get));
+                told.push_back((answer, inside));
             }
-        }
+            Answer::Later(answer) => under_way.push(Self::wait(id, Waiting::Get(answer))),
+        };
+        self.service.begin_gets(self.from, gets, &mut tell);
     }
 
     /// Polled at once by the stream that pushed it here, or by a task of its own.
-    fn wait(&mut self, id: u64, answer: Waiting) {
+    fn wait(id: u64, answer: Waiting) -> UnderWay {
         let how = match S::SHARED {
             false => How::Here(answer),
             true => How::Apart(tokio::spawn(Collecting::new(answer))),
         };
-        self.under_way.push(UnderWay { id, how });
+        UnderWay { id, how }
     }
 
     /// The answer, if it needs to wait for nothing.
@@ -288,7 +289,7 @@ impl<S: Requests> Pipeline<S> {
             },
             other => Waiting::Other(Box::pin(by_handler(service.clone(), from, other))),
         };
-        self.wait(id, answer);
+        self.under_way.push(Self::wait(id, answer));
         None
     }
 }
