@@ -2,7 +2,8 @@
 
 - rendezvous (the default): by key, so that caches add up; with bounded load: a replica that has 1.25 times
   its share of this client's calls in flight is passed over, so that a hot key spreads over the others
-  (Mirrokni, Thorup, Zadimoghaddam: Consistent Hashing with Bounded Loads, 2016).
+  (Mirrokni, Thorup, Zadimoghaddam: Consistent Hashing with Bounded Loads, 2016). What is in flight of one
+  client tells nothing of a thousand others: a key that a cache calls hot goes to all of them in turn.
 - two_choices: of two at random, the one whose in-flight calls times latency are less (Mitzenmacher 2001).
 - least_loaded: the fewest calls in flight. round_robin. random.
 
@@ -19,6 +20,7 @@ import threading
 from collections.abc import Sequence
 
 from aidb.balance import rendezvous_order, rotation
+from aidb.hot import HotKeys
 from aidb.loads import Loads
 from aidb.options import ReadBalance
 from aidb.topology import Member
@@ -35,6 +37,9 @@ class Picker:
         self._loads = loads
         self._rng = rng
         self._turns = itertools.count()
+        self._hot = HotKeys()
+        # Clients that begin alike would follow each other from replica to replica.
+        self._hot_turns = itertools.count(rng.randrange(1 << 16))
         self._lock = threading.Lock()
         self._known: frozenset[str] | None = None
         self._appeared: dict[str, float] = {}
@@ -49,12 +54,19 @@ class Picker:
 
     def order(self, members: Sequence[Member], key: bytes, now: float) -> list[Member]:
         """``members`` in the order in which to ask them for ``key``."""
-        return self._slow_start(self._ordered(members, key), now)
+        return self._slow_start(self._ordered(members, key, now), now)
 
-    def _ordered(self, members: Sequence[Member], key: bytes) -> list[Member]:
+    def told_hot(self, key: bytes, now: float) -> None:
+        """A cache says that ``key`` is hot."""
+        self._hot.told(key, now)
+
+    def _ordered(self, members: Sequence[Member], key: bytes, now: float) -> list[Member]:
         match self._balance:
             case "rendezvous":
-                return self._bounded(rendezvous_order(members, key))
+                order = rendezvous_order(members, key)
+                if self._hot.contains(key, now):
+                    order = rotation(order, next(self._hot_turns))
+                return self._bounded(order)
             case "round_robin":
                 return rotation(members, next(self._turns))
             case "random":

@@ -152,8 +152,10 @@ class Routing:
         known = self._view.shards.get(shard)
         return "replica" if known is not None and member in known.replicas else "primary"
 
-    def answered(self, member: Member, header: common_pb2.ResponseHeader) -> None:
-        """A member answered: merge the token it gave."""
+    def answered(self, member: Member, header: common_pb2.ResponseHeader, read: bytes | None = None) -> None:
+        """A member answered: merge the token it gave. ``read``: the one key that was read."""
+        if header.hot and read is not None:
+            self._picker.told_hot(read, self.clock())
         self.ejections.succeeded(member.name, self.clock())
         self._judge_latency(member, header.shard)
         self.token.merge(header.token)

@@ -116,7 +116,7 @@ def _ask(
                 member, answer = other, answer.answer
             failure = answer if isinstance(answer, Failure) else check(answer) if check else None
             if failure is None:
-                routing.answered(member, answer.header)
+                routing.answered(member, answer.header, key if kind is Kind.READ else None)
                 return answer
             error = failure.error
             action = attempts.judge(failure, kind, resends > 0)

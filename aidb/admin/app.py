@@ -282,6 +282,26 @@ def move_slots(
 
 
 @app.command()
+def isolate(
+    slot: Annotated[int | None, typer.Option("--slot", min=0, max=16_383, help="which")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="the slot of this key")] = None,
+    address: Address = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would move")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="return when they have moved")] = True,
+    timeout: Timeout = 3600.0,
+    output: Format = Output.TABLE,
+) -> None:
+    """Leave a hot slot (`aidb status` names them) alone on its shard: the others there move to other shards,
+    by what is asked of them. Exit code 1 if a move does not end well.
+    """
+    from aidb.admin.isolate import isolate as run
+
+    if (slot is None) == (key is None):
+        raise typer.BadParameter("name a slot by --slot, or by --key")
+    raise typer.Exit(run(address, slot, key, output, dry_run=dry_run, wait=wait, timeout=timeout))
+
+
+@app.command()
 def moves(
     address: Address = None,
     cancel: Annotated[str | None, typer.Option(metavar="ID", help="end this one; the slots stay")] = None,

@@ -41,7 +41,20 @@ def move_slots(
         plan = [{"from": one, "to": target, "slots": slots.text_of(spans)} for one, spans in wanted.items()]
         _show_plan(plan, how)
         return int(Exit.OK)
-    begun = [_begin(coordinator, one, target, spans) for one, spans in wanted.items()]
+    moves = [(spans, one, target) for one, spans in wanted.items()]
+    return carry_out(coordinator, moves, how, wait=wait, timeout=timeout)
+
+
+def carry_out(
+    coordinator: str,
+    moves: Iterable[tuple[Sequence[Span], int, int]],
+    how: Output,
+    *,
+    wait: bool,
+    timeout: float,
+) -> int:
+    """Slots, source and target of each. Raises Failure."""
+    begun = [_begin(coordinator, source, target, spans) for spans, source, target in moves]
     found = _wait(coordinator, {move.id for move in begun}, timeout) if wait else _fetch(coordinator)
     ids = {move.id for move in begun}
     mine = [one for one in found if one.move.id in ids]

@@ -127,7 +127,7 @@ def _show_plan(plan: pb.StartOperationResponse, how: Output) -> None:
         return
     output.line(_summary(plan))
     if plan.plan.shards:
-        rebalance.show(plan.plan)
+        rebalance.show(plan.plan, plan.operation.by)
 
 
 def _summary(plan: pb.StartOperationResponse) -> str:

@@ -1,4 +1,4 @@
-"""`rebalance`: what has to move, so that the slots are even, or some shards are without any."""
+"""Plans of slot moves, as they are shown."""
 
 from __future__ import annotations
 
@@ -11,22 +11,26 @@ from aidb.cli.exits import Exit
 from aidb.cli.parameters import Output
 from aidb.v1 import cluster_pb2 as pb
 
+# What is evened, as a heading.
+_UNITS = {"slots": "SLOTS", "bytes": "BYTES", "load": "OPERATIONS/S"}
 
-def plan(address: str | None, without: Sequence[int], how: Output, timeout: float) -> int:
+
+def plan(address: str | None, without: Sequence[int], by: str, how: Output, timeout: float) -> int:
     """Prints it. Raises Failure."""
     with coordination(find_address(address)) as stub:
-        found: pb.PlanMovesResponse = stub.PlanMoves(pb.PlanMovesRequest(without=without), timeout=timeout)
+        request = pb.PlanMovesRequest(without=without, by=by)
+        found: pb.PlanMovesResponse = stub.PlanMoves(request, timeout=timeout)
     if how is Output.JSON:
         output.document(document(found))
     else:
-        show(found)
+        show(found, by)
     return int(Exit.OK)
 
 
-def show(found: pb.PlanMovesResponse) -> None:
+def show(found: pb.PlanMovesResponse, by: str = "slots") -> None:
     """For people."""
     counts = [(f"shard {one.shard}", f"{one.before:,}", f"{one.after:,}") for one in found.shards]
-    output.table(("", "SLOTS", "AFTER"), counts)
+    output.table(("", _UNITS.get(by, "SLOTS"), "AFTER"), counts)
     if not found.moves:
         output.line("nothing has to move")
         return

@@ -117,7 +117,9 @@ def rebalance(
     timeout: Timeout = 86_400.0,
     output: Format = Output.TABLE,
 ) -> None:
-    """Move slots so that every shard has as many: the fewest, in long ranges."""
+    """Move slots so that every shard has as many, or as many bytes, or as much to do: the fewest, in long
+    ranges.
+    """
     if without:
         from aidb.admin.rebalance import plan
 
@@ -125,7 +127,7 @@ def rebalance(
             raise typer.BadParameter(
                 "--without only shows: remove-shard moves the slots and lets the shard go"
             )
-        raise typer.Exit(plan(address, without, output, timeout))
+        raise typer.Exit(plan(address, without, by.value, output, timeout))
     request = _request("rebalance", by=by.value)
     _start(request, address, output, dry_run=dry_run, yes=yes, watch=watch, timeout=timeout)
 

@@ -9,13 +9,15 @@ from typing import Any
 
 from aidb.cli import output
 from aidb.cli.connection import coordination, find_address
+from aidb.cli.exits import Exit, Failure
 from aidb.v1 import cluster_pb2 as pb
 from aidb.v1 import common_pb2 as common
 
 
 def status(address: str | None, timeout: float, as_json: bool) -> None:
-    """Print the cluster's status."""
-    found = document(fetch(find_address(address), timeout))
+    """Print the cluster's status; hot keys, which are data, only to administrators."""
+    address = find_address(address)
+    found = document(fetch(address, timeout), fetch_hot_keys(address, timeout))
     if as_json:
         output.document(found)
         return
@@ -26,6 +28,7 @@ def status(address: str | None, timeout: float, as_json: bool) -> None:
         f"durability {coordinator['durability']}"
     )
     output.table(("NAME", "STATE", "ADDRESS", "PID", "KEYS", "BYTES", "STALENESS", "REASON"), rows(found))
+    _show_hot(found)
 
 
 def fetch(address: str, timeout: float) -> pb.ClusterStatus:
@@ -35,8 +38,20 @@ def fetch(address: str, timeout: float) -> pb.ClusterStatus:
         return answer
 
 
-def document(status: pb.ClusterStatus) -> dict[str, Any]:
-    """What ``-o json`` prints."""
+def fetch_hot_keys(address: str, timeout: float) -> list[pb.HotKeyStatus] | None:
+    """None: this user may not see keys, or the coordinator is older. Raises Failure."""
+    try:
+        with coordination(address) as stub:
+            answer: pb.ListHotKeysResponse = stub.ListHotKeys(pb.ListHotKeysRequest(), timeout=timeout)
+            return list(answer.keys)
+    except Failure as failure:
+        if failure.code in (Exit.DENIED, Exit.BAD_INPUT):
+            return None
+        raise
+
+
+def document(status: pb.ClusterStatus, hot_keys: Sequence[pb.HotKeyStatus] | None = None) -> dict[str, Any]:
+    """What ``-o json`` prints. ``hot_keys``: null for whom they are not meant."""
     coordinator = {"metrics": status.metrics_address} if status.metrics_address else {}
     return {
         "shards": [_shard(shard) for shard in status.shards],
@@ -52,7 +67,68 @@ def document(status: pb.ClusterStatus) -> dict[str, Any]:
             "durability": mode_name(status.durability),
             **coordinator,
         },
+        "hot_slots": [_hot_slot(hot) for hot in status.hot_slots],
+        "hot_keys": None if hot_keys is None else [_hot_key(hot) for hot in hot_keys],
     }
+
+
+def _hot_slot(hot: pb.HotSlot) -> dict[str, Any]:
+    return {
+        "slot": hot.slot,
+        "shard": hot.shard,
+        "reads_per_second": hot.reads,
+        "writes_per_second": hot.writes,
+        "bytes": hot.bytes,
+        "part": hot.part_ppm / 1e6,
+        "alone": hot.alone,
+    }
+
+
+def _hot_key(hot: pb.HotKeyStatus) -> dict[str, Any]:
+    return {
+        **output.json_bytes("key", hot.key),
+        "keyspace": hot.keyspace,
+        "slot": hot.slot,
+        "shard": hot.shard,
+        "reads_per_second": hot.reads,
+        "writes_per_second": hot.writes,
+    }
+
+
+def _show_hot(found: dict[str, Any]) -> None:
+    if found["hot_slots"]:
+        output.line("")
+        output.table(("HOT SLOT", "SHARD", "READS/S", "WRITES/S", "BYTES", "OF ITS SHARD"), _slot_rows(found))
+    if found["hot_keys"]:
+        output.line("")
+        output.table(("HOT KEY", "SLOT", "SHARD", "READS/S", "WRITES/S"), _key_rows(found))
+
+
+def _slot_rows(found: dict[str, Any]) -> list[list[str]]:
+    return [
+        [
+            str(hot["slot"]),
+            str(hot["shard"]),
+            f"{hot['reads_per_second']:,}",
+            f"{hot['writes_per_second']:,}",
+            output.human_bytes(hot["bytes"]),
+            f"{hot['part']:.0%}" + (", alone" if hot["alone"] else ""),
+        ]
+        for hot in found["hot_slots"]
+    ]
+
+
+def _key_rows(found: dict[str, Any]) -> list[list[str]]:
+    return [
+        [
+            output.shown(hot["key"].encode()) if "key" in hot else f"base64 {hot['key_base64']}",
+            str(hot["slot"]),
+            str(hot["shard"]),
+            f"{hot['reads_per_second']:,}",
+            f"{hot['writes_per_second']:,}",
+        ]
+        for hot in found["hot_keys"]
+    ]
 
 
 def rows(found: dict[str, Any]) -> list[list[str]]:
@@ -96,6 +172,15 @@ def _shard(shard: pb.ShardStatus) -> dict[str, Any]:
         "tail_set": list(shard.tail_set),
         "incarnation": shard.incarnation,
         "successor": _successor(shard.successor) if shard.HasField("successor") else None,
+        "load": _load(shard.load) if shard.HasField("load") else None,
+    }
+
+
+def _load(load: pb.ShardLoad) -> dict[str, int]:
+    return {
+        "reads_per_second": load.reads,
+        "writes_per_second": load.writes,
+        "age_ms": load.age_ms,
     }
 
 

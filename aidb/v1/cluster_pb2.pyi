@@ -1285,6 +1285,7 @@ class ClusterStatus(_message.Message):
     FEATURE_LEVEL_FIELD_NUMBER: _builtins.int
     METRICS_ADDRESS_FIELD_NUMBER: _builtins.int
     DURABILITY_FIELD_NUMBER: _builtins.int
+    HOT_SLOTS_FIELD_NUMBER: _builtins.int
     cluster_uid: _builtins.str
     term: _builtins.int
     topology_version: _builtins.int
@@ -1300,6 +1301,10 @@ class ClusterStatus(_message.Message):
     def shards(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShardStatus]: ...
     @_builtins.property
     def routers(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemberStatus]: ...
+    @_builtins.property
+    def hot_slots(self) -> _containers.RepeatedCompositeFieldContainer[Global___HotSlot]:
+        """hottest first, of the last interval between two samples"""
+
     def __init__(
         self,
         *,
@@ -1314,10 +1319,11 @@ class ClusterStatus(_message.Message):
         feature_level: _builtins.int = ...,
         metrics_address: _builtins.str = ...,
         durability: _common_pb2.Durability.ValueType = ...,
+        hot_slots: _abc.Iterable[Global___HotSlot] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "cluster_uid", b"cluster_uid", "durability", b"durability", "feature_level", b"feature_level", "metrics_address", b"metrics_address", "pid", b"pid", "routers", b"routers", "shards", b"shards", "term", b"term", "topology_version", b"topology_version", "uptime_ms", b"uptime_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "cluster_uid", b"cluster_uid", "durability", b"durability", "feature_level", b"feature_level", "hot_slots", b"hot_slots", "metrics_address", b"metrics_address", "pid", b"pid", "routers", b"routers", "shards", b"shards", "term", b"term", "topology_version", b"topology_version", "uptime_ms", b"uptime_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1339,6 +1345,7 @@ class ShardStatus(_message.Message):
     TAIL_SET_FIELD_NUMBER: _builtins.int
     SUCCESSOR_FIELD_NUMBER: _builtins.int
     INCARNATION_FIELD_NUMBER: _builtins.int
+    LOAD_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     state: Global___ShardState.ValueType
     reason: _builtins.str
@@ -1360,6 +1367,10 @@ class ShardStatus(_message.Message):
     def successor(self) -> Global___SuccessorStatus:
         """absent = none is wanted"""
 
+    @_builtins.property
+    def load(self) -> Global___ShardLoad:
+        """absent = it is not known"""
+
     def __init__(
         self,
         *,
@@ -1375,14 +1386,158 @@ class ShardStatus(_message.Message):
         tail_set: _abc.Iterable[_builtins.str] | None = ...,
         successor: Global___SuccessorStatus | None = ...,
         incarnation: _builtins.int = ...,
+        load: Global___ShardLoad | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["primary", b"primary", "successor", b"successor"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load", "primary", b"primary", "successor", b"successor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "epoch", b"epoch", "id", b"id", "incarnation", b"incarnation", "keys", b"keys", "primary", b"primary", "reason", b"reason", "replicas", b"replicas", "slots", b"slots", "state", b"state", "successor", b"successor", "tail_set", b"tail_set"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "epoch", b"epoch", "id", b"id", "incarnation", b"incarnation", "keys", b"keys", "load", b"load", "primary", b"primary", "reason", b"reason", "replicas", b"replicas", "slots", b"slots", "state", b"state", "successor", b"successor", "tail_set", b"tail_set"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ShardStatus: _TypeAlias = ShardStatus  # noqa: Y015
+
+@_typing.final
+class ShardLoad(_message.Message):
+    """What is asked of a shard's members a second, in the last interval between two samples."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    READS_FIELD_NUMBER: _builtins.int
+    WRITES_FIELD_NUMBER: _builtins.int
+    AGE_MS_FIELD_NUMBER: _builtins.int
+    reads: _builtins.int
+    """those that a cache forwards count twice: both have the work"""
+    writes: _builtins.int
+    age_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        reads: _builtins.int = ...,
+        writes: _builtins.int = ...,
+        age_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_ms", b"age_ms", "reads", b"reads", "writes", b"writes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShardLoad: _TypeAlias = ShardLoad  # noqa: Y015
+
+@_typing.final
+class HotSlot(_message.Message):
+    """A slot with so large a part of its shard's load that only a place of its own helps."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLOT_FIELD_NUMBER: _builtins.int
+    SHARD_FIELD_NUMBER: _builtins.int
+    READS_FIELD_NUMBER: _builtins.int
+    WRITES_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    PART_PPM_FIELD_NUMBER: _builtins.int
+    ALONE_FIELD_NUMBER: _builtins.int
+    slot: _builtins.int
+    shard: _builtins.int
+    reads: _builtins.int
+    """a second"""
+    writes: _builtins.int
+    bytes: _builtins.int
+    """roughly"""
+    part_ppm: _builtins.int
+    """of what is asked of its shard"""
+    alone: _builtins.bool
+    """its shard has no other slot"""
+    def __init__(
+        self,
+        *,
+        slot: _builtins.int = ...,
+        shard: _builtins.int = ...,
+        reads: _builtins.int = ...,
+        writes: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        part_ppm: _builtins.int = ...,
+        alone: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "bytes", b"bytes", "part_ppm", b"part_ppm", "reads", b"reads", "shard", b"shard", "slot", b"slot", "writes", b"writes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HotSlot: _TypeAlias = HotSlot  # noqa: Y015
+
+@_typing.final
+class ListHotKeysRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHotKeysRequest: _TypeAlias = ListHotKeysRequest  # noqa: Y015
+
+@_typing.final
+class ListHotKeysResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___HotKeyStatus]:
+        """hottest first"""
+
+    def __init__(
+        self,
+        *,
+        keys: _abc.Iterable[Global___HotKeyStatus] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHotKeysResponse: _TypeAlias = ListHotKeysResponse  # noqa: Y015
+
+@_typing.final
+class HotKeyStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARD_FIELD_NUMBER: _builtins.int
+    SLOT_FIELD_NUMBER: _builtins.int
+    KEYSPACE_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    READS_FIELD_NUMBER: _builtins.int
+    WRITES_FIELD_NUMBER: _builtins.int
+    shard: _builtins.int
+    slot: _builtins.int
+    keyspace: _builtins.int
+    key: _builtins.bytes
+    reads: _builtins.int
+    """a second, at all members of the shard, at least"""
+    writes: _builtins.int
+    def __init__(
+        self,
+        *,
+        shard: _builtins.int = ...,
+        slot: _builtins.int = ...,
+        keyspace: _builtins.int = ...,
+        key: _builtins.bytes = ...,
+        reads: _builtins.int = ...,
+        writes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "keyspace", b"keyspace", "reads", b"reads", "shard", b"shard", "slot", b"slot", "writes", b"writes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HotKeyStatus: _TypeAlias = HotKeyStatus  # noqa: Y015
 
 @_typing.final
 class SuccessorStatus(_message.Message):
@@ -1457,8 +1612,14 @@ class PlanMovesRequest(_message.Message):
 
     WITHOUT_FIELD_NUMBER: _builtins.int
     MOST_SLOTS_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    ISOLATE_FIELD_NUMBER: _builtins.int
     most_slots: _builtins.int
     """of one move; 0 = 256"""
+    by: _builtins.str
+    """what is evened: slots, bytes, load (operations a second); empty = slots"""
+    isolate: _builtins.int
+    """this slot alone on its shard; the others leave by their load. Without `by`"""
     @_builtins.property
     def without(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """shards that are to have no slots"""
@@ -1468,12 +1629,16 @@ class PlanMovesRequest(_message.Message):
         *,
         without: _abc.Iterable[_builtins.int] | None = ...,
         most_slots: _builtins.int = ...,
+        by: _builtins.str = ...,
+        isolate: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_isolate", b"_isolate", "isolate", b"isolate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["most_slots", b"most_slots", "without", b"without"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_isolate", b"_isolate", "by", b"by", "isolate", b"isolate", "most_slots", b"most_slots", "without", b"without"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__isolate: _TypeAlias = _typing.Literal["isolate"]  # noqa: Y015
+    _WhichOneofArgType__isolate: _TypeAlias = _typing.Literal["_isolate", b"_isolate"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__isolate) -> _WhichOneofReturnType__isolate | None: ...
 
 Global___PlanMovesRequest: _TypeAlias = PlanMovesRequest  # noqa: Y015
 
@@ -1542,7 +1707,7 @@ class SlotCount(_message.Message):
     AFTER_FIELD_NUMBER: _builtins.int
     shard: _builtins.int
     before: _builtins.int
-    """when the moves under way have ended"""
+    """when the moves under way have ended: slots, bytes, or operations a second"""
     after: _builtins.int
     def __init__(
         self,

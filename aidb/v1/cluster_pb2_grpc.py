@@ -236,6 +236,11 @@ class CoordinationStub:
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.GetScalingRequest.SerializeToString,
                 response_deserializer=aidb_dot_v1_dot_cluster__pb2.GetScalingResponse.FromString,
                 _registered_method=True)
+        self.ListHotKeys = channel.unary_unary(
+                '/aidb.v1.Coordination/ListHotKeys',
+                request_serializer=aidb_dot_v1_dot_cluster__pb2.ListHotKeysRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_cluster__pb2.ListHotKeysResponse.FromString,
+                _registered_method=True)
         self.ListEvents = channel.unary_unary(
                 '/aidb.v1.Coordination/ListEvents',
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.ListEventsRequest.SerializeToString,
@@ -345,7 +350,7 @@ class CoordinationServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PlanMoves(self, request, context):
-        """What would have to move, so that the slots are even. Changes nothing.
+        """What would have to move, so that slots, bytes or load are even, or a slot is alone on its shard. Changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -353,6 +358,13 @@ class CoordinationServicer:
 
     def GetScaling(self, request, context):
         """How many shards and replicas there should be, and why.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHotKeys(self, request, context):
+        """What is read and written most. Keys are data: for administrators alone; slots are in GetClusterStatus.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -446,6 +458,11 @@ def add_CoordinationServicer_to_server(servicer, server):
                     servicer.GetScaling,
                     request_deserializer=aidb_dot_v1_dot_cluster__pb2.GetScalingRequest.FromString,
                     response_serializer=aidb_dot_v1_dot_cluster__pb2.GetScalingResponse.SerializeToString,
+            ),
+            'ListHotKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHotKeys,
+                    request_deserializer=aidb_dot_v1_dot_cluster__pb2.ListHotKeysRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_cluster__pb2.ListHotKeysResponse.SerializeToString,
             ),
             'ListEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEvents,
@@ -885,6 +902,33 @@ class Coordination:
             '/aidb.v1.Coordination/GetScaling',
             aidb_dot_v1_dot_cluster__pb2.GetScalingRequest.SerializeToString,
             aidb_dot_v1_dot_cluster__pb2.GetScalingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHotKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aidb.v1.Coordination/ListHotKeys',
+            aidb_dot_v1_dot_cluster__pb2.ListHotKeysRequest.SerializeToString,
+            aidb_dot_v1_dot_cluster__pb2.ListHotKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

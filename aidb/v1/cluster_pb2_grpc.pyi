@@ -107,9 +107,11 @@ class CoordinationStub:
     """Those that have not ended, and those that ended of late; oldest first."""
     GetClusterStatus: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.GetClusterStatusRequest, _cluster_pb2.ClusterStatus]
     PlanMoves: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.PlanMovesRequest, _cluster_pb2.PlanMovesResponse]
-    """What would have to move, so that the slots are even. Changes nothing."""
+    """What would have to move, so that slots, bytes or load are even, or a slot is alone on its shard. Changes nothing."""
     GetScaling: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.GetScalingRequest, _cluster_pb2.GetScalingResponse]
     """How many shards and replicas there should be, and why."""
+    ListHotKeys: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListHotKeysRequest, _cluster_pb2.ListHotKeysResponse]
+    """What is read and written most. Keys are data: for administrators alone; slots are in GetClusterStatus."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListEventsRequest, _cluster_pb2.ListEventsResponse]
 
 @_typing.type_check_only
@@ -145,9 +147,11 @@ class CoordinationAsyncStub(CoordinationStub):
     """Those that have not ended, and those that ended of late; oldest first."""
     GetClusterStatus: _aio.UnaryUnaryMultiCallable[_cluster_pb2.GetClusterStatusRequest, _cluster_pb2.ClusterStatus]  # type: ignore[assignment]
     PlanMoves: _aio.UnaryUnaryMultiCallable[_cluster_pb2.PlanMovesRequest, _cluster_pb2.PlanMovesResponse]  # type: ignore[assignment]
-    """What would have to move, so that the slots are even. Changes nothing."""
+    """What would have to move, so that slots, bytes or load are even, or a slot is alone on its shard. Changes nothing."""
     GetScaling: _aio.UnaryUnaryMultiCallable[_cluster_pb2.GetScalingRequest, _cluster_pb2.GetScalingResponse]  # type: ignore[assignment]
     """How many shards and replicas there should be, and why."""
+    ListHotKeys: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListHotKeysRequest, _cluster_pb2.ListHotKeysResponse]  # type: ignore[assignment]
+    """What is read and written most. Keys are data: for administrators alone; slots are in GetClusterStatus."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListEventsRequest, _cluster_pb2.ListEventsResponse]  # type: ignore[assignment]
 
 class CoordinationServicer(metaclass=_abc_1.ABCMeta):
@@ -270,7 +274,7 @@ class CoordinationServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_pb2.PlanMovesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.PlanMovesResponse, _abc.Awaitable[_cluster_pb2.PlanMovesResponse]]:
-        """What would have to move, so that the slots are even. Changes nothing."""
+        """What would have to move, so that slots, bytes or load are even, or a slot is alone on its shard. Changes nothing."""
 
     @_abc_1.abstractmethod
     def GetScaling(
@@ -279,6 +283,14 @@ class CoordinationServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.GetScalingResponse, _abc.Awaitable[_cluster_pb2.GetScalingResponse]]:
         """How many shards and replicas there should be, and why."""
+
+    @_abc_1.abstractmethod
+    def ListHotKeys(
+        self,
+        request: _cluster_pb2.ListHotKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.ListHotKeysResponse, _abc.Awaitable[_cluster_pb2.ListHotKeysResponse]]:
+        """What is read and written most. Keys are data: for administrators alone; slots are in GetClusterStatus."""
 
     @_abc_1.abstractmethod
     def ListEvents(

@@ -340,6 +340,7 @@ class ResponseHeader(_message.Message):
     SHARD_FIELD_NUMBER: _builtins.int
     SERVED_BY_FIELD_NUMBER: _builtins.int
     TOPOLOGY_VERSION_FIELD_NUMBER: _builtins.int
+    HOT_FIELD_NUMBER: _builtins.int
     lsn: _builtins.int
     """the state shown, or the write's own LSN"""
     token: _builtins.bytes
@@ -347,6 +348,8 @@ class ResponseHeader(_message.Message):
     shard: _builtins.int
     served_by: Global___ServedBy.ValueType
     topology_version: _builtins.int
+    hot: _builtins.bool
+    """a cache: the key is read so much that its readers had better spread over the shard's caches"""
     def __init__(
         self,
         *,
@@ -355,10 +358,11 @@ class ResponseHeader(_message.Message):
         shard: _builtins.int = ...,
         served_by: Global___ServedBy.ValueType = ...,
         topology_version: _builtins.int = ...,
+        hot: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lsn", b"lsn", "served_by", b"served_by", "shard", b"shard", "token", b"token", "topology_version", b"topology_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hot", b"hot", "lsn", b"lsn", "served_by", b"served_by", "shard", b"shard", "token", b"token", "topology_version", b"topology_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

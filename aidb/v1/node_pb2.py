@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from aidb.v1 import access_pb2 as aidb_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12\x61idb/v1/node.proto\x12\x07\x61idb.v1\x1a\x14\x61idb/v1/access.proto\"\x14\n\x12GetNodeInfoRequest\"\x87\x02\n\x08NodeInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x15\n\rbuild_profile\x18\x04 \x01(\t\x12\x13\n\x0b\x63luster_uid\x18\x05 \x01(\t\x12\r\n\x05shard\x18\x06 \x01(\r\x12\r\n\x05\x65poch\x18\x07 \x01(\x04\x12\x0c\n\x04term\x18\x08 \x01(\x04\x12\x18\n\x10topology_version\x18\t \x01(\x04\x12\x13\n\x0b\x66\x65\x61ture_min\x18\n \x01(\r\x12\x13\n\x0b\x66\x65\x61ture_max\x18\x0b \x01(\r\x12\x0b\n\x03pid\x18\x0c \x01(\x04\x12\x14\n\x0clease_age_ms\x18\r \x01(\x04\x12\x0f\n\x07\x64isk_id\x18\x0e \x01(\t\" \n\x0c\x44rainRequest\x12\x10\n\x08grace_ms\x18\x01 \x01(\r\"\x0f\n\rDrainResponse\"\x0e\n\x0c\x46lushRequest\"#\n\rFlushResponse\x12\x12\n\nsynced_lsn\x18\x01 \x01(\x04\"!\n\x11\x43heckpointRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"/\n\x12\x43heckpointResponse\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0b\n\x03lsn\x18\x02 \x01(\x04\"\x1d\n\rBackupRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\")\n\x0e\x42\x61\x63kupResponse\x12\x17\n\x0fsnapshots_ended\x18\x01 \x01(\x04\"\x1f\n\x0eHotKeysRequest\x12\r\n\x05\x63ount\x18\x01 \x01(\r\"\x1f\n\x0fHotKeysResponse\x12\x0c\n\x04keys\x18\x01 \x03(\x0c\x32\x99\x03\n\x04Node\x12\x43\n\x0bGetNodeInfo\x12\x1b.aidb.v1.GetNodeInfoRequest\x1a\x11.aidb.v1.NodeInfo\"\x04\x88\xb5\x18\x01\x12<\n\x05\x44rain\x12\x15.aidb.v1.DrainRequest\x1a\x16.aidb.v1.DrainResponse\"\x04\x88\xb5\x18\x04\x12<\n\x05\x46lush\x12\x15.aidb.v1.FlushRequest\x1a\x16.aidb.v1.FlushResponse\"\x04\x88\xb5\x18\x04\x12K\n\nCheckpoint\x12\x1a.aidb.v1.CheckpointRequest\x1a\x1b.aidb.v1.CheckpointResponse\"\x04\x88\xb5\x18\x04\x12?\n\x06\x42\x61\x63kup\x12\x16.aidb.v1.BackupRequest\x1a\x17.aidb.v1.BackupResponse\"\x04\x88\xb5\x18\x04\x12\x42\n\x07HotKeys\x12\x17.aidb.v1.HotKeysRequest\x1a\x18.aidb.v1.HotKeysResponse\"\x04\x88\xb5\x18\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12\x61idb/v1/node.proto\x12\x07\x61idb.v1\x1a\x14\x61idb/v1/access.proto\"\x14\n\x12GetNodeInfoRequest\"\x87\x02\n\x08NodeInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x15\n\rbuild_profile\x18\x04 \x01(\t\x12\x13\n\x0b\x63luster_uid\x18\x05 \x01(\t\x12\r\n\x05shard\x18\x06 \x01(\r\x12\r\n\x05\x65poch\x18\x07 \x01(\x04\x12\x0c\n\x04term\x18\x08 \x01(\x04\x12\x18\n\x10topology_version\x18\t \x01(\x04\x12\x13\n\x0b\x66\x65\x61ture_min\x18\n \x01(\r\x12\x13\n\x0b\x66\x65\x61ture_max\x18\x0b \x01(\r\x12\x0b\n\x03pid\x18\x0c \x01(\x04\x12\x14\n\x0clease_age_ms\x18\r \x01(\x04\x12\x0f\n\x07\x64isk_id\x18\x0e \x01(\t\" \n\x0c\x44rainRequest\x12\x10\n\x08grace_ms\x18\x01 \x01(\r\"\x0f\n\rDrainResponse\"\x0e\n\x0c\x46lushRequest\"#\n\rFlushResponse\x12\x12\n\nsynced_lsn\x18\x01 \x01(\x04\"!\n\x11\x43heckpointRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"/\n\x12\x43heckpointResponse\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0b\n\x03lsn\x18\x02 \x01(\x04\"\x1d\n\rBackupRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\")\n\x0e\x42\x61\x63kupResponse\x12\x17\n\x0fsnapshots_ended\x18\x01 \x01(\x04\"\x1f\n\x0eHotKeysRequest\x12\r\n\x05\x63ount\x18\x01 \x01(\r\"\x1f\n\x0fHotKeysResponse\x12\x0c\n\x04keys\x18\x01 \x03(\x0c\"1\n\x0eGetLoadRequest\x12\x10\n\x08hot_keys\x18\x01 \x01(\r\x12\r\n\x05sizes\x18\x02 \x01(\x08\"\xcc\x01\n\x0fGetLoadResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tuptime_ms\x18\x02 \x01(\x04\x12\r\n\x05slots\x18\x03 \x03(\r\x12\r\n\x05reads\x18\x04 \x03(\x04\x12\x0e\n\x06writes\x18\x05 \x03(\x04\x12\"\n\thot_reads\x18\x06 \x03(\x0b\x32\x0f.aidb.v1.HotKey\x12#\n\nhot_writes\x18\x07 \x03(\x0b\x32\x0f.aidb.v1.HotKey\x12!\n\x05sizes\x18\x08 \x03(\x0b\x32\x12.aidb.v1.SlotSizes\")\n\tSlotSizes\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12\r\n\x05\x62ytes\x18\x02 \x03(\x04\"\'\n\x06HotKey\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x10\n\x08part_ppm\x18\x02 \x01(\r2\xdd\x03\n\x04Node\x12\x43\n\x0bGetNodeInfo\x12\x1b.aidb.v1.GetNodeInfoRequest\x1a\x11.aidb.v1.NodeInfo\"\x04\x88\xb5\x18\x01\x12<\n\x05\x44rain\x12\x15.aidb.v1.DrainRequest\x1a\x16.aidb.v1.DrainResponse\"\x04\x88\xb5\x18\x04\x12<\n\x05\x46lush\x12\x15.aidb.v1.FlushRequest\x1a\x16.aidb.v1.FlushResponse\"\x04\x88\xb5\x18\x04\x12K\n\nCheckpoint\x12\x1a.aidb.v1.CheckpointRequest\x1a\x1b.aidb.v1.CheckpointResponse\"\x04\x88\xb5\x18\x04\x12?\n\x06\x42\x61\x63kup\x12\x16.aidb.v1.BackupRequest\x1a\x17.aidb.v1.BackupResponse\"\x04\x88\xb5\x18\x04\x12\x42\n\x07HotKeys\x12\x17.aidb.v1.HotKeysRequest\x1a\x18.aidb.v1.HotKeysResponse\"\x04\x88\xb5\x18\x05\x12\x42\n\x07GetLoad\x12\x17.aidb.v1.GetLoadRequest\x1a\x18.aidb.v1.GetLoadResponse\"\x04\x88\xb5\x18\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,6 +44,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NODE'].methods_by_name['Backup']._serialized_options = b'\210\265\030\004'
   _globals['_NODE'].methods_by_name['HotKeys']._loaded_options = None
   _globals['_NODE'].methods_by_name['HotKeys']._serialized_options = b'\210\265\030\005'
+  _globals['_NODE'].methods_by_name['GetLoad']._loaded_options = None
+  _globals['_NODE'].methods_by_name['GetLoad']._serialized_options = b'\210\265\030\005'
   _globals['_GETNODEINFOREQUEST']._serialized_start=53
   _globals['_GETNODEINFOREQUEST']._serialized_end=73
   _globals['_NODEINFO']._serialized_start=76
@@ -68,6 +70,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HOTKEYSREQUEST']._serialized_end=634
   _globals['_HOTKEYSRESPONSE']._serialized_start=636
   _globals['_HOTKEYSRESPONSE']._serialized_end=667
-  _globals['_NODE']._serialized_start=670
-  _globals['_NODE']._serialized_end=1079
+  _globals['_GETLOADREQUEST']._serialized_start=669
+  _globals['_GETLOADREQUEST']._serialized_end=718
+  _globals['_GETLOADRESPONSE']._serialized_start=721
+  _globals['_GETLOADRESPONSE']._serialized_end=925
+  _globals['_SLOTSIZES']._serialized_start=927
+  _globals['_SLOTSIZES']._serialized_end=968
+  _globals['_HOTKEY']._serialized_start=970
+  _globals['_HOTKEY']._serialized_end=1009
+  _globals['_NODE']._serialized_start=1012
+  _globals['_NODE']._serialized_end=1489
 # @@protoc_insertion_point(module_scope)

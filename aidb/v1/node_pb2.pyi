@@ -282,3 +282,130 @@ class HotKeysResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HotKeysResponse: _TypeAlias = HotKeysResponse  # noqa: Y015
+
+@_typing.final
+class GetLoadRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOT_KEYS_FIELD_NUMBER: _builtins.int
+    SIZES_FIELD_NUMBER: _builtins.int
+    hot_keys: _builtins.int
+    """so many of each kind, at most 64"""
+    sizes: _builtins.bool
+    """of primaries; asked for seldom, because they are worked out"""
+    def __init__(
+        self,
+        *,
+        hot_keys: _builtins.int = ...,
+        sizes: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hot_keys", b"hot_keys", "sizes", b"sizes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLoadRequest: _TypeAlias = GetLoadRequest  # noqa: Y015
+
+@_typing.final
+class GetLoadResponse(_message.Message):
+    """Counts since the start of the process. Those of slots and keys are estimates by one in 32 operations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    UPTIME_MS_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    READS_FIELD_NUMBER: _builtins.int
+    WRITES_FIELD_NUMBER: _builtins.int
+    HOT_READS_FIELD_NUMBER: _builtins.int
+    HOT_WRITES_FIELD_NUMBER: _builtins.int
+    SIZES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    uptime_ms: _builtins.int
+    @_builtins.property
+    def slots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """of which anything was asked, also those that have moved away"""
+
+    @_builtins.property
+    def reads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """reads[i] of slots[i]"""
+
+    @_builtins.property
+    def writes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def hot_reads(self) -> _containers.RepeatedCompositeFieldContainer[Global___HotKey]:
+        """hottest first, of about the last 15 s"""
+
+    @_builtins.property
+    def hot_writes(self) -> _containers.RepeatedCompositeFieldContainer[Global___HotKey]: ...
+    @_builtins.property
+    def sizes(self) -> _containers.RepeatedCompositeFieldContainer[Global___SlotSizes]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        uptime_ms: _builtins.int = ...,
+        slots: _abc.Iterable[_builtins.int] | None = ...,
+        reads: _abc.Iterable[_builtins.int] | None = ...,
+        writes: _abc.Iterable[_builtins.int] | None = ...,
+        hot_reads: _abc.Iterable[Global___HotKey] | None = ...,
+        hot_writes: _abc.Iterable[Global___HotKey] | None = ...,
+        sizes: _abc.Iterable[Global___SlotSizes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hot_reads", b"hot_reads", "hot_writes", b"hot_writes", "name", b"name", "reads", b"reads", "sizes", b"sizes", "slots", b"slots", "uptime_ms", b"uptime_ms", "writes", b"writes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLoadResponse: _TypeAlias = GetLoadResponse  # noqa: Y015
+
+@_typing.final
+class SlotSizes(_message.Message):
+    """Neighbouring slots of its shard: bytes[i] on disk and in memtables of slot first + i, roughly."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    first: _builtins.int
+    @_builtins.property
+    def bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        first: _builtins.int = ...,
+        bytes: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "first", b"first"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SlotSizes: _TypeAlias = SlotSizes  # noqa: Y015
+
+@_typing.final
+class HotKey(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    PART_PPM_FIELD_NUMBER: _builtins.int
+    key: _builtins.bytes
+    """physical"""
+    part_ppm: _builtins.int
+    """of all that is read, or written, at the member, at least"""
+    def __init__(
+        self,
+        *,
+        key: _builtins.bytes = ...,
+        part_ppm: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "part_ppm", b"part_ppm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HotKey: _TypeAlias = HotKey  # noqa: Y015

@@ -65,6 +65,11 @@ class NodeStub:
                 request_serializer=aidb_dot_v1_dot_node__pb2.HotKeysRequest.SerializeToString,
                 response_deserializer=aidb_dot_v1_dot_node__pb2.HotKeysResponse.FromString,
                 _registered_method=True)
+        self.GetLoad = channel.unary_unary(
+                '/aidb.v1.Node/GetLoad',
+                request_serializer=aidb_dot_v1_dot_node__pb2.GetLoadRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_node__pb2.GetLoadResponse.FromString,
+                _registered_method=True)
 
 
 class NodeServicer:
@@ -112,6 +117,13 @@ class NodeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetLoad(self, request, context):
+        """What is asked of its slots, and of which keys most. Keys are data: for programs alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -144,6 +156,11 @@ def add_NodeServicer_to_server(servicer, server):
                     servicer.HotKeys,
                     request_deserializer=aidb_dot_v1_dot_node__pb2.HotKeysRequest.FromString,
                     response_serializer=aidb_dot_v1_dot_node__pb2.HotKeysResponse.SerializeToString,
+            ),
+            'GetLoad': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLoad,
+                    request_deserializer=aidb_dot_v1_dot_node__pb2.GetLoadRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_node__pb2.GetLoadResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -309,6 +326,33 @@ class Node:
             '/aidb.v1.Node/HotKeys',
             aidb_dot_v1_dot_node__pb2.HotKeysRequest.SerializeToString,
             aidb_dot_v1_dot_node__pb2.HotKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLoad(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aidb.v1.Node/GetLoad',
+            aidb_dot_v1_dot_node__pb2.GetLoadRequest.SerializeToString,
+            aidb_dot_v1_dot_node__pb2.GetLoadResponse.FromString,
             options,
             channel_credentials,
             insecure,

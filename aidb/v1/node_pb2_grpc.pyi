@@ -44,6 +44,8 @@ class NodeStub:
     """Take a snapshot into the object store. Answers when it has begun; `GetStats.durability` tells how it goes."""
     HotKeys: _grpc.UnaryUnaryMultiCallable[_node_pb2.HotKeysRequest, _node_pb2.HotKeysResponse]
     """What a cache is read for most: siblings warm theirs by it."""
+    GetLoad: _grpc.UnaryUnaryMultiCallable[_node_pb2.GetLoadRequest, _node_pb2.GetLoadResponse]
+    """What is asked of its slots, and of which keys most. Keys are data: for programs alone."""
 
 @_typing.type_check_only
 class NodeAsyncStub(NodeStub):
@@ -61,6 +63,8 @@ class NodeAsyncStub(NodeStub):
     """Take a snapshot into the object store. Answers when it has begun; `GetStats.durability` tells how it goes."""
     HotKeys: _aio.UnaryUnaryMultiCallable[_node_pb2.HotKeysRequest, _node_pb2.HotKeysResponse]  # type: ignore[assignment]
     """What a cache is read for most: siblings warm theirs by it."""
+    GetLoad: _aio.UnaryUnaryMultiCallable[_node_pb2.GetLoadRequest, _node_pb2.GetLoadResponse]  # type: ignore[assignment]
+    """What is asked of its slots, and of which keys most. Keys are data: for programs alone."""
 
 class NodeServicer(metaclass=_abc_1.ABCMeta):
     """What the coordinator and administrators ask of one node. Hints only: a node obeys the topology document (rules M)."""
@@ -111,5 +115,13 @@ class NodeServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_node_pb2.HotKeysResponse, _abc.Awaitable[_node_pb2.HotKeysResponse]]:
         """What a cache is read for most: siblings warm theirs by it."""
+
+    @_abc_1.abstractmethod
+    def GetLoad(
+        self,
+        request: _node_pb2.GetLoadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.GetLoadResponse, _abc.Awaitable[_node_pb2.GetLoadResponse]]:
+        """What is asked of its slots, and of which keys most. Keys are data: for programs alone."""
 
 def add_NodeServicer_to_server(servicer: NodeServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

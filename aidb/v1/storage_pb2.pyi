@@ -642,6 +642,7 @@ class GetStatsResponse(_message.Message):
     DURABILITY_FIELD_NUMBER: _builtins.int
     ROUTER_FIELD_NUMBER: _builtins.int
     CONNECTIONS_FIELD_NUMBER: _builtins.int
+    LOAD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     role: _builtins.str
     uptime_ms: _builtins.int
@@ -676,6 +677,10 @@ class GetStatsResponse(_message.Message):
 
     @_builtins.property
     def connections(self) -> Global___ConnectionStats: ...
+    @_builtins.property
+    def load(self) -> Global___LoadStats:
+        """primaries, replicas"""
+
     def __init__(
         self,
         *,
@@ -694,14 +699,55 @@ class GetStatsResponse(_message.Message):
         durability: Global___DurabilityStats | None = ...,
         router: Global___RouterStats | None = ...,
         connections: Global___ConnectionStats | None = ...,
+        load: Global___LoadStats | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "connections", b"connections", "durability", b"durability", "engine", b"engine", "header", b"header", "replication", b"replication", "router", b"router"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "connections", b"connections", "durability", b"durability", "engine", b"engine", "header", b"header", "load", b"load", "replication", b"replication", "router", b"router"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "cache", b"cache", "connections", b"connections", "cpu_us", b"cpu_us", "durability", b"durability", "engine", b"engine", "header", b"header", "keys", b"keys", "memory_bytes", b"memory_bytes", "name", b"name", "replication", b"replication", "requests", b"requests", "role", b"role", "router", b"router", "uptime_ms", b"uptime_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "cache", b"cache", "connections", b"connections", "cpu_us", b"cpu_us", "durability", b"durability", "engine", b"engine", "header", b"header", "keys", b"keys", "load", b"load", "memory_bytes", b"memory_bytes", "name", b"name", "replication", b"replication", "requests", b"requests", "role", b"role", "router", b"router", "uptime_ms", b"uptime_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatsResponse: _TypeAlias = GetStatsResponse  # noqa: Y015
+
+@_typing.final
+class LoadStats(_message.Message):
+    """What was asked since the start. A read that a cache forwards counts at both members; scans do not count."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    READS_FIELD_NUMBER: _builtins.int
+    WRITES_FIELD_NUMBER: _builtins.int
+    TIMED_READS_FIELD_NUMBER: _builtins.int
+    READ_US_FIELD_NUMBER: _builtins.int
+    READ_US_BUCKETS_FIELD_NUMBER: _builtins.int
+    reads: _builtins.int
+    """of single keys, alone or in batches"""
+    writes: _builtins.int
+    """sequenced"""
+    timed_reads: _builtins.int
+    """one in 32 of those that came alone, from when it is begun to its answer"""
+    read_us: _builtins.int
+    """sum of what they took"""
+    @_builtins.property
+    def read_us_buckets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """bucket i: took less than 2^i microseconds, and no less than the one before"""
+
+    def __init__(
+        self,
+        *,
+        reads: _builtins.int = ...,
+        writes: _builtins.int = ...,
+        timed_reads: _builtins.int = ...,
+        read_us: _builtins.int = ...,
+        read_us_buckets: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["read_us", b"read_us", "read_us_buckets", b"read_us_buckets", "reads", b"reads", "timed_reads", b"timed_reads", "writes", b"writes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoadStats: _TypeAlias = LoadStats  # noqa: Y015
 
 @_typing.final
 class ConnectionStats(_message.Message):

@@ -77,14 +77,14 @@ def moves(
     more than 16384 shards.
     """
     placement.check_count(shards)
-    owners, pinned = _expected(topology)
+    owners, pinned = expected(topology)
     ring = Ring(shards)
     if figures is None:
         before = sums(owners)
         found = placement.plan(owners, shards, ring, pinned=pinned)
         weights: Sequence[int] = (1,) * SLOT_COUNT
     else:
-        weights = _positive(figures)
+        weights = positive(figures)
         before = sums(owners, weights)
         targets = even_targets(before, shards) if free is None else _by_room(before, shards, free)
         tolerance = int(TOLERANCE * before.total() / len(shards))
@@ -118,7 +118,7 @@ def _spans(slots: Sequence[int]) -> tuple[SlotSpan, ...]:
     return tuple(map(SlotSpan, firsts, lasts))
 
 
-def _expected(topology: Topology) -> tuple[list[int], set[int]]:
+def expected(topology: Topology) -> tuple[list[int], set[int]]:
     """The table when the moves under way have ended, and their slots."""
     owners = unpack_owners(topology.slot_owners)
     pinned: set[int] = set()
@@ -137,7 +137,10 @@ def under_way(move: Move) -> bool:
     return move.step not in _ENDED
 
 
-def _positive(figures: Sequence[int]) -> list[int]:
+def positive(figures: Sequence[int]) -> list[int]:
+    """Figures of slots as weights: none is 0, so that empty ones are spread as well. Raises ValueError unless
+    there is one for each slot.
+    """
     if len(figures) != SLOT_COUNT:
         raise ValueError(f"figures of {len(figures)} slots, not of {SLOT_COUNT}")
     least = max(1, int(sum(figures) / SLOT_COUNT * _EMPTY_SLOT))

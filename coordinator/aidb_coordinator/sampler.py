@@ -1,60 +1,62 @@
-"""The autoscaler's history: what every member counts, asked for at each interval, kept as long as it is used.
+"""What every member counts, asked for at each interval: the autoscaler's history, and the load of slots.
 
 It is in memory: a coordinator that begins knows nothing yet, and then nothing is to go. Members that do not
-answer are missing in the sample. Read latency and writes a second are counted by no member as yet, so the
-rules leave them out.
+answer are missing in the sample.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 
-import grpc
-
-from aidb.security.material import Material
-from aidb.v1 import storage_pb2, storage_pb2_grpc
+from aidb.v1 import node_pb2, storage_pb2
 from aidb_coordinator.autoscaler import Decision, Figures, History, Mode, Rules, Sample, ShardFigures, decide
-from aidb_coordinator.autoscaler.counters import Counters, figures
+from aidb_coordinator.autoscaler.counters import Counters, figures, writes_per_second
 from aidb_coordinator.control import Control
 from aidb_coordinator.dial import Dialer
 from aidb_coordinator.health import MemberState
+from aidb_coordinator.hot_spots import NOTHING, spots
+from aidb_coordinator.members import Members
 from aidb_coordinator.rebalance import under_way
 from aidb_coordinator.settings import Settings
-from aidb_coordinator.topology import Member, Shard, Topology
+from aidb_coordinator.slot_load import MOST_KEYS, Counted, SlotLoad
+from aidb_coordinator.topology import Member, Shard, Topology, unpack_owners
 
-_ASKED_AT_ONCE = 64
-_TIMEOUT = 2.0
 _GONE = (MemberState.LEFT, MemberState.FAILED)
+# Primaries work out sizes of slots for that: as seldom as this, seconds.
+_SIZES_EVERY = 60.0
 
 
 def rules_of(settings: Settings) -> Rules:
-    """The defaults, of what members count."""
-    defaults = Rules(mode=Mode(settings.autoscale), interval=settings.autoscale_interval)
-    return replace(
-        defaults,
-        replicas=replace(defaults.replicas, read_ms=None),
-        shards=replace(defaults.shards, writes=None),
-    )
+    """The defaults, but for what settings say."""
+    return Rules(mode=Mode(settings.autoscale), interval=settings.autoscale_interval)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """Of one member."""
+
+    stats: storage_pb2.GetStatsResponse
+    counters: Counters
+    counted: Counted | None
+    sizes: tuple[node_pb2.SlotSizes, ...]
 
 
 class Sampler:
-    """`run` until cancelled; `decide` at any time."""
+    """`run` until cancelled; `decide` at any time. `load`, `spots`: of the newest interval; read only."""
 
     def __init__(self, control: Control, dialer: Dialer) -> None:
         self._control = control
-        self._dialer = dialer
+        self._members = Members(dialer)
         self._cores = control.settings.member_cores
         self._history = History()
-        self._before: dict[str, Counters] = {}
-        self._channels: dict[str, tuple[Material | None, grpc.aio.Channel]] = {}
+        self._before: dict[str, _Answer] = {}
+        self.load = SlotLoad()
+        self.spots = NOTHING
         self.rules = rules_of(control.settings)
 
     async def run(self) -> None:
-        if self.rules.mode is Mode.OFF:
-            return
         try:
             while True:
                 begin = self._control.clock.monotonic()
@@ -63,8 +65,7 @@ class Sampler:
                 took = self._control.clock.monotonic() - begin
                 await asyncio.sleep(max(0.0, self.rules.interval - took))
         finally:
-            for address in list(self._channels):
-                await self._close(address)
+            await self._members.close()
 
     async def decide(self) -> tuple[History, Decision | None]:
         """By what is known now, which is returned as well; in a thread, because a large cluster takes a
@@ -75,32 +76,59 @@ class Sampler:
 
     async def sample(self, now: float) -> Sample:
         topology = self._control.topology
-        members = {member.name: member for shard in topology.shards for member in shard.members()}
-        present = {
-            name: member
-            for name, member in members.items()
-            if self._control.roster.verdict(name).state not in _GONE
+        present = [
+            member
+            for shard in topology.shards
+            for member in shard.members()
+            if self._control.roster.verdict(member.name).state not in _GONE
+        ]
+        heard = await asyncio.gather(*(self._ask(member, now) for member in present))
+        answers = {
+            member.name: answer for member, answer in zip(present, heard, strict=True) if answer is not None
         }
-        room = asyncio.Semaphore(_ASKED_AT_ONCE)
-        answers = await asyncio.gather(*(self._ask(member, room) for member in present.values()))
-        stats = {name: answer for name, answer in zip(present, answers, strict=True) if answer is not None}
-        counted = {name: _counters(now, answer) for name, answer in stats.items()}
-        known = {name: self._figures(name, counters) for name, counters in counted.items()}
-        self._before = counted
-        for address in self._channels.keys() - {member.address for member in present.values()}:
-            await self._close(address)
-        shards = tuple(self._shard(shard, known, stats) for shard in topology.shards)
+        self._take_load(topology, answers)
+        shards = tuple(self._shard(shard, answers) for shard in topology.shards)
+        self._before = answers
+        await self._members.retain(present)
         return Sample(now, shards, _busy(topology))
 
-    def _figures(self, name: str, counters: Counters) -> Figures:
-        serves = self._control.roster.verdict(name).state is MemberState.HEALTHY
-        return figures(self._before.get(name), counters, self._cores, serves=serves)
+    async def _ask(self, member: Member, now: float) -> _Answer | None:
+        due = now - self.load.sized.get(member.shard, -_SIZES_EVERY) >= _SIZES_EVERY
+        stats, load = await asyncio.gather(
+            self._members.stats(member), self._members.load(member, MOST_KEYS, sizes=due)
+        )
+        if stats is None:
+            return None
+        counted = None if load is None else _counted(now, stats, load)
+        return _Answer(stats, _counters(now, stats), counted, () if load is None else tuple(load.sizes))
 
-    def _shard(
-        self, shard: Shard, known: dict[str, Figures], stats: dict[str, storage_pb2.GetStatsResponse]
-    ) -> ShardFigures:
-        primary = None if shard.primary is None else shard.primary.name
-        answer = None if primary is None else stats.get(primary)
+    def _take_load(self, topology: Topology, answers: dict[str, _Answer]) -> None:
+        self.load.retain(shard.id for shard in topology.shards)
+        owned: dict[int, list[int]] = {}
+        for slot, owner in enumerate(unpack_owners(topology.slot_owners)):
+            owned.setdefault(owner, []).append(slot)
+        for shard in topology.shards:
+            primary = None if shard.primary is None else answers.get(shard.primary.name)
+            if primary is None or primary.counted is None:
+                continue
+            members = [answers.get(member.name) for member in shard.members()]
+            counted = [
+                (self._counted_before(answer), answer.counted)
+                for answer in members
+                if answer is not None and answer.counted is not None
+            ]
+            self.load.take_counts(shard.id, owned.get(shard.id, ()), counted)
+            if primary.sizes:
+                sizes = [(one.first, one.bytes) for one in primary.sizes]
+                self.load.take_sizes(shard.id, primary.counters.at, sizes)
+        self.spots = spots(self.load, topology)
+
+    def _counted_before(self, answer: _Answer) -> Counted | None:
+        before = self._before.get(answer.stats.name)
+        return None if before is None else before.counted
+
+    def _shard(self, shard: Shard, answers: dict[str, _Answer]) -> ShardFigures:
+        primary = None if shard.primary is None else answers.get(shard.primary.name)
         wanted = [
             replica.name
             for replica in shard.replicas
@@ -109,39 +137,25 @@ class Sampler:
         return ShardFigures(
             id=shard.id,
             wanted=len(wanted),
-            replicas=tuple(known[name] for name in wanted if name in known),
-            primary=None if primary is None else known.get(primary),
-            bytes=None if answer is None else float(answer.bytes),
+            replicas=tuple(self._figures(answers[name]) for name in wanted if name in answers),
+            primary=None if primary is None else self._figures(primary),
+            bytes=None if primary is None else float(primary.stats.bytes),
+            writes=None
+            if primary is None
+            else writes_per_second(self._counters_before(primary), primary.counters),
         )
 
-    async def _ask(self, member: Member, room: asyncio.Semaphore) -> storage_pb2.GetStatsResponse | None:
-        async with room:
-            stub = storage_pb2_grpc.StorageStub(await self._channel(member.address))
-            try:
-                answer: storage_pb2.GetStatsResponse = await stub.GetStats(
-                    storage_pb2.GetStatsRequest(), timeout=_TIMEOUT
-                )
-            except grpc.aio.AioRpcError:
-                return None
-            # Another program may have taken the port.
-            return answer if answer.name == member.name else None
+    def _figures(self, answer: _Answer) -> Figures:
+        serves = self._control.roster.verdict(answer.stats.name).state is MemberState.HEALTHY
+        return figures(self._counters_before(answer), answer.counters, self._cores, serves=serves)
 
-    async def _channel(self, address: str) -> grpc.aio.Channel:
-        material, channel = self._channels.get(address, (None, None))
-        if channel is None or material is not self._dialer.material:
-            await self._close(address)
-            channel = self._dialer.channel(address, ())
-            self._channels[address] = (self._dialer.material, channel)
-        return channel
-
-    async def _close(self, address: str) -> None:
-        _, channel = self._channels.pop(address, (None, None))
-        if channel is not None:
-            with contextlib.suppress(asyncio.CancelledError):
-                await channel.close()
+    def _counters_before(self, answer: _Answer) -> Counters | None:
+        before = self._before.get(answer.stats.name)
+        return None if before is None else before.counters
 
 
 def _counters(now: float, stats: storage_pb2.GetStatsResponse) -> Counters:
+    load = stats.load if stats.HasField("load") else None
     return Counters(
         at=now,
         uptime=stats.uptime_ms / 1000,
@@ -150,6 +164,24 @@ def _counters(now: float, stats: storage_pb2.GetStatsResponse) -> Counters:
         misses=stats.cache.misses,
         cache_bytes=stats.cache.bytes,
         capacity=stats.cache.capacity_bytes,
+        writes=None if load is None else load.writes,
+        timed_reads=None if load is None else load.timed_reads,
+        read_seconds=0.0 if load is None else load.read_us / 1e6,
+    )
+
+
+def _counted(now: float, stats: storage_pb2.GetStatsResponse, load: node_pb2.GetLoadResponse) -> Counted:
+    return Counted(
+        at=now,
+        uptime=load.uptime_ms / 1000,
+        slots={
+            slot: (reads, writes)
+            for slot, reads, writes in zip(load.slots, load.reads, load.writes, strict=False)
+        },
+        reads=stats.load.reads,
+        writes=stats.load.writes,
+        hot_reads=[(key.key, key.part_ppm / 1e6) for key in load.hot_reads],
+        hot_writes=[(key.key, key.part_ppm / 1e6) for key in load.hot_writes],
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from aidb.v1 import storage_pb2 as pb
@@ -48,6 +49,8 @@ class NodeCollector(Collector):
         yield labels.counter("aidb_cpu_seconds", "User and system time of the process", stats.cpu_us / 1e6)
         yield labels.gauge("aidb_resident_memory_bytes", "Memory of the process", stats.memory_bytes)
         yield from _connections(labels, stats.connections)
+        if stats.HasField("load"):
+            yield from _load(labels, stats.load)
         if stats.HasField("engine"):
             yield labels.gauge("aidb_keys", "Live keys, roughly", stats.keys)
             yield labels.gauge("aidb_data_size_bytes", "Bytes on disk", stats.bytes)
@@ -72,6 +75,14 @@ def _connections(labels: _Labels, connections: pb.ConnectionStats) -> Iterator[M
     )
     yield labels.counter(
         "aidb_connections_overdue", "Connections closed: the client kept them waiting", connections.overdue
+    )
+
+
+def _load(labels: _Labels, load: pb.LoadStats) -> Iterator[Metric]:
+    yield labels.counter("aidb_reads", "Reads of single keys, alone or in batches", load.reads)
+    yield labels.counter("aidb_writes", "Writes that were sequenced", load.writes)
+    yield labels.histogram_us(
+        "aidb_read_seconds", "What one in 32 reads took in here", load.read_us_buckets, load.read_us
     )
 
 
@@ -194,6 +205,14 @@ class _Labels:
         """The format adds ``_total`` to the name."""
         family = CounterMetricFamily(name, text, labels=self._names)
         family.add_metric(self._values, float(value))
+        return family
+
+    def histogram_us(self, name: str, text: str, counts: Sequence[int], sum_us: int) -> Metric:
+        """Bucket i: less than 2^i microseconds; the last has no end."""
+        family = HistogramMetricFamily(name, text, labels=self._names)
+        sums = list(accumulate(counts))
+        bounds = [*(str(2**power / 1e6) for power in range(len(sums) - 1)), "+Inf"]
+        family.add_metric(self._values, list(zip(bounds, sums, strict=False)), sum_us / 1e6)
         return family
 
     def by_level(self, name: str, text: str, values: Iterable[float]) -> Metric:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from aidb_coordinator.autoscaler import Figures
-from aidb_coordinator.autoscaler.counters import Counters, figures
+from aidb_coordinator.autoscaler.counters import Counters, figures, writes_per_second
 
 BEFORE = Counters(at=100, uptime=60, cpu=10, hits=1_000, misses=100, cache_bytes=50, capacity=100)
 
@@ -35,3 +37,18 @@ def test_what_began_anew_has_no_rates_yet(before: Counters | None) -> None:
 def test_who_does_not_serve_is_not_ready() -> None:
     now = Counters(at=110, uptime=70, cpu=15)
     assert not figures(BEFORE, now, 2.0, serves=False).ready
+
+
+def test_latency_and_writes_are_those_of_the_time_between() -> None:
+    before = Counters(at=100.0, uptime=60.0, cpu=1.0, writes=1_000, timed_reads=10, read_seconds=0.5)
+    after = Counters(at=110.0, uptime=70.0, cpu=2.0, writes=3_000, timed_reads=30, read_seconds=0.6)
+    assert figures(before, after, 1.0, serves=True).read_ms == pytest.approx(5.0)
+    assert writes_per_second(before, after) == 200.0
+    idle = replace(after, at=120.0, uptime=80.0)
+    assert figures(after, idle, 1.0, serves=True).read_ms == 0.0
+    assert writes_per_second(after, idle) == 0.0
+    restarted = replace(after, at=120.0, uptime=3.0)
+    assert writes_per_second(after, restarted) is None
+    older = replace(idle, timed_reads=None, writes=None)
+    assert figures(after, older, 1.0, serves=True).read_ms is None
+    assert writes_per_second(after, older) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -95,7 +96,8 @@ def test_a_busy_replica_asks_for_company(
     assert (answer.shards.current, answer.shards.wanted) == (1, 1)
     replicas = answer.replicas[0]
     assert (replicas.shard, replicas.scale.current, replicas.scale.asked) == (0, 1, 2)
-    assert "CPU of replicas 95% is above 80%" in replicas.scale.reasons[0]
+    # 1.9 of 2 cores, as far as the times of two looks are told exactly.
+    assert re.search(r"CPU of replicas \d\d% is above 80%", replicas.scale.reasons[0])
     assert replicas.scale.reasons[-1].startswith("it changed"), "it came a moment ago"
     assert len(coordinator.topology().shards[0].replicas) == 1, "nothing is applied"
 

@@ -12,10 +12,11 @@ from aidb_coordinator.rebalance import PlannedMove
 from aidb_coordinator.scaling.controls import control
 from aidb_coordinator.scaling.journal import FILE, FileJournal, give_up
 from aidb_coordinator.scaling.local import LocalProvisioner
-from aidb_coordinator.scaling.operation import By, Kind, Operation, Phase, State
+from aidb_coordinator.scaling.operation import Kind, Operation, Phase, State
 from aidb_coordinator.scaling.provisioner import ProvisionError
 from aidb_coordinator.scaling.requests import InTheWay, Limits, Refused, Request, accept
 from aidb_coordinator.scaling.room import Room, check_room
+from aidb_coordinator.slot_load import By
 from aidb_coordinator.store import StoreError
 from aidb_coordinator.topology import SlotSpan, TopologyError, add_shards, drop_shards
 

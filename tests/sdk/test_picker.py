@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from aidb.balance import rendezvous_order
+from aidb.hot import KEPT, MOST, HotKeys
 from aidb.loads import Loads
 from aidb.options import ReadBalance
 from aidb.picker import SLOW_START_SECONDS, Picker
@@ -66,6 +67,34 @@ def test_a_key_stays_with_its_replica_until_that_is_overloaded() -> None:
         for _ in range(3):
             loads.began(member.address)
     assert first(picker) == best, "all are as busy: it has no more than its share"
+
+
+def test_a_key_that_a_cache_calls_hot_goes_to_all_of_them_for_a_while() -> None:
+    picker, _ = made("rendezvous")
+    best, *_ = rendezvous_order(MEMBERS, b"k")
+    picker.told_hot(b"k", 0.0)
+    counts = Counter(first(picker).name for _ in range(400))
+    assert set(counts.values()) == {100}
+    assert {first(picker, b"other").name for _ in range(20)} == {rendezvous_order(MEMBERS, b"other")[0].name}
+    assert {first(picker, now=KEPT).name for _ in range(20)} == {best.name}
+
+
+def test_so_many_hot_keys_are_known_and_no_more() -> None:
+    hot = HotKeys()
+    for number in range(MOST + 2):
+        hot.told(b"%d" % number, 0.0)
+        hot.told(b"0", 0.0)
+    assert [hot.contains(b"%d" % number, 1.0) for number in (0, 1, 2, 3)] == [True, False, False, True]
+    assert hot.contains(b"%d" % (MOST + 1), 1.0)
+
+
+def test_clients_do_not_follow_each_other() -> None:
+    starts = set()
+    for seed in range(20):
+        picker = Picker("rendezvous", Loads(Clock()), random.Random(seed))
+        picker.told_hot(b"k", 0.0)
+        starts.add(first(picker).name)
+    assert starts == NAMES
 
 
 def test_the_least_loaded_is_the_least_loaded() -> None:

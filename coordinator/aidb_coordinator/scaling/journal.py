@@ -17,7 +17,8 @@ from typing import Any, Protocol
 
 from aidb.local.layout import write_atomically
 from aidb_coordinator.rebalance import PlannedMove
-from aidb_coordinator.scaling.operation import By, Kind, Operation, Phase, State
+from aidb_coordinator.scaling.operation import Kind, Operation, Phase, State
+from aidb_coordinator.slot_load import By
 from aidb_coordinator.store import StoreError
 from aidb_coordinator.topology import SlotSpan
 

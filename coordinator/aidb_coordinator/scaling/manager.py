@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from aidb import errors
@@ -30,6 +30,7 @@ from aidb_coordinator.scaling.requests import MAX_ID, InTheWay, Limits, Refused,
 from aidb_coordinator.scaling.room import check_room
 from aidb_coordinator.scaling.steps import next_action
 from aidb_coordinator.scaling.view import View
+from aidb_coordinator.slot_load import By, NotMeasured
 from aidb_coordinator.store import StoreError
 from aidb_coordinator.topology import Topology, TopologyError
 
@@ -40,13 +41,30 @@ _MAX_STEPS = 32
 _AWAY = (MemberState.LEFT, MemberState.FAILED)
 
 
+# Of each slot, what is evened by that; None: slots. Raises NotMeasured.
+Figures = Callable[[Topology, By], Sequence[int] | None]
+
+
+def by_slots(topology: Topology, by: By) -> None:
+    """Where nobody measures."""
+    if by is not By.SLOTS:
+        raise NotMeasured(f"the {by} of single slots is not measured here")
+
+
 class Manager:
     """Methods raise subclasses of AidbError, and StoreError."""
 
     def __init__(
-        self, control: Control, journal: Journal, provisioner: Provisioner, backups: Snapshots, limits: Limits
+        self,
+        control: Control,
+        journal: Journal,
+        provisioner: Provisioner,
+        backups: Snapshots,
+        limits: Limits,
+        figures: Figures = by_slots,
     ) -> None:
         """Raises StoreError."""
+        self._figures = figures
         self._control = control
         self._journal = journal
         self._provisioner = provisioner
@@ -95,7 +113,15 @@ class Manager:
             topology = topologies.add_shards(topology, operation.shards)
         if not operation.reshapes:
             return operation, Plan((), {}, {}), topology
-        return operation, await asyncio.to_thread(planned, operation, topology, self._sizes()), topology
+        return operation, await self._plan(operation, topology), topology
+
+    async def _plan(self, operation: Operation, topology: Topology) -> Plan:
+        """Raises Busy when what is to be evened is not known yet."""
+        try:
+            figures = self._figures(topology, operation.by)
+        except NotMeasured as error:
+            raise errors.Busy(str(error)) from error
+        return await asyncio.to_thread(planned, operation, topology, self._sizes(), figures)
 
     async def control(self, operation_id: str, action: str) -> Operation:
         """Pause, resume or cancel. Raises InvalidArgument."""
@@ -150,7 +176,7 @@ class Manager:
             case actions.Provision(shards, replicas):
                 await self._provision(operation, shards, replicas, view)
             case actions.MakePlan():
-                plan = await asyncio.to_thread(planned, operation, view.topology, self._sizes())
+                plan = await self._plan(operation, view.topology)
                 after = replace(
                     operation,
                     plan=plan.moves,

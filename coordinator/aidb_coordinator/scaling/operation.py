@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from aidb_coordinator.rebalance import PlannedMove
+from aidb_coordinator.slot_load import By
 
 
 class Kind(StrEnum):
@@ -43,14 +44,6 @@ class Phase(StrEnum):
     SETTLING = "settling"
     BACKING_UP = "backing_up"
     RETIRING = "retiring"
-
-
-class By(StrEnum):
-    """What is evened."""
-
-    SLOTS = "slots"
-    BYTES = "bytes"
-    LOAD = "load"
 
 
 ENDED = (State.CANCELLED, State.DONE, State.FAILED)

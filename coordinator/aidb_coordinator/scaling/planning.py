@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aidb_coordinator import rebalance
 from aidb_coordinator.rebalance import MOST_SLOTS, Plan
@@ -14,11 +14,15 @@ MOVE_BYTES = 64 << 20
 MOST_SLOTS_OF_LITTLE = 2_048
 
 
-def planned(operation: Operation, topology: Topology, sizes: Mapping[int, int]) -> Plan:
-    """The moves after which the shards that stay have the slots. `sizes`: bytes of each shard."""
+def planned(
+    operation: Operation, topology: Topology, sizes: Mapping[int, int], figures: Sequence[int] | None = None
+) -> Plan:
+    """The moves after which the shards that stay have the slots. `sizes`: bytes of each shard. `figures`: of
+    each slot, what a rebalance evens; None: slots.
+    """
     leave = operation.shards if operation.kind is Kind.REMOVE_SHARD else ()
     stay = {shard.id for shard in topology.shards} - set(leave)
-    return rebalance.moves(topology, stay, most_slots=slots_of_a_move(topology, sizes))
+    return rebalance.moves(topology, stay, figures=figures, most_slots=slots_of_a_move(topology, sizes))
 
 
 def slots_of_a_move(topology: Topology, sizes: Mapping[int, int]) -> int:

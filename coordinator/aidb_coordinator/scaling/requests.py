@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aidb_coordinator.registration import MAX_REPLICAS
-from aidb_coordinator.scaling.operation import RESHAPING, By, Kind, Operation, Phase, State
+from aidb_coordinator.scaling.operation import RESHAPING, Kind, Operation, Phase, State
+from aidb_coordinator.slot_load import By
 from aidb_coordinator.topology import Topology
 
 MAX_ID = 48

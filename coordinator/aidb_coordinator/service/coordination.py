@@ -11,6 +11,7 @@ from aidb.v1 import cluster_pb2 as pb
 from aidb_coordinator import codec
 from aidb_coordinator.control import Control, Process, Report
 from aidb_coordinator.health import MemberState
+from aidb_coordinator.isolation import isolated
 from aidb_coordinator.leases import Renewal
 from aidb_coordinator.movers import Progress
 from aidb_coordinator.movers import Report as MoveReport
@@ -20,7 +21,14 @@ from aidb_coordinator.sampler import Sampler
 from aidb_coordinator.scaling.manager import Manager
 from aidb_coordinator.service.answers import Context, answers
 from aidb_coordinator.service.operations import Operations
-from aidb_coordinator.service.views import ClusterViews, event_to_proto, plan_to_proto, scale_to_proto
+from aidb_coordinator.service.views import (
+    ClusterViews,
+    event_to_proto,
+    hot_keys_to_proto,
+    plan_to_proto,
+    scale_to_proto,
+)
+from aidb_coordinator.slot_load import By, NotMeasured
 from aidb_coordinator.takers import Asked, Course
 from aidb_coordinator.topology import Move, Role, SlotSpan, TopologyError
 
@@ -213,11 +221,28 @@ class Coordination(Operations):
             raise errors.InvalidArgument(f"there is no shard {min(strangers)}")
         if not ids - set(request.without):
             raise errors.InvalidArgument("somebody has to have the slots: leave one shard at least")
-        most_slots = request.most_slots or MOST_SLOTS
-        plan = await asyncio.to_thread(
-            moves, topology, ids - set(request.without), most_slots=min(most_slots, SLOT_COUNT)
-        )
-        return plan_to_proto(plan, topology.version)
+        most_slots = min(request.most_slots or MOST_SLOTS, SLOT_COUNT)
+        by = By.LOAD if request.HasField("isolate") else _by(request.by)
+        try:
+            figures = self._sampler.load.weights(topology, by)
+        except NotMeasured as error:
+            raise errors.Busy(f"{error}; ask again in a moment, or plan by slots") from error
+        if request.HasField("isolate"):
+            if request.by or request.without:
+                raise errors.InvalidArgument("a plan that isolates a slot is by load, and of all shards")
+            try:
+                plan = await asyncio.to_thread(isolated, topology, request.isolate, figures, most_slots)
+            except ValueError as error:
+                raise errors.InvalidArgument(str(error)) from error
+        else:
+            plan = await asyncio.to_thread(
+                moves, topology, ids - set(request.without), figures=figures, most_slots=most_slots
+            )
+        return plan_to_proto(plan, topology.version, by)
+
+    @answers
+    async def ListHotKeys(self, request: pb.ListHotKeysRequest, context: Context) -> pb.ListHotKeysResponse:
+        return hot_keys_to_proto(self._sampler.spots)
 
     @answers
     async def GetScaling(self, request: pb.GetScalingRequest, context: Context) -> pb.GetScalingResponse:
@@ -241,6 +266,14 @@ class Coordination(Operations):
         limit = min(request.limit or DEFAULT_EVENTS, MAX_EVENTS)
         events = self._control.events.after(request.after, limit)
         return pb.ListEventsResponse(events=map(event_to_proto, events))
+
+
+def _by(name: str) -> By:
+    """Raises InvalidArgument."""
+    try:
+        return By(name or By.SLOTS)
+    except ValueError as error:
+        raise errors.InvalidArgument(f"{name!r} cannot be evened: slots, bytes or load") from error
 
 
 def _move_status(control: Control, move: Move) -> pb.MoveStatus:

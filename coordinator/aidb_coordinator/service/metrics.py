@@ -28,6 +28,7 @@ class ClusterCollector(Collector):
         yield _successors(status)
         yield _replicas(status)
         yield _member_states(status)
+        yield from _loads(status)
 
 
 def _incarnations(status: pb.ClusterStatus) -> Metric:
@@ -81,6 +82,18 @@ def _member_states(status: pb.ClusterStatus) -> Metric:
             labels = (_short(pb.Role.Name(role), "ROLE_"), _short(name, "MEMBER_"))
             family.add_metric(labels, counts[role, number])
     return family
+
+
+def _loads(status: pb.ClusterStatus) -> Iterator[Metric]:
+    operations = GaugeMetricFamily(
+        "aidb_shard_operations_per_second", "Asked of a shard's members of late", labels=("shard", "kind")
+    )
+    for shard in status.shards:
+        if shard.HasField("load"):
+            operations.add_metric((str(shard.id), "read"), float(shard.load.reads))
+            operations.add_metric((str(shard.id), "write"), float(shard.load.writes))
+    yield operations
+    yield GaugeMetricFamily("aidb_hot_slots", "Slots that need a place of their own", len(status.hot_slots))
 
 
 def _short(name: str, prefix: str) -> str:

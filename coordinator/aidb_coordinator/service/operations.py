@@ -9,11 +9,12 @@ from aidb.v1 import cluster_pb2 as pb
 from aidb.v1 import cluster_pb2_grpc as rpc
 from aidb_coordinator.control import Control
 from aidb_coordinator.scaling.manager import Manager
-from aidb_coordinator.scaling.operation import By, Kind, Operation
+from aidb_coordinator.scaling.operation import Kind, Operation
 from aidb_coordinator.scaling.progress import OperationProgress, eta_ms
 from aidb_coordinator.scaling.requests import Request
 from aidb_coordinator.service.answers import Context, answers
 from aidb_coordinator.service.views import plan_to_proto
+from aidb_coordinator.slot_load import By
 from aidb_coordinator.topology import Move
 
 MAX_TEXT = 200
@@ -33,7 +34,7 @@ class Operations(rpc.CoordinationServicer):
         if request.dry_run:
             operation, plan, topology = await self._scaling.dry_run(asked)
             answer = pb.StartOperationResponse(operation=self._to_proto(operation))
-            answer.plan.CopyFrom(plan_to_proto(plan, topology.version))
+            answer.plan.CopyFrom(plan_to_proto(plan, topology.version, asked.by))
             return answer
         return pb.StartOperationResponse(operation=self._to_proto(await self._scaling.start(asked)))
 

@@ -34,7 +34,7 @@ from aidb_coordinator.scaling.absent import NoProvisioner
 from aidb_coordinator.scaling.backups import Backups
 from aidb_coordinator.scaling.journal import FileJournal
 from aidb_coordinator.scaling.local import LocalProvisioner
-from aidb_coordinator.scaling.manager import Manager
+from aidb_coordinator.scaling.manager import Figures, Manager
 from aidb_coordinator.scaling.provisioner import Provisioner, ProvisionError
 from aidb_coordinator.scaling.requests import Limits
 from aidb_coordinator.service.coordination import Coordination
@@ -45,6 +45,7 @@ from aidb_coordinator.service.operations import scaling_status
 from aidb_coordinator.service.scaling_metrics import ScalingCollector
 from aidb_coordinator.service.views import ClusterViews, cluster_status
 from aidb_coordinator.settings import Settings, SettingsError
+from aidb_coordinator.slot_load import By
 from aidb_coordinator.store.file import EVENTS, FileStore
 
 log = logging.getLogger("aidb.coordinator")
@@ -112,7 +113,7 @@ class Server:
             self._control = Control(store, stored, events, self._settings, ask)
             self._prober = Prober(self._control, dialer)
             self._sampler = Sampler(self._control, dialer)
-            self._scaling = _scaling(self._control, dialer)
+            self._scaling = _scaling(self._control, dialer, self._sampler.load.weights)
             stack.callback(self._event_writer.shutdown)
             stack.push_async_callback(self._write_events)
             stack.push_async_callback(self._control.document.close)
@@ -153,7 +154,10 @@ class Server:
     def _add_services(self, server: grpc.aio.Server, metrics: MetricsServer | None) -> None:
         views = ClusterViews(self._control)
         metrics_address = metrics.address if metrics else ""
-        status = functools.partial(cluster_status, self._control, self.address, metrics_address)
+
+        def status() -> pb.ClusterStatus:
+            return cluster_status(self._control, self.address, metrics_address, self._sampler.spots)
+
         if metrics:
             metrics.register(ClusterCollector(_on_loop(status)))
             scaling = functools.partial(scaling_status, self._control, self._scaling)
@@ -250,7 +254,7 @@ class Server:
             log.error("%d events were not written to %s: %s", len(batch), EVENTS, error.strerror)
 
 
-def _scaling(control: Control, dialer: Dialer) -> Manager:
+def _scaling(control: Control, dialer: Dialer, figures: Figures) -> Manager:
     """Raises StoreError, SettingsError."""
     settings = control.settings
     provisioner: Provisioner = NoProvisioner(lambda: control.topology)
@@ -260,8 +264,8 @@ def _scaling(control: Control, dialer: Dialer) -> Manager:
             provisioner = LocalProvisioner(settings.data, shards, settings.replicas)
         except ProvisionError as error:
             raise SettingsError(str(error)) from error
-    limits = Limits(settings.max_shards, replicas=settings.replicas)
-    return Manager(control, FileJournal(settings.data), provisioner, Backups(dialer), limits)
+    limits = Limits(settings.max_shards, replicas=settings.replicas, by=tuple(By))
+    return Manager(control, FileJournal(settings.data), provisioner, Backups(dialer), limits, figures)
 
 
 def _on_loop(status: Callable[[], Status]) -> Callable[[], Status]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 
+from aidb.physical import split
 from aidb.v1 import cluster_pb2 as pb
 from aidb_coordinator import codec
 from aidb_coordinator.autoscaler import Scale
 from aidb_coordinator.control import Control
 from aidb_coordinator.events import Event
 from aidb_coordinator.health import shard_state
+from aidb_coordinator.hot_spots import Spots
 from aidb_coordinator.rebalance import Plan
+from aidb_coordinator.slot_load import LOAD_SCALE, By
 from aidb_coordinator.topology import Member, Shard, Successor
 
 
@@ -41,13 +44,14 @@ def _health_set(control: Control) -> pb.MemberHealthSet:
     return pb.MemberHealthSet(version=control.roster.version, members=members)
 
 
-def cluster_status(control: Control, address: str, metrics_address: str) -> pb.ClusterStatus:
+def cluster_status(control: Control, address: str, metrics_address: str, spots: Spots) -> pb.ClusterStatus:
     topology = control.topology
+    loads = _shard_loads(control, spots)
     return pb.ClusterStatus(
         cluster_uid=topology.cluster_uid,
         term=topology.term,
         topology_version=topology.version,
-        shards=[_shard_status(control, shard) for shard in topology.shards],
+        shards=[_shard_status(control, shard, loads.get(shard.id)) for shard in topology.shards],
         routers=[_member_status(control, router) for router in topology.routers],
         pid=os.getpid(),
         address=address,
@@ -55,10 +59,52 @@ def cluster_status(control: Control, address: str, metrics_address: str) -> pb.C
         uptime_ms=int((control.clock.monotonic() - control.started) * 1000),
         feature_level=topology.feature_level,
         durability=codec.durability_to_proto(topology.durability),
+        hot_slots=[
+            pb.HotSlot(
+                slot=hot.slot,
+                shard=hot.shard,
+                reads=round(hot.reads),
+                writes=round(hot.writes),
+                bytes=hot.bytes,
+                part_ppm=round(hot.part * 1e6),
+                alone=hot.alone,
+            )
+            for hot in spots.slots
+        ],
     )
 
 
-def _shard_status(control: Control, shard: Shard) -> pb.ShardStatus:
+def _shard_loads(control: Control, spots: Spots) -> dict[int, pb.ShardLoad]:
+    now = control.clock.monotonic()
+    return {
+        shard: pb.ShardLoad(
+            reads=round(reads), writes=round(writes), age_ms=int((now - spots.heard[shard]) * 1000)
+        )
+        for shard, (reads, writes) in spots.rates.items()
+    }
+
+
+def hot_keys_to_proto(spots: Spots) -> pb.ListHotKeysResponse:
+    keys = []
+    for hot in spots.keys:
+        try:
+            slot, keyspace, key = split(hot.key)
+        except ValueError:
+            continue  # of a member that says what no member should
+        keys.append(
+            pb.HotKeyStatus(
+                shard=hot.shard,
+                slot=slot,
+                keyspace=keyspace,
+                key=key,
+                reads=round(hot.reads),
+                writes=round(hot.writes),
+            )
+        )
+    return pb.ListHotKeysResponse(keys=keys)
+
+
+def _shard_status(control: Control, shard: Shard, load: pb.ShardLoad | None) -> pb.ShardStatus:
     primary = shard.primary
     state, reason = shard_state(
         None if primary is None else control.roster.verdict(primary.name),
@@ -78,6 +124,7 @@ def _shard_status(control: Control, shard: Shard) -> pb.ShardStatus:
         replicas=[_member_status(control, replica) for replica in shard.replicas],
         tail_set=shard.tail_set,
         incarnation=shard.incarnation,
+        load=load,
         successor=None if successor is None else _successor_status(control, shard.id, successor),
     )
 
@@ -102,7 +149,8 @@ def _member_status(control: Control, member: Member) -> pb.MemberStatus:
     return status
 
 
-def plan_to_proto(plan: Plan, version: int) -> pb.PlanMovesResponse:
+def plan_to_proto(plan: Plan, version: int, by: By = By.SLOTS) -> pb.PlanMovesResponse:
+    scale = LOAD_SCALE if by is By.LOAD else 1
     return pb.PlanMovesResponse(
         topology_version=version,
         moves=[
@@ -114,7 +162,7 @@ def plan_to_proto(plan: Plan, version: int) -> pb.PlanMovesResponse:
             for move in plan.moves
         ],
         shards=[
-            pb.SlotCount(shard=shard, before=before, after=plan.after[shard])
+            pb.SlotCount(shard=shard, before=before // scale, after=plan.after[shard] // scale)
             for shard, before in plan.before.items()
         ],
     )

@@ -13,6 +13,7 @@ pub mod decoders;
 pub mod ejection;
 pub mod error;
 pub mod hedge;
+pub mod hot;
 pub mod key;
 pub mod latency;
 pub mod pb;

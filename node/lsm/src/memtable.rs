@@ -204,6 +204,26 @@ impl Memtable {
         })
     }
 
+    /// Adds to `parts[i]` how many bytes lie between `bounds[i]` (ascending) and the one after it.
+    pub(crate) fn add_parts(&self, bounds: &[impl AsRef<[u8]>], parts: &mut [u64]) {
+        let Some(start) = bounds.first() else {
+            return;
+        };
+        let mut at = 0;
+        for entry in self.forward(Bound::Included(start.as_ref()), u64::MAX, usize::MAX) {
+            while bounds
+                .get(at + 1)
+                .is_some_and(|end| end.as_ref() <= entry.key)
+            {
+                at += 1;
+            }
+            let Some(part) = parts.get_mut(at) else {
+                return;
+            };
+            *part += (entry.key.len() + entry.value.data.len()) as u64;
+        }
+    }
+
     /// The first key of a scan from `from` on, with its newest value at or below `lsn`.
     pub(crate) fn first(
         &self,

@@ -24,6 +24,10 @@ pub fn tag(slot: u16, retry: bool) -> u32 {
     u32::from(slot) | if retry { RETRY } else { 0 }
 }
 
+pub fn slot_of_tag(tag: u32) -> u16 {
+    (tag & !RETRY) as u16
+}
+
 /// The node is known only after the store was opened: until then everything is refused.
 pub type NodeCell = Arc<OnceLock<Arc<Node>>>;
 
@@ -126,7 +130,7 @@ impl Gate for OwnerGate {
         if !now.lease {
             return refuse(ErrorCode::NoLease);
         }
-        let slot = (op.tag & !RETRY) as u16;
+        let slot = slot_of_tag(op.tag);
         if let Err(code) = owns(&now.view, now.shard, now.epoch, slot) {
             return refuse(code);
         }
@@ -150,6 +154,9 @@ impl Gate for OwnerGate {
 
     fn sequenced(&mut self, op: &Op, lsn: u64, clock_ms: u64) {
         self.memory.remember(op.request, lsn, lsn, clock_ms);
+        if let Some(node) = self.node.get() {
+            node.load.written(slot_of_tag(op.tag), &op.key);
+        }
     }
 
     /// An import touches only what nobody is shown: by the topology, under the sequencer (M3).

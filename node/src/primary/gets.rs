@@ -11,12 +11,12 @@ use super::durable::Mode;
 use super::engine::status_of;
 use super::storage::{StorageService, is_fenced, result_of};
 use super::token::header;
-use crate::serve::{Admitted, Answer, Begun, Gets, Origin, Requests, View, wall_ms};
+use crate::serve::{Admitted, Answer, Begun, Gets, Origin, Requests, Sampled, View, wall_ms};
 
 /// Those that are read, by their ids.
 #[derive(Default)]
 struct Reading {
-    asked: Vec<(u64, Admitted)>,
+    asked: Vec<(u64, Admitted, Option<Sampled>)>,
     keys: Vec<Vec<u8>>,
 }
 
@@ -34,8 +34,8 @@ pub fn begin(service: &StorageService, from: Origin, gets: Gets, tell: &mut impl
             continue;
         }
         match service.let_in(&view, now_ms, from, &asked) {
-            Ok((admitted, key)) => {
-                reading.asked.push((id, admitted));
+            Ok((admitted, sampled, key)) => {
+                reading.asked.push((id, admitted, sampled));
                 reading.keys.push(key);
             }
             Err(why) => tell(refused(id, why)),
@@ -68,14 +68,17 @@ impl StorageService {
         now_ms: u64,
         from: Origin,
         asked: &pb::GetRequest,
-    ) -> Result<(Admitted, Vec<u8>), Status> {
+    ) -> Result<(Admitted, Option<Sampled>, Vec<u8>), Status> {
         let header = asked.header.as_ref();
         let admission = &self.node.admission;
         let mut admitted = admission.admit_at(now_ms, from, header, 0)?;
         let slot = self.readable(view, &asked.key).map_err(status)?;
         admitted.answers(self.node.expected.get.bytes())?;
         let keyspace = header.map_or(0, |header| header.keyspace);
-        Ok((admitted, physical_key_in(slot, keyspace, &asked.key)))
+        let physical = physical_key_in(slot, keyspace, &asked.key);
+        let sampled = self.meter.tick();
+        let sampled = sampled.then(|| self.node.load.read(slot, &physical));
+        Ok((admitted, sampled, physical))
     }
 
     fn read(&self, view: &View, reading: Reading, tell: &mut impl FnMut(Begun)) {
@@ -89,16 +92,19 @@ impl StorageService {
             Err(why) => {
                 return asked
                     .iter()
-                    .for_each(|(id, _)| tell(refused(*id, why.clone())));
+                    .for_each(|(id, ..)| tell(refused(*id, why.clone())));
             }
         };
         let shared = header(&self.node, view, lsn);
-        for ((id, mut admitted), entry) in asked.into_iter().zip(entries) {
+        for ((id, mut admitted, sampled), entry) in asked.into_iter().zip(entries) {
             let found = result_of(entry);
             self.node.expected.get.learn(found.value.len(), true);
             if let Err(why) = admitted.answers(found.value.len()) {
                 tell(refused(id, why));
                 continue;
+            }
+            if let Some(sampled) = sampled {
+                self.node.load.answered(&sampled);
             }
             let answer = pb::GetResponse {
                 header: Some(shared.clone()),

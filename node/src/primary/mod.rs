@@ -19,6 +19,7 @@ mod replication;
 mod requests;
 mod run;
 mod scan;
+mod sizes;
 mod slots;
 mod storage;
 mod streams;
@@ -219,6 +220,7 @@ impl Role for Primary {
             node: Arc::clone(node),
             primary: Arc::clone(&self),
             together: Arc::new(Together::default()),
+            meter: node.load.reader(),
         };
         let message = node.limits.message_bytes();
         routes
@@ -328,6 +330,12 @@ impl Role for Primary {
             durability: self.durability(),
             ..Default::default()
         }
+    }
+
+    /// Worked out off the serving threads: it walks through the memtables.
+    async fn slot_sizes(&self, spans: Vec<(u16, u16)>) -> Result<Vec<pb::SlotSizes>, Status> {
+        let store = self.store.clone();
+        blocking(move || Ok(sizes::of(&store, &spans))).await
     }
 
     fn snapshots_ended(&self) -> Result<u64, Status> {

@@ -25,7 +25,9 @@ use super::run::{self, Put};
 use super::together::Together;
 use super::token::header;
 use super::write::{Plan, Write, answer, moved};
-use crate::serve::{Admitted, Answer, Begun, Gets, Node, Origin, Puts, Requests, View, pipeline};
+use crate::serve::{
+    Admitted, Answer, Begun, Gets, Meter, Node, Origin, Puts, Requests, Sampled, View, pipeline,
+};
 
 pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -35,6 +37,7 @@ pub struct StorageService {
     pub primary: Arc<Primary>,
     /// Of this serving thread.
     pub together: Arc<Together>,
+    pub meter: Arc<Meter>,
 }
 
 /// What was read, and how safe it has to be before it is shown.
@@ -42,6 +45,7 @@ struct ReadOne {
     mode: Mode,
     read: Read,
     admitted: Admitted,
+    sampled: Option<Sampled>,
 }
 
 impl ReadOne {
@@ -166,15 +170,15 @@ impl StorageService {
         let slot = self.readable(view, &asked.key).map_err(status)?;
         let keyspace = asked.header.as_ref().map_or(0, |header| header.keyspace);
         admitted.answers(self.node.expected.get.bytes())?;
-        let read = self
-            .primary
-            .store
-            .get(&physical_key_in(slot, keyspace, &asked.key))
-            .map_err(status_of)?;
+        let physical = physical_key_in(slot, keyspace, &asked.key);
+        let load = &self.node.load;
+        let sampled = self.meter.tick().then(|| load.read(slot, &physical));
+        let read = self.primary.store.get(&physical).map_err(status_of)?;
         Ok(ReadOne {
             mode: self.mode(view, asked.header.as_ref()),
             read,
             admitted,
+            sampled,
         })
     }
 
@@ -215,12 +219,16 @@ impl StorageService {
             mode,
             read,
             mut admitted,
+            sampled,
         } = read;
         self.node.evidence()?;
         let lsn = self.shown_at(mode, read.lsn, newest_shown(&read.entry, read.lsn));
         let found = result_of(read.entry);
         self.node.expected.get.learn(found.value.len(), true);
         admitted.answers(found.value.len())?;
+        if let Some(sampled) = sampled {
+            self.node.load.answered(&sampled);
+        }
         Ok(pb::GetResponse {
             header: Some(header(&self.node, view, lsn)),
             found: found.found,
@@ -398,7 +406,11 @@ impl Storage for StorageService {
         for (index, key) in request.keys.iter().enumerate() {
             match self.readable(&view, key) {
                 Ok(slot) => {
-                    asked.push(physical_key_in(slot, keyspace, key));
+                    let physical = physical_key_in(slot, keyspace, key);
+                    if self.meter.tick() {
+                        self.node.load.read(slot, &physical);
+                    }
+                    asked.push(physical);
                     positions.push(index);
                 }
                 Err(refused) => results[index].error = Some(refused.into()),

@@ -7,7 +7,7 @@ use aidb_client::slots::slot_of;
 use aidb_lsm::{Batch, Condition, Entry, Op, OpKind, Outcome, RequestId};
 use bytes::Bytes;
 
-use super::gate::tag;
+use super::gate::{slot_of_tag, tag};
 use super::limits::{check_key, check_value};
 use crate::serve::{Limits, View};
 
@@ -179,10 +179,6 @@ impl Plan {
         plan.refused = Vec::new();
         Ok(plan)
     }
-}
-
-fn slot_of_tag(tag: u32) -> u16 {
-    tag as u16
 }
 
 /// What one write's client is told.

@@ -96,6 +96,7 @@ impl Role for Replica {
             node: Arc::clone(node),
             forwarder: Arc::new(Forwarder::new(Arc::clone(node), &self.forwards)),
             replica: Arc::clone(&self),
+            meter: node.load.reader(),
         };
         routes.add_service(
             StorageServer::new(storage.clone())

@@ -22,8 +22,8 @@ use super::gather::{Ask, Outcome};
 use crate::primary::limits::{check_batch, check_key};
 use crate::primary::{ResponseStream, moved};
 use crate::serve::{
-    Admitted, Answer as Answering, Begun, Gets, Node, Origin, Requests, View, boottime_ns, busy,
-    hold, pipeline, wall_ms, whole,
+    Admitted, Answer as Answering, Begun, Gets, Meter, Node, Origin, Requests, Sampled, View,
+    boottime_ns, busy, hold, pipeline, wall_ms, whole,
 };
 
 #[derive(Clone)]
@@ -31,6 +31,8 @@ pub struct StorageService {
     pub node: Arc<Node>,
     pub forwarder: Arc<Forwarder>,
     pub replica: Arc<Replica>,
+    /// Of this serving thread.
+    pub meter: Arc<Meter>,
 }
 
 /// A key with what the cache knows it by.
@@ -302,6 +304,7 @@ struct Missed {
     admitted: Admitted,
     /// None: only the primary may answer.
     fill: Option<(Key, Demand)>,
+    sampled: Option<Sampled>,
 }
 
 impl StorageService {
@@ -318,20 +321,30 @@ impl StorageService {
         let slot = self.readable(view, &asked.key).map_err(status)?;
         let mut fill = None;
         let mut hit = None;
+        let mut sampled = None;
+        // Who asks for the newest is the primary's reader, and counts there.
         if let Some(demand) = demand(header, view, self.shard(), self.replica.lease())? {
             let keyspace = header.map_or(0, |header| header.keyspace);
             let key = Key::new(slot, keyspace, &asked.key);
+            let load = &self.node.load;
+            sampled = self.meter.tick().then(|| load.read(slot, &key.physical));
             hit = self.lookup(&key, &demand, sight);
             fill = Some((key, demand));
         }
         let Some(hit) = hit else {
-            return Ok(Looked::Missed(Box::new(Missed { admitted, fill })));
+            return Ok(Looked::Missed(Box::new(Missed {
+                admitted,
+                fill,
+                sampled,
+            })));
         };
         let position = hit.position;
         let result = result_of(hit);
         admitted.answers(result.value.len())?;
+        let mut header = Some(self.header_by(sight, position));
+        self.tell(sampled, &mut header);
         let answer = pb::GetResponse {
-            header: Some(self.header_by(sight, position)),
+            header,
             found: result.found,
             value: result.value,
             version: result.version,
@@ -357,16 +370,29 @@ impl StorageService {
     }
 
     async fn miss(&self, missed: Missed, asked: pb::GetRequest) -> Result<pb::GetResponse, Status> {
-        let Missed { mut admitted, fill } = missed;
+        let Missed {
+            mut admitted,
+            fill,
+            sampled,
+        } = missed;
         let expected = &self.node.expected.get;
         admitted.answers(expected.bytes())?;
-        let answer = match &fill {
+        let mut answer = match &fill {
             Some((key, demand)) => self.fill(asked, key, demand, &admitted).await?,
             None => self.ask_alone(asked, &admitted).await?,
         };
         expected.learn(answer.value.len(), true);
         admitted.answers(answer.value.len())?;
+        self.tell(sampled, &mut answer.header);
         Ok(answer)
+    }
+
+    /// A read that was looked at has been answered: how long it took, and to its reader whether the key is hot.
+    fn tell(&self, sampled: Option<Sampled>, header: &mut Option<pb::ResponseHeader>) {
+        if let (Some(sampled), Some(header)) = (sampled, header) {
+            self.node.load.answered(&sampled);
+            header.hot = sampled.hot;
+        }
     }
 }
 
@@ -447,6 +473,9 @@ impl Storage for StorageService {
                 }
             };
             let key = Key::new(slot, keyspace, asked);
+            if demand.is_some() && self.meter.tick() {
+                self.node.load.read(slot, &key.physical);
+            }
             match demand
                 .as_ref()
                 .and_then(|demand| self.lookup(&key, demand, &sight))

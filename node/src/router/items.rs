@@ -23,7 +23,7 @@ pub fn read_item(
 ) -> Result<Item, pb::Error> {
     check_key(limits, key)?;
     let targets = readers(view, key, consistency).map_err(|nobody| said(&nobody))?;
-    let mut targets = members.arrange(targets);
+    let mut targets = members.arrange(targets, key);
     let first = targets.pop_front();
     let primary = targets.iter().position(|target| !target.replica);
     let other = match primary {

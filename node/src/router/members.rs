@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 use aidb_client::View;
 use aidb_client::ejection::{Ejections, is_outlier};
 use aidb_client::hedge::{Budget, Quantile};
+use aidb_client::hot::HotKeys;
 use aidb_client::latency::Latencies;
 use aidb_client::pb;
 use aidb_client::policy::{Cause, ejects};
+use bytes::Bytes;
 
 use super::route::Target;
 
@@ -57,6 +59,7 @@ struct State {
     replica: Quantile,
     primary: Quantile,
     budget: Budget,
+    hot: HotKeys,
 }
 
 impl State {
@@ -80,19 +83,29 @@ impl Members {
                 replica: Quantile::default(),
                 primary: Quantile::default(),
                 budget: Budget::new(extra, BURST),
+                hot: HotKeys::default(),
             }),
             counters: Arc::clone(counters),
         }
     }
 
-    /// Readers of one shard in the order to ask them: those left alone for now go last.
-    pub fn arrange(&self, targets: VecDeque<Target>) -> VecDeque<Target> {
-        let state = self.lock();
-        if state.ejections.is_empty() || targets.len() < 2 {
+    /// Readers of one shard in the order to ask them for `key`: a hot key's caches take turns, and those left alone for now
+    /// go last.
+    pub fn arrange(&self, targets: VecDeque<Target>, key: &[u8]) -> VecDeque<Target> {
+        let mut state = self.lock();
+        if targets.len() < 2 {
             return targets;
         }
-        let (replicas, others): (Vec<_>, Vec<_>) =
+        let hot = state.hot.contains(key, self.now());
+        if state.ejections.is_empty() && !hot {
+            return targets;
+        }
+        let (mut replicas, others): (Vec<_>, Vec<_>) =
             targets.into_iter().partition(|target| target.replica);
+        if hot && !replicas.is_empty() {
+            let turn = fastrand::usize(..replicas.len());
+            replicas.rotate_left(turn);
+        }
         let (asked, out) = state.ejections.split(
             replicas,
             |target: &Target| target.address.as_str(),
@@ -100,6 +113,11 @@ impl Members {
             fastrand::f64,
         );
         asked.into_iter().chain(others).chain(out).collect()
+    }
+
+    /// A cache says that `key` is hot.
+    pub fn told_hot(&self, key: &Bytes) {
+        self.lock().hot.told(key, self.now());
     }
 
     /// A read goes to `target`; after how long it may go to another as well, None = not at all.
@@ -200,7 +218,7 @@ mod tests {
     }
 
     fn order(members: &Members) -> Vec<String> {
-        let arranged = members.arrange(targets());
+        let arranged = members.arrange(targets(), b"k");
         arranged.into_iter().map(|target| target.address).collect()
     }
 
@@ -217,6 +235,21 @@ mod tests {
         members.took(&targets[1], Duration::from_millis(500));
         assert_eq!(order(&members), ["a", "p", "b"]);
         assert_eq!(counters.stats().ejections, 2);
+    }
+
+    #[test]
+    fn the_caches_of_a_hot_key_take_turns_and_the_primary_stays_last() {
+        let members = Members::new(0.05, &Arc::default());
+        members.told_hot(&Bytes::from_static(b"k"));
+        let mut first = std::collections::HashMap::new();
+        for _ in 0..400 {
+            let order = order(&members);
+            assert_eq!(order[2], "p");
+            *first.entry(order[0].clone()).or_insert(0) += 1;
+        }
+        assert!(first["a"] > 120 && first["b"] > 120, "{first:?}");
+        let other = members.arrange(targets(), b"other");
+        assert_eq!(other[0].address, "a");
     }
 
     #[test]

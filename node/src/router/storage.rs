@@ -103,7 +103,7 @@ impl Storage for StorageService {
         check_key(&self.node.limits, &key).map_err(status)?;
         let begun = self.begin(header, &admitted).await?;
         let targets = readers(&begun.view, &key, begun.caller.consistency())?;
-        let targets = self.upstream.members.arrange(targets);
+        let targets = self.upstream.members.arrange(targets, &key);
         let make = |header| pb::GetRequest {
             header: Some(header),
             key: key.clone(),
@@ -122,6 +122,9 @@ impl Storage for StorageService {
                 send,
             )
             .await?;
+        if answer.header.as_ref().is_some_and(|header| header.hot) {
+            self.upstream.members.told_hot(&key);
+        }
         expected.learn(answer.value.len(), true);
         admitted.answers(answer.value.len())?;
         Ok(Response::new(answer))

@@ -18,6 +18,8 @@ use super::role::Role;
 const HOT_KEYS: usize = 100_000;
 const HOT_KEY_BYTES: usize = 2 << 20;
 const BACKUP_NAME_BYTES: usize = 200;
+/// Of one answer to `GetLoad`.
+const LOAD_KEYS: u32 = 64;
 
 pub struct NodeService {
     pub node: Arc<Node>,
@@ -116,5 +118,28 @@ impl NodeApi for NodeService {
         });
         let keys = keys.map(Bytes::from).collect();
         Ok(Response::new(pb::HotKeysResponse { keys }))
+    }
+
+    async fn get_load(
+        &self,
+        request: Request<pb::GetLoadRequest>,
+    ) -> Result<Response<pb::GetLoadResponse>, Status> {
+        let asked = request.into_inner();
+        let node = &self.node;
+        let most = asked.hot_keys.min(LOAD_KEYS) as usize;
+        let load = node.load.by_slot(most);
+        let sizes = match asked.sizes {
+            true => {
+                let owned = node.topology.view().slots_of(node.identity.shard);
+                self.role.slot_sizes(owned).await?
+            }
+            false => Vec::new(),
+        };
+        Ok(Response::new(pb::GetLoadResponse {
+            name: node.identity.name.clone(),
+            uptime_ms: node.uptime_ms(),
+            sizes,
+            ..load
+        }))
     }
 }

@@ -19,6 +19,7 @@ use super::connection::Connections;
 use super::event::Event;
 use super::expected::ExpectedAnswers;
 use super::lease::Lease;
+use super::load::Load;
 use super::options::{Identity, Limits, ServeOptions};
 use super::origin::Origin;
 use super::places::Places;
@@ -41,6 +42,7 @@ pub struct Node {
     pub connections: Arc<Connections>,
     pub places: StreamPlaces,
     pub expected: ExpectedAnswers,
+    pub load: Load,
     /// Weak: the role holds the node.
     role: OnceLock<Weak<dyn Role>>,
     /// A heartbeat is wanted now (M10).
@@ -69,6 +71,7 @@ impl Node {
             )),
             places: StreamPlaces::new(&limits),
             expected: ExpectedAnswers::default(),
+            load: Load::default(),
             limits,
             dialer: Dialer::new(
                 options
@@ -285,6 +288,10 @@ impl Node {
         }
     }
 
+    pub(super) fn uptime_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
     /// `GetStats`: the role's figures and the process's.
     pub fn stats(&self) -> pb::GetStatsResponse {
         let of_role = self
@@ -296,11 +303,12 @@ impl Node {
         pb::GetStatsResponse {
             name: self.identity.name.clone(),
             role: self.role_name().into(),
-            uptime_ms: self.started.elapsed().as_millis() as u64,
+            uptime_ms: self.uptime_ms(),
             memory_bytes: process::resident_bytes(),
             cpu_us: process::cpu_us(),
             requests: self.admission.requests(),
             connections: Some(self.connections.stats()),
+            load: (self.identity.role != pb::Role::Router).then(|| self.load.stats()),
             ..of_role
         }
     }

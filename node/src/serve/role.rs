@@ -87,6 +87,11 @@ pub trait Role: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// About how many bytes each slot of these spans takes; none where a role has no data of its own.
+    async fn slot_sizes(&self, _spans: Vec<(u16, u16)>) -> Result<Vec<pb::SlotSizes>, Status> {
+        Ok(Vec::new())
+    }
+
     /// Requests have ended: flush and release.
     fn stop(&self);
 }

@@ -215,6 +215,43 @@ impl Table {
         (live * within / blocks, self.bytes * within / blocks)
     }
 
+    /// Adds to `parts[i]` about how many bytes lie between `bounds[i]` (ascending) and the one after it. Together they are
+    /// all of what lies between the first and the last: a block with several bounds in it is shared out evenly.
+    pub(crate) fn add_parts(&self, bounds: &[impl AsRef<[u8]>], parts: &mut [u64]) {
+        let blocks = self.blocks();
+        let at_or_before = |key: &[u8]| bounds.partition_point(|bound| bound.as_ref() <= key);
+        let (first, end) = (
+            at_or_before(&self.properties.smallest),
+            at_or_before(&self.properties.largest),
+        );
+        let mut before = 0;
+        let mut add = |bound: usize, through: u64| {
+            let part = bound.checked_sub(1).and_then(|part| parts.get_mut(part));
+            if let Some(part) = part {
+                *part += through - before;
+            }
+            before = through;
+        };
+        let mut next = first;
+        while next < end {
+            let block = self.find_block(bounds[next].as_ref());
+            let within = bounds[next..end]
+                .iter()
+                .take_while(|bound| self.find_block(bound.as_ref()) == block)
+                .count();
+            for nth in 1..=within {
+                let shares = blocks as u128 * (within as u128 + 1);
+                let share = block as u128 * (within as u128 + 1) + nth as u128;
+                add(
+                    next,
+                    (u128::from(self.bytes) * share / shares.max(1)) as u64,
+                );
+                next += 1;
+            }
+        }
+        add(end, self.bytes);
+    }
+
     /// The opposite of [`Table::mark_obsolete`].
     pub(crate) fn keep(&self) {
         self.obsolete.store(false, Ordering::Release);

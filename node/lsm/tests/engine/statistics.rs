@@ -68,3 +68,39 @@ fn the_cache_leaves_room_for_indexes_filters_and_memtables() {
     );
     assert!(used <= budget as u64, "{used}: {stats:?}");
 }
+
+#[test]
+fn parts_add_up_to_what_lies_between_the_first_bound_and_the_last() {
+    let io = FaultIo::default();
+    let options = Options {
+        memtable_bytes: 4 << 20,
+        ..small(&io)
+    };
+    let store = Store::open(dir(), options).unwrap();
+    // Of part `p` there are (p + 1) * 10 keys.
+    for part in 0..10 {
+        for key in 0..(part + 1) * 10 {
+            put(&store, &format!("{part}-{key:03}"), &"v".repeat(90));
+        }
+    }
+    let bounds: Vec<String> = (0..=10).map(|part| format!("{part}-")).collect();
+    assert_eq!(store.estimate_parts(&bounds[..1]), []);
+    // "10-" sorts before "2-": the bounds have to ascend.
+    let bounds = [&bounds[..10], &["9.".to_string()]].concat();
+    let in_memory = store.estimate_parts(&bounds);
+    let entry = 5 + 90;
+    let exact: Vec<u64> = (1..=10).map(|part| part * 10 * entry).collect();
+    assert_eq!(in_memory, exact);
+    store.compact().unwrap();
+    let on_disk = store.estimate_parts(&bounds);
+    let tables: u64 = store.stats().levels.iter().map(|(_, bytes)| *bytes).sum();
+    assert_eq!(on_disk.iter().sum::<u64>(), tables);
+    for (part, bytes) in on_disk.iter().enumerate().skip(2) {
+        let share = *bytes as f64 / tables as f64 / ((part + 1) as f64 / 55.0);
+        assert!((0.5..2.0).contains(&share), "part {part}: {on_disk:?}");
+    }
+    // Many bounds in one block share it.
+    let fine: Vec<String> = (0..100).map(|key| format!("9-{key:03}")).collect();
+    let shared = store.estimate_parts(&fine);
+    assert!(shared.iter().all(|bytes| *bytes > 0), "{shared:?}");
+}
