@@ -3,6 +3,9 @@
 //! A field on the wire may have two bytes and take a hundred times as much in memory: a message within its limit of bytes
 //! could fill the machine, before any handler can refuse it. So a large message is scanned first, and refused when it has
 //! more parts than any request or answer has. (A lower limit of bytes was rejected: values are large.)
+//!
+//! Single reads and writes begin with small buffers: a router has four of them for each that is under way, and tonic's
+//! usual 8 KiB made a burst of a thousand cost 30 MB.
 
 use std::any::TypeId;
 use std::marker::PhantomData;
@@ -15,12 +18,16 @@ use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
 use tonic_prost::{ProstDecoder, ProstEncoder};
 
 use crate::error::refuse;
-use crate::pb::{ErrorCode, PipelineRequest};
+use crate::pb::{self, ErrorCode, PipelineRequest};
 
 /// A batch has 100,000 items at most; a full chunk of a scan has more, when its keys are tiny.
 const MOST_PARTS: usize = 1 << 18;
 /// Smaller messages cannot have many.
 const SCANNED: usize = 64 << 10;
+/// What most of them fit into; larger ones grow.
+const SINGLE: usize = 512;
+/// Tonic's own: a single message never comes to it.
+const YIELD_AT: usize = 32 << 10;
 
 pub struct Checked<T, U>(PhantomData<(T, U)>);
 
@@ -41,11 +48,26 @@ where
     type Decoder = CheckedDecoder<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstEncoder::default()
+        ProstEncoder::new(buffers::<T>())
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        CheckedDecoder(ProstDecoder::default())
+        CheckedDecoder(ProstDecoder::new(buffers::<U>()))
+    }
+}
+
+fn buffers<T: 'static>() -> BufferSettings {
+    let single = [
+        TypeId::of::<pb::GetRequest>(),
+        TypeId::of::<pb::GetResponse>(),
+        TypeId::of::<pb::PutRequest>(),
+        TypeId::of::<pb::PutResponse>(),
+        TypeId::of::<pb::DeleteRequest>(),
+        TypeId::of::<pb::DeleteResponse>(),
+    ];
+    match single.contains(&TypeId::of::<T>()) {
+        true => BufferSettings::new(SINGLE, YIELD_AT),
+        false => BufferSettings::default(),
     }
 }
 
@@ -112,7 +134,7 @@ fn parts(mut message: &[u8], deeper: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pb::{self, pipeline_request::Request};
+    use crate::pb::pipeline_request::Request;
 
     #[test]
     fn parts_are_counted_where_they_cost() {
