@@ -75,6 +75,7 @@ impl Echo {
             shard: 0,
             served_by: pb::ServedBy::Primary.into(),
             topology_version: 3,
+            ..Default::default()
         })
     }
 
