@@ -85,9 +85,9 @@ def test_cancelled_in_the_middle_paused_and_resumed_and_replicas_beside_it(clust
     assert sum(left.values()) == 16384
     assert all(left.values()), "what came and got no slots is gone"
 
-    gone = cluster.start("remove_replica", shards=[0])
-    assert list(gone.names) == ["shard-0-replica-0"]
-    assert cluster.ended(gone.id).state == "done"
+    gone = admin(cluster.command, "remove-replica", "--shard", 0, "--yes")
+    assert (gone["state"], gone["names"]) == ("done", ["shard-0-replica-0"])
+    assert [one["state"] for one in admin(cluster.command, "operations")] == ["cancelled", "done", "done"]
     assert list(shard_status(cluster, 0).replicas) == []
     until(lambda: "shard-0-replica-0" not in cluster.command.pids())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from aidb_coordinator.movers import Progress, Report
 from aidb_coordinator.scaling.backups import Snapshots
@@ -18,7 +19,7 @@ from aidb_coordinator.scaling.requests import Limits, Request
 from aidb_coordinator.scaling.room import Room
 from aidb_coordinator.scaling.view import Backup
 from aidb_coordinator.store import Stored
-from aidb_coordinator.topology import UNDER_WAY, Member, MoveStep, Topology
+from aidb_coordinator.topology import UNDER_WAY, Member, Move, MoveStep, Topology
 
 from tests.coordinator.test_control import Cluster, MemoryStore
 from tests.coordinator.values import primary, replica, topology
@@ -220,15 +221,20 @@ class World:
             if move.step not in UNDER_WAY:
                 continue
             fenced = move.step is MoveStep.FENCED
-            report = Report(
-                name=primary(move.target).name,
-                process_id="p",
-                epoch=move.target_epoch,
-                move_id=move.id,
-                attempt=move.attempt,
-                progress=_NOTHING,
-                ready=not fenced,
-                final_lsn=9,
-                since_lsn=50 if fenced else 0,
-            )
-            await self.cluster.control.movers.report(report)
+            await self._report(move, ready=not fenced, final_lsn=9, since_lsn=50 if fenced else 0)
+
+    async def fail_move(self, move: Move) -> None:
+        """Its attempt cannot go on."""
+        await self._report(move, failed="asked to")
+
+    async def _report(self, move: Move, **said: Any) -> None:
+        report = Report(
+            name=primary(move.target).name,
+            process_id="p",
+            epoch=move.target_epoch,
+            move_id=move.id,
+            attempt=move.attempt,
+            progress=_NOTHING,
+            **said,
+        )
+        await self.cluster.control.movers.report(report)
