@@ -34,7 +34,7 @@ def read(path: Path) -> Mapping[int, tuple[int, ...]]:
             raise ValueError(f"format {document['format']} is not {FORMAT}")
         found = document["replicas"].items()
         return {int(shard): tuple(map(int, numbers)) for shard, numbers in found}
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"it is no list of replicas: {error}") from error
 
 

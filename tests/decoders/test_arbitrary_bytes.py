@@ -15,9 +15,12 @@ from typing import Any
 
 import pytest
 from aidb_coordinator import codec, events
+from aidb_coordinator.rebalance import PlannedMove
+from aidb_coordinator.scaling import journal
+from aidb_coordinator.scaling.operation import Kind, Operation, Phase, State
 from aidb_coordinator.store import StoreError
 from aidb_coordinator.store import file as topology_store
-from aidb_coordinator.topology import Shard, Topology, TopologyError
+from aidb_coordinator.topology import Shard, SlotSpan, Topology, TopologyError
 from aidb_node import identity
 from aidb_node.failure import StartRefused
 from google.protobuf.message import DecodeError
@@ -30,7 +33,7 @@ from aidb.cli.checkpoint import Identity as ImportIdentity
 from aidb.cli.exits import Failure
 from aidb.errors import TokenInvalid
 from aidb.formats import BEGINNING, FORMATS, NotExpressible, Record, Rejected, open_format
-from aidb.local import description, state
+from aidb.local import description, replicas, state
 from aidb.local.layout import Layout
 from aidb.local.refusal import Refused
 from aidb.v1 import cluster_pb2
@@ -169,19 +172,36 @@ def test_identities_of_nodes(data: bytes) -> None:
         assert isinstance(identity.parse(data, Path("data")), identity.Identity)
 
 
+PLAN = (PlannedMove((SlotSpan(0, 9),), 0, 1),)
+OPERATION = Operation("o", Kind.ADD_SHARD, (1,), State.RUNNING, Phase.MOVING, 5, 6, plan=PLAN)
+
+
+@given(damaged(journal.encode([OPERATION])))
+@example(DEEP)
+@example(HUGE)
+def test_journals_of_operations(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    directory = tmp_path_factory.mktemp("journal")
+    (directory / journal.FILE).write_bytes(data)
+    with contextlib.suppress(StoreError):
+        assert all(isinstance(one, Operation) for one in journal.FileJournal(directory).load())
+
+
 IMPORT = ImportIdentity(address="a", format="jsonl", key=None, size=3, modified=4)
 CHECKPOINT = json.dumps({"of": asdict(IMPORT), "position": [1, 2], "counts": {"records": 1}}).encode()
 STATE = b'{"pid": 5, "children": {}}'
+REPLICAS = b'{"format": 1, "replicas": {"0": [0, 1], "3": []}}'
 
 
 @settings(max_examples=50)
-@given(data=damaged(CHECKPOINT, STATE, IDENTITY))
+@given(data=damaged(CHECKPOINT, STATE, IDENTITY, REPLICAS))
 @example(data=DEEP)
 @example(data=HUGE)
 def test_small_files_of_local_programs(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     directory = tmp_path_factory.mktemp("files")
     path = directory / "file"
     path.write_bytes(data)
+    with contextlib.suppress(ValueError):
+        assert all(isinstance(shard, int) for shard in replicas.read(path))
     found = state.read(path)
     assert found is None or isinstance(found.pid, int)
     assert all(isinstance(event, events.Event) for event in events._read(path))

@@ -31,7 +31,10 @@ class Scaling:
         self._channel.close()
 
     def start(self, kind: str, **fields: object) -> pb.Operation:
-        request = pb.StartOperationRequest(kind=kind, **fields)  # type: ignore[arg-type]
+        return self.send(pb.StartOperationRequest(kind=kind, **fields))  # type: ignore[arg-type]
+
+    def send(self, request: pb.StartOperationRequest) -> pb.Operation:
+        """Raises grpc.RpcError."""
         answer: pb.StartOperationResponse = self._stub.StartOperation(request, timeout=20)
         return answer.operation
 
@@ -56,17 +59,19 @@ class Scaling:
             return None
         return next(one for one in answer.operations if one.id == operation_id)
 
-    def wait(self, operation_id: str, condition: Callable[[pb.Operation], bool]) -> pb.Operation:
+    def wait(
+        self, operation_id: str, condition: Callable[[pb.Operation], bool], seconds: float = SECONDS
+    ) -> pb.Operation:
         def met() -> pb.Operation | None:
             found = self.look(operation_id)
             return found if found is not None and condition(found) else None
 
-        found = until(met, SECONDS)
+        found = until(met, seconds)
         assert found is not None
         return found
 
-    def ended(self, operation_id: str) -> pb.Operation:
-        return self.wait(operation_id, lambda operation: operation.state in ENDED)
+    def ended(self, operation_id: str, seconds: float = SECONDS) -> pb.Operation:
+        return self.wait(operation_id, lambda operation: operation.state in ENDED, seconds)
 
     def slots(self) -> dict[int, int]:
         """Of each shard."""

@@ -52,7 +52,14 @@ class FileJournal(Journal):
             raise StoreError(f"cannot read {self._path}: {error.strerror}") from error
         try:
             return decode(content)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             raise StoreError(
                 f"{self._path} is damaged: {error}; remove it to give the operations in it up: what "
                 "they have done stays, and they can be asked for again"
