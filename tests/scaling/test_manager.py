@@ -12,6 +12,7 @@ from aidb_coordinator.rebalance import moves as plan_of
 from aidb_coordinator.scaling import planning
 from aidb_coordinator.scaling.operation import Kind, Operation, Phase, State
 from aidb_coordinator.scaling.requests import Request
+from aidb_coordinator.scaling.room import Room
 from aidb_coordinator.scaling.steps import PROVISION_MS
 from aidb_coordinator.topology import LIVE, SlotSpan
 
@@ -131,3 +132,20 @@ async def test_what_is_asked_twice_begins_once_and_one_at_a_time(world: World) -
         await world.manager.control("nobody", "pause")
     assert (await world.run("same")).state is State.DONE, "it was even before"
     assert list(moves.live(world.topology)) == []
+
+
+async def test_shards_are_drained_by_free_space_where_they_have_disks_of_their_own(tmp_path: Path) -> None:
+    world = World(tmp_path, 3, Effects())
+    await world.round()
+    for shard, size in ((0, 100 << 20), (1, 100 << 20), (2, 300 << 20)):
+        world.cluster.control.roster.observation(f"shard-{shard}-primary").bytes = size  # type: ignore[union-attr]
+    world.provisioner.disks = {0: Room("a", 30 << 30), 1: Room("b", 10 << 30), 2: Room("c", 0)}
+    request = Request("r", Kind.REMOVE_SHARD, shards=(2,))
+    _, plan, _ = await world.manager.dry_run(request)
+    gained = {shard: plan.after[shard] - plan.before[shard] for shard in (0, 1)}
+    assert gained[0] / gained[1] == pytest.approx(3, rel=0.01), "as their free bytes are"
+    assert {move.source for move in plan.moves} == {2}, "what others have stays"
+    world.provisioner.disks = {0: Room("a", 100 << 20), 1: Room("b", 100 << 20), 2: Room("c", 0)}
+    with pytest.raises(errors.InvalidArgument, match=r"shard 2 has 300 MiB, .*: they have 200 MiB"):
+        await world.manager.start(request)
+    world.cluster.store.close()

@@ -80,6 +80,7 @@ class MemoryJournal:
 class MemoryProvisioner(Provisioner):
     def __init__(self, effects: Effects, shards: Sequence[int]) -> None:
         self.wanted: dict[int, tuple[int, ...]] = dict.fromkeys(shards, ())
+        self.disks: dict[int, Room] = {}
         self._effects = effects
 
     def ensure_shard(self, shard: int, replicas: int) -> None:
@@ -97,7 +98,7 @@ class MemoryProvisioner(Provisioner):
         self._effects.of(ensure)
 
     def rooms(self) -> Mapping[int, Room]:
-        return {}
+        return self.disks
 
     def observe(self) -> Mapping[int, tuple[str, ...]]:
         return {shard: tuple(replica(shard, n).name for n in found) for shard, found in self.wanted.items()}

@@ -23,11 +23,11 @@ from aidb_coordinator.scaling.backups import Snapshots
 from aidb_coordinator.scaling.controls import control as controlled
 from aidb_coordinator.scaling.journal import Journal
 from aidb_coordinator.scaling.operation import Kind, Operation, Phase, State
-from aidb_coordinator.scaling.planning import planned
+from aidb_coordinator.scaling.planning import averages, planned, staying
 from aidb_coordinator.scaling.progress import OperationProgress, progress_of
 from aidb_coordinator.scaling.provisioner import Provisioner, ProvisionError
 from aidb_coordinator.scaling.requests import MAX_ID, InTheWay, Limits, Refused, Request, accept
-from aidb_coordinator.scaling.room import check_room
+from aidb_coordinator.scaling.room import check_room, free_of
 from aidb_coordinator.scaling.steps import next_action
 from aidb_coordinator.scaling.view import View
 from aidb_coordinator.slot_load import By, NotMeasured
@@ -117,11 +117,25 @@ class Manager:
 
     async def _plan(self, operation: Operation, topology: Topology) -> Plan:
         """Raises Busy when what is to be evened is not known yet."""
+        sizes = self._sizes()
+        if operation.kind is Kind.REMOVE_SHARD:
+            rooms = await asyncio.to_thread(self._provisioner.rooms)
+            free = free_of(staying(operation, topology), rooms)
+            if free is not None:
+                weights = self._bytes(topology) or averages(topology, sizes)
+                return await asyncio.to_thread(planned, operation, topology, sizes, weights, free)
         try:
             figures = self._figures(topology, operation.by)
         except NotMeasured as error:
             raise errors.Busy(str(error)) from error
-        return await asyncio.to_thread(planned, operation, topology, self._sizes(), figures)
+        return await asyncio.to_thread(planned, operation, topology, sizes, figures)
+
+    def _bytes(self, topology: Topology) -> Sequence[int] | None:
+        """Of each slot; None: not known yet."""
+        try:
+            return self._figures(topology, By.BYTES)
+        except NotMeasured:
+            return None
 
     async def control(self, operation_id: str, action: str) -> Operation:
         """Pause, resume or cancel. Raises InvalidArgument."""

@@ -1,8 +1,9 @@
-"""Whether what shards that leave have fits where it goes. Pure."""
+"""Whether what shards that leave have fits where it goes, and where there is how much room. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from aidb_coordinator.scaling.requests import Refused
@@ -40,6 +41,18 @@ def check_room(
         f"{_named(leave)} {_mib(moving)}, which needs {_mib(max(0, needed - within))} free on the disks of "
         f"the others: they have {_mib(sum(disks.values()))}; make room there, or add shards first"
     )
+
+
+def free_of(shards: Collection[int], rooms: Mapping[int, Room]) -> Mapping[int, int] | None:
+    """What each of `shards` may take; those on one disk share it. None: all are on one, or somebody's is not
+    known, and they are filled evenly.
+    """
+    if not all(shard in rooms for shard in shards):
+        return None
+    users = Counter(rooms[shard].disk for shard in shards)
+    if len(users) < 2:
+        return None
+    return {shard: rooms[shard].free // users[rooms[shard].disk] for shard in shards}
 
 
 def _named(shards: tuple[int, ...]) -> str:
