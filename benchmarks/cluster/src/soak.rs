@@ -42,6 +42,9 @@ const SAMPLE: Duration = Duration::from_secs(2);
 /// Of the resident set beyond the budget; and from the second period to the last.
 const MOST_BEYOND: f64 = 0.15;
 const MOST_GROWTH: f64 = 0.05;
+/// Of each kind of work. When the machine stands still for a while, so many come at once, and a router takes 20 to 30 KB
+/// for each.
+const IN_FLIGHT: usize = 256;
 /// What a router holds without a cache.
 const ROUTER_MB: u64 = 16;
 
@@ -83,7 +86,7 @@ pub fn run(options: &Soak) -> Result<(), String> {
     read_through(Wire::Unary, &cluster.replicas[0].address, &keys).map_err(told)?;
     let stream = |address: &str, work, per_second| Stream {
         pace: Pace::Open { per_second },
-        in_flight: 1024,
+        in_flight: IN_FLIGHT,
         on_busy: OnBusy::Obey,
         ..Stream::closed(Wire::Unary, address, work, &keys)
     };
