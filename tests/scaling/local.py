@@ -11,9 +11,11 @@ import grpc
 
 from aidb.v1 import cluster_pb2 as pb
 from aidb.v1.cluster_pb2_grpc import CoordinationStub
-from tests.cli.command import SECONDS, Command
+from tests.cli.command import Command
 from tests.coordinator.process import until
 
+# So long an operation may take on a machine that has much else to do.
+SECONDS = 300.0
 ENDED = ("done", "failed", "cancelled")
 
 
@@ -42,6 +44,16 @@ class Scaling:
         request = pb.ControlOperationRequest(id=operation_id, action=action)
         answer: pb.ControlOperationResponse = self._stub.ControlOperation(request, timeout=20)
         return answer.operation
+
+    def in_time(self, operation_id: str, action: str) -> bool:
+        """False: it had ended."""
+        try:
+            self.control(operation_id, action)
+        except grpc.RpcError as error:
+            assert isinstance(error, grpc.Call)
+            assert error.code() is grpc.StatusCode.INVALID_ARGUMENT, error.details()
+            return False
+        return True
 
     def status(self) -> pb.ClusterStatus | None:
         try:
@@ -75,12 +87,12 @@ class Scaling:
 
     def slots(self) -> dict[int, int]:
         """Of each shard."""
-        status = until(self.status)
+        status = until(self.status, SECONDS)
         assert status is not None
         return {shard.id: shard.slots for shard in status.shards}
 
     def kill_coordinator(self) -> None:
-        status = until(self.status)
+        status = until(self.status, SECONDS)
         assert status is not None
         os.kill(status.pid, signal.SIGKILL)
 
