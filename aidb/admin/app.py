@@ -216,21 +216,46 @@ def hand_over(
     )
 
 
+class Mode(StrEnum):
+    """Of the autoscaler."""
+
+    OFF = "off"
+    RECOMMEND = "recommend"
+    ON = "on"
+
+
 @app.command()
 def autoscale(
+    mode: Annotated[
+        Mode | None, typer.Option("--mode", help="off, recommend (only say), on (carry out)")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="as in shards.limits.most=5; may be repeated"),
+    ] = None,
+    unset: Annotated[
+        list[str] | None, typer.Option("--unset", metavar="NAME", help="back to the default; may be repeated")
+    ] = None,
+    settings: Annotated[bool, typer.Option("--settings", help="print what decisions go by")] = False,
     recommend: Annotated[
-        bool, typer.Option("--recommend", help="print the decision; nothing is applied")
+        bool, typer.Option("--recommend", hidden=True, help="as without options, for older scripts")
     ] = False,
     address: Address = None,
     timeout: Timeout = 10.0,
     output: Format = Output.TABLE,
 ) -> None:
-    """How many shards and replicas there should be by load, size and hit ratio, and why."""
+    """How many shards and replicas there should be by load, size and hit ratio, why, and what was begun of
+    late; or set what the autoscaler does. What is set outlives restarts.
+    """
     from aidb.admin import autoscale as command
 
-    if not recommend:
-        raise typer.BadParameter("this version applies no decisions: give --recommend to see them")
-    raise typer.Exit(command.recommend(address, output, timeout))
+    changes = mode is not None or set_ or unset
+    if changes and (settings or recommend):
+        raise typer.BadParameter("set something, or look at something: not both")
+    if changes:
+        chosen = None if mode is None else mode.value
+        raise typer.Exit(command.configure(address, chosen, set_ or [], unset or [], output, timeout))
+    raise typer.Exit(command.show(address, output, timeout, settings=settings))
 
 
 @app.command("take-over")

@@ -29,6 +29,7 @@ def status(address: str | None, timeout: float, as_json: bool) -> None:
     )
     output.table(("NAME", "STATE", "ADDRESS", "PID", "KEYS", "BYTES", "STALENESS", "REASON"), rows(found))
     _show_hot(found)
+    _show_autoscaler(found)
 
 
 def fetch(address: str, timeout: float) -> pb.ClusterStatus:
@@ -67,9 +68,41 @@ def document(status: pb.ClusterStatus, hot_keys: Sequence[pb.HotKeyStatus] | Non
             "durability": mode_name(status.durability),
             **coordinator,
         },
+        "autoscaler": _autoscaler(status.autoscaler),
         "hot_slots": [_hot_slot(hot) for hot in status.hot_slots],
         "hot_keys": None if hot_keys is None else [_hot_key(hot) for hot in hot_keys],
     }
+
+
+def _autoscaler(status: pb.AutoscalerStatus) -> dict[str, Any]:
+    last = status.last
+    begun = {
+        "at_ms": last.at_ms,
+        "what": last.what,
+        "operation": last.operation,
+        "reasons": list(last.reasons),
+    }
+    return {
+        "mode": status.mode,
+        "next": status.next,
+        "reasons": list(status.reasons),
+        "held": status.held,
+        "last": begun if status.HasField("last") else None,
+    }
+
+
+def _show_autoscaler(found: dict[str, Any]) -> None:
+    """Where it does, or would do, anything."""
+    autoscaler = found["autoscaler"]
+    if autoscaler["next"]:
+        output.line("")
+        output.line(
+            f"autoscaler ({autoscaler['mode']}): {autoscaler['next']}, "
+            f"because {'; '.join(autoscaler['reasons'])}"
+            + (f". Held: {autoscaler['held']}" if autoscaler["held"] else "")
+        )
+    if autoscaler["last"]:
+        output.line(f"autoscaler: the last it began was to {autoscaler['last']['what']}")
 
 
 def _hot_slot(hot: pb.HotSlot) -> dict[str, Any]:

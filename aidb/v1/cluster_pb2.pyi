@@ -1286,6 +1286,7 @@ class ClusterStatus(_message.Message):
     METRICS_ADDRESS_FIELD_NUMBER: _builtins.int
     DURABILITY_FIELD_NUMBER: _builtins.int
     HOT_SLOTS_FIELD_NUMBER: _builtins.int
+    AUTOSCALER_FIELD_NUMBER: _builtins.int
     cluster_uid: _builtins.str
     term: _builtins.int
     topology_version: _builtins.int
@@ -1305,6 +1306,8 @@ class ClusterStatus(_message.Message):
     def hot_slots(self) -> _containers.RepeatedCompositeFieldContainer[Global___HotSlot]:
         """hottest first, of the last interval between two samples"""
 
+    @_builtins.property
+    def autoscaler(self) -> Global___AutoscalerStatus: ...
     def __init__(
         self,
         *,
@@ -1320,14 +1323,53 @@ class ClusterStatus(_message.Message):
         metrics_address: _builtins.str = ...,
         durability: _common_pb2.Durability.ValueType = ...,
         hot_slots: _abc.Iterable[Global___HotSlot] | None = ...,
+        autoscaler: Global___AutoscalerStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["autoscaler", b"autoscaler"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "cluster_uid", b"cluster_uid", "durability", b"durability", "feature_level", b"feature_level", "hot_slots", b"hot_slots", "metrics_address", b"metrics_address", "pid", b"pid", "routers", b"routers", "shards", b"shards", "term", b"term", "topology_version", b"topology_version", "uptime_ms", b"uptime_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "autoscaler", b"autoscaler", "cluster_uid", b"cluster_uid", "durability", b"durability", "feature_level", b"feature_level", "hot_slots", b"hot_slots", "metrics_address", b"metrics_address", "pid", b"pid", "routers", b"routers", "shards", b"shards", "term", b"term", "topology_version", b"topology_version", "uptime_ms", b"uptime_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClusterStatus: _TypeAlias = ClusterStatus  # noqa: Y015
+
+@_typing.final
+class AutoscalerStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODE_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    mode: _builtins.str
+    next: _builtins.str
+    """as in GetScalingResponse"""
+    held: _builtins.str
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """for that"""
+
+    @_builtins.property
+    def last(self) -> Global___ScalingStep:
+        """absent = none yet"""
+
+    def __init__(
+        self,
+        *,
+        mode: _builtins.str = ...,
+        next: _builtins.str = ...,
+        reasons: _abc.Iterable[_builtins.str] | None = ...,
+        held: _builtins.str = ...,
+        last: Global___ScalingStep | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last", b"last"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held", b"held", "last", b"last", "mode", b"mode", "next", b"next", "reasons", b"reasons"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AutoscalerStatus: _TypeAlias = AutoscalerStatus  # noqa: Y015
 
 @_typing.final
 class ShardStatus(_message.Message):
@@ -2015,8 +2057,114 @@ class GetScalingRequest(_message.Message):
 Global___GetScalingRequest: _TypeAlias = GetScalingRequest  # noqa: Y015
 
 @_typing.final
+class SetScalingRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class SetEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    MODE_FIELD_NUMBER: _builtins.int
+    SET_FIELD_NUMBER: _builtins.int
+    UNSET_FIELD_NUMBER: _builtins.int
+    mode: _builtins.str
+    """off, recommend, on; empty = as it is"""
+    @_builtins.property
+    def set(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """settings by name, such as shards.limits.most"""
+
+    @_builtins.property
+    def unset(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """these go back to their defaults"""
+
+    def __init__(
+        self,
+        *,
+        mode: _builtins.str = ...,
+        set: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        unset: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mode", b"mode", "set", b"set", "unset", b"unset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetScalingRequest: _TypeAlias = SetScalingRequest  # noqa: Y015
+
+@_typing.final
+class ScalingStep(_message.Message):
+    """An operation that the autoscaler began."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_MS_FIELD_NUMBER: _builtins.int
+    WHAT_FIELD_NUMBER: _builtins.int
+    OPERATION_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    at_ms: _builtins.int
+    """since 1970"""
+    what: _builtins.str
+    """for people"""
+    operation: _builtins.str
+    """its id"""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        at_ms: _builtins.int = ...,
+        what: _builtins.str = ...,
+        operation: _builtins.str = ...,
+        reasons: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "operation", b"operation", "reasons", b"reasons", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScalingStep: _TypeAlias = ScalingStep  # noqa: Y015
+
+@_typing.final
 class GetScalingResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class SettingsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     MODE_FIELD_NUMBER: _builtins.int
     INTERVAL_MS_FIELD_NUMBER: _builtins.int
@@ -2025,6 +2173,11 @@ class GetScalingResponse(_message.Message):
     AGE_MS_FIELD_NUMBER: _builtins.int
     SHARDS_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    SET_FIELD_NUMBER: _builtins.int
     mode: _builtins.str
     """off, recommend, on"""
     interval_ms: _builtins.int
@@ -2035,12 +2188,28 @@ class GetScalingResponse(_message.Message):
     """age of the oldest"""
     age_ms: _builtins.int
     """of the newest"""
+    next: _builtins.str
+    """what the newest decision comes to, for people; empty = nothing changes"""
+    held: _builtins.str
+    """why that was not begun; empty = it was"""
     @_builtins.property
     def shards(self) -> Global___Scale:
         """absent = there is no decision"""
 
     @_builtins.property
     def replicas(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplicaScale]: ...
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScalingStep]:
+        """begun of late, oldest first; over restarts of the coordinator"""
+
+    @_builtins.property
+    def settings(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """in force"""
+
+    @_builtins.property
+    def set(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """names of those that are not defaults"""
+
     def __init__(
         self,
         *,
@@ -2051,10 +2220,15 @@ class GetScalingResponse(_message.Message):
         age_ms: _builtins.int = ...,
         shards: Global___Scale | None = ...,
         replicas: _abc.Iterable[Global___ReplicaScale] | None = ...,
+        next: _builtins.str = ...,
+        held: _builtins.str = ...,
+        steps: _abc.Iterable[Global___ScalingStep] | None = ...,
+        settings: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        set: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["shards", b"shards"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_ms", b"age_ms", "interval_ms", b"interval_ms", "known_ms", b"known_ms", "mode", b"mode", "replicas", b"replicas", "samples", b"samples", "shards", b"shards"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_ms", b"age_ms", "held", b"held", "interval_ms", b"interval_ms", "known_ms", b"known_ms", "mode", b"mode", "next", b"next", "replicas", b"replicas", "samples", b"samples", "set", b"set", "settings", b"settings", "shards", b"shards", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

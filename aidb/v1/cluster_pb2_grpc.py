@@ -236,6 +236,11 @@ class CoordinationStub:
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.GetScalingRequest.SerializeToString,
                 response_deserializer=aidb_dot_v1_dot_cluster__pb2.GetScalingResponse.FromString,
                 _registered_method=True)
+        self.SetScaling = channel.unary_unary(
+                '/aidb.v1.Coordination/SetScaling',
+                request_serializer=aidb_dot_v1_dot_cluster__pb2.SetScalingRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_cluster__pb2.GetScalingResponse.FromString,
+                _registered_method=True)
         self.ListHotKeys = channel.unary_unary(
                 '/aidb.v1.Coordination/ListHotKeys',
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.ListHotKeysRequest.SerializeToString,
@@ -363,6 +368,13 @@ class CoordinationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetScaling(self, request, context):
+        """Mode and settings of the autoscaler, durable. Answers with what then is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListHotKeys(self, request, context):
         """What is read and written most. Keys are data: for administrators alone; slots are in GetClusterStatus.
         """
@@ -457,6 +469,11 @@ def add_CoordinationServicer_to_server(servicer, server):
             'GetScaling': grpc.unary_unary_rpc_method_handler(
                     servicer.GetScaling,
                     request_deserializer=aidb_dot_v1_dot_cluster__pb2.GetScalingRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_cluster__pb2.GetScalingResponse.SerializeToString,
+            ),
+            'SetScaling': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetScaling,
+                    request_deserializer=aidb_dot_v1_dot_cluster__pb2.SetScalingRequest.FromString,
                     response_serializer=aidb_dot_v1_dot_cluster__pb2.GetScalingResponse.SerializeToString,
             ),
             'ListHotKeys': grpc.unary_unary_rpc_method_handler(
@@ -901,6 +918,33 @@ class Coordination:
             target,
             '/aidb.v1.Coordination/GetScaling',
             aidb_dot_v1_dot_cluster__pb2.GetScalingRequest.SerializeToString,
+            aidb_dot_v1_dot_cluster__pb2.GetScalingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetScaling(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aidb.v1.Coordination/SetScaling',
+            aidb_dot_v1_dot_cluster__pb2.SetScalingRequest.SerializeToString,
             aidb_dot_v1_dot_cluster__pb2.GetScalingResponse.FromString,
             options,
             channel_credentials,

@@ -110,6 +110,8 @@ class CoordinationStub:
     """What would have to move, so that slots, bytes or load are even, or a slot is alone on its shard. Changes nothing."""
     GetScaling: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.GetScalingRequest, _cluster_pb2.GetScalingResponse]
     """How many shards and replicas there should be, and why."""
+    SetScaling: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.SetScalingRequest, _cluster_pb2.GetScalingResponse]
+    """Mode and settings of the autoscaler, durable. Answers with what then is."""
     ListHotKeys: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListHotKeysRequest, _cluster_pb2.ListHotKeysResponse]
     """What is read and written most. Keys are data: for administrators alone; slots are in GetClusterStatus."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListEventsRequest, _cluster_pb2.ListEventsResponse]
@@ -150,6 +152,8 @@ class CoordinationAsyncStub(CoordinationStub):
     """What would have to move, so that slots, bytes or load are even, or a slot is alone on its shard. Changes nothing."""
     GetScaling: _aio.UnaryUnaryMultiCallable[_cluster_pb2.GetScalingRequest, _cluster_pb2.GetScalingResponse]  # type: ignore[assignment]
     """How many shards and replicas there should be, and why."""
+    SetScaling: _aio.UnaryUnaryMultiCallable[_cluster_pb2.SetScalingRequest, _cluster_pb2.GetScalingResponse]  # type: ignore[assignment]
+    """Mode and settings of the autoscaler, durable. Answers with what then is."""
     ListHotKeys: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListHotKeysRequest, _cluster_pb2.ListHotKeysResponse]  # type: ignore[assignment]
     """What is read and written most. Keys are data: for administrators alone; slots are in GetClusterStatus."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListEventsRequest, _cluster_pb2.ListEventsResponse]  # type: ignore[assignment]
@@ -283,6 +287,14 @@ class CoordinationServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.GetScalingResponse, _abc.Awaitable[_cluster_pb2.GetScalingResponse]]:
         """How many shards and replicas there should be, and why."""
+
+    @_abc_1.abstractmethod
+    def SetScaling(
+        self,
+        request: _cluster_pb2.SetScalingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.GetScalingResponse, _abc.Awaitable[_cluster_pb2.GetScalingResponse]]:
+        """Mode and settings of the autoscaler, durable. Answers with what then is."""
 
     @_abc_1.abstractmethod
     def ListHotKeys(

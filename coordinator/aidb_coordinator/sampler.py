@@ -1,7 +1,6 @@
-"""What every member counts, asked for at each interval: the autoscaler's history, and the load of slots.
+"""What every member counts, asked for at each interval: samples for the autoscaler, and the load of slots.
 
-It is in memory: a coordinator that begins knows nothing yet, and then nothing is to go. Members that do not
-answer are missing in the sample.
+Members that do not answer are missing in the sample.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aidb.v1 import node_pb2, storage_pb2
-from aidb_coordinator.autoscaler import Decision, Figures, History, Mode, Rules, Sample, ShardFigures, decide
+from aidb_coordinator.autoscaler import Figures, Sample, ShardFigures
 from aidb_coordinator.autoscaler.counters import Counters, figures, writes_per_second
 from aidb_coordinator.control import Control
 from aidb_coordinator.dial import Dialer
@@ -19,18 +18,12 @@ from aidb_coordinator.health import MemberState
 from aidb_coordinator.hot_spots import NOTHING, spots
 from aidb_coordinator.members import Members
 from aidb_coordinator.rebalance import under_way
-from aidb_coordinator.settings import Settings
 from aidb_coordinator.slot_load import MOST_KEYS, Counted, SlotLoad
 from aidb_coordinator.topology import Member, Shard, Topology, unpack_owners
 
 _GONE = (MemberState.LEFT, MemberState.FAILED)
 # Primaries work out sizes of slots for that: as seldom as this, seconds.
 _SIZES_EVERY = 60.0
-
-
-def rules_of(settings: Settings) -> Rules:
-    """The defaults, but for what settings say."""
-    return Rules(mode=Mode(settings.autoscale), interval=settings.autoscale_interval)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,35 +37,19 @@ class _Answer:
 
 
 class Sampler:
-    """`run` until cancelled; `decide` at any time. `load`, `spots`: of the newest interval; read only."""
+    """`load`, `spots`: as of the newest sample; read only."""
 
     def __init__(self, control: Control, dialer: Dialer) -> None:
         self._control = control
         self._members = Members(dialer)
         self._cores = control.settings.member_cores
-        self._history = History()
         self._before: dict[str, _Answer] = {}
         self.load = SlotLoad()
         self.spots = NOTHING
-        self.rules = rules_of(control.settings)
 
-    async def run(self) -> None:
-        try:
-            while True:
-                begin = self._control.clock.monotonic()
-                sample = await self.sample(begin)
-                self._history = self._history.with_sample(sample, self.rules.keep_seconds)
-                took = self._control.clock.monotonic() - begin
-                await asyncio.sleep(max(0.0, self.rules.interval - took))
-        finally:
-            await self._members.close()
-
-    async def decide(self) -> tuple[History, Decision | None]:
-        """By what is known now, which is returned as well; in a thread, because a large cluster takes a
-        while.
-        """
-        history, now = self._history, self._control.clock.monotonic()
-        return history, await asyncio.to_thread(decide, history, self.rules, now)
+    async def close(self) -> None:
+        """Hang up."""
+        await self._members.close()
 
     async def sample(self, now: float) -> Sample:
         topology = self._control.topology

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -101,21 +100,22 @@ def test_a_busy_replica_asks_for_company(
     assert replicas.scale.reasons[-1].startswith("it changed"), "it came a moment ago"
     assert len(coordinator.topology().shards[0].replicas) == 1, "nothing is applied"
 
-    assert (
-        run(["autoscale", "--recommend", "--address", coordinator.address, "-o", "json"], app, "aidb-admin")
-        == 0
-    )
-    shown = json.loads(capsys.readouterr().out)
-    assert shown["replicas"][0]["asked"] == 2
-    assert run(["autoscale", "--recommend", "--address", coordinator.address], app, "aidb-admin") == 0
-    assert "replicas of shard 0  1   2      1       CPU of replicas" in capsys.readouterr().out
-    assert run(["autoscale", "--address", coordinator.address], app, "aidb-admin") == 2
+    def printed(*options: str) -> str:
+        scaling()
+        arguments = ["autoscale", "--address", coordinator.address, *options]
+        return capsys.readouterr().out if run(arguments, app, "aidb-admin") == 0 else ""
+
+    until(lambda: '"asked": 2' in printed("-o", "json"))
+    until(lambda: "replicas of shard 0  1   2      1       CPU of replicas" in printed("--recommend"))
+    assert "shards.limits.most" in printed("--settings")
+    nothing = ["autoscale", "--mode", "on", "--recommend", "--address", coordinator.address]
+    assert run(nothing, app, "aidb-admin") == 2
 
 
 def test_without_metrics_there_is_no_decision(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
     coordinator = start("--autoscale", "off")
     assert run(["autoscale", "--recommend", "--address", coordinator.address], app, "aidb-admin") == 2
-    assert "--autoscale off" in capsys.readouterr().err
+    assert "is off: aidb-admin autoscale --mode recommend" in capsys.readouterr().err
 
 
 def test_members_that_do_not_answer_are_missing(start: Start, busy: Callable[[str, float], BusyNode]) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from aidb_coordinator.autoscaler.decision import Decision, Scale, decide
 from aidb_coordinator.autoscaler.history import Change, Figures, History, Sample, ShardFigures
-from aidb_coordinator.autoscaler.rules import Band, Limits, Mode, ReplicaRules, Rules, ShardRules
+from aidb_coordinator.autoscaler.rules import Band, Limits, Mode, ReplicaRules, Rules, RulesError, ShardRules
 
 __all__ = [
     "Band",
@@ -27,6 +27,7 @@ __all__ = [
     "Mode",
     "ReplicaRules",
     "Rules",
+    "RulesError",
     "Sample",
     "Scale",
     "ShardFigures",

@@ -9,6 +9,7 @@ from aidb import errors
 from aidb.slots import SLOT_COUNT
 from aidb.v1 import cluster_pb2 as pb
 from aidb_coordinator import codec
+from aidb_coordinator.autoscaling.driver import Autoscaler
 from aidb_coordinator.control import Control, Process, Report
 from aidb_coordinator.health import MemberState
 from aidb_coordinator.isolation import isolated
@@ -26,7 +27,7 @@ from aidb_coordinator.service.views import (
     event_to_proto,
     hot_keys_to_proto,
     plan_to_proto,
-    scale_to_proto,
+    scaling_to_proto,
 )
 from aidb_coordinator.slot_load import By, NotMeasured
 from aidb_coordinator.takers import Asked, Course
@@ -48,11 +49,13 @@ class Coordination(Operations):
         status: Callable[[], pb.ClusterStatus],
         sampler: Sampler,
         scaling: Manager,
+        autoscaler: Autoscaler,
     ) -> None:
         super().__init__(control, scaling)
         self._views = views
         self._status = status
         self._sampler = sampler
+        self._autoscaler = autoscaler
 
     @answers
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
@@ -246,20 +249,12 @@ class Coordination(Operations):
 
     @answers
     async def GetScaling(self, request: pb.GetScalingRequest, context: Context) -> pb.GetScalingResponse:
-        history, decision = await self._sampler.decide()
-        samples = history.samples
-        answer = pb.GetScalingResponse(
-            mode=self._sampler.rules.mode.value,
-            interval_ms=int(self._sampler.rules.interval * 1000),
-            samples=len(samples),
-        )
-        if decision is not None:
-            answer.known_ms = int((decision.at - samples[0].at) * 1000)
-            answer.age_ms = int((decision.at - samples[-1].at) * 1000)
-            answer.shards.CopyFrom(scale_to_proto(decision.shards))
-            for shard, scale in decision.replicas.items():
-                answer.replicas.add(shard=shard).scale.CopyFrom(scale_to_proto(scale))
-        return answer
+        return scaling_to_proto(self._autoscaler, *await self._autoscaler.decide())
+
+    @answers
+    async def SetScaling(self, request: pb.SetScalingRequest, context: Context) -> pb.GetScalingResponse:
+        await self._autoscaler.configure(request.mode, request.set, frozenset(request.unset))
+        return scaling_to_proto(self._autoscaler, *await self._autoscaler.decide())
 
     @answers
     async def ListEvents(self, request: pb.ListEventsRequest, context: Context) -> pb.ListEventsResponse:

@@ -23,6 +23,10 @@ from aidb.security.server import ServerSecurity
 from aidb.v1 import cluster_pb2 as pb
 from aidb.v1 import cluster_pb2_grpc as rpc
 from aidb_coordinator.archive import TopologyArchive
+from aidb_coordinator.autoscaler import RulesError
+from aidb_coordinator.autoscaling.driver import Autoscaler
+from aidb_coordinator.autoscaling.memory import MemoryFile
+from aidb_coordinator.autoscaling.operations import ManagedOperations
 from aidb_coordinator.bootstrap import begin_term
 from aidb_coordinator.clock import Clock
 from aidb_coordinator.control import Control
@@ -114,6 +118,7 @@ class Server:
             self._prober = Prober(self._control, dialer)
             self._sampler = Sampler(self._control, dialer)
             self._scaling = _scaling(self._control, dialer, self._sampler.load.weights)
+            self._autoscaler = _autoscaler(self._control, self._sampler, self._scaling)
             stack.callback(self._event_writer.shutdown)
             stack.push_async_callback(self._write_events)
             stack.push_async_callback(self._control.document.close)
@@ -134,7 +139,7 @@ class Server:
                 self._ticks(),
                 self._probes(),
                 self._takeovers(),
-                self._sampler.run(),
+                self._autoscaler.run(),
                 self._moves(),
                 self._operations(),
                 self._write_events_as_they_come(),
@@ -156,7 +161,9 @@ class Server:
         metrics_address = metrics.address if metrics else ""
 
         def status() -> pb.ClusterStatus:
-            return cluster_status(self._control, self.address, metrics_address, self._sampler.spots)
+            return cluster_status(
+                self._control, self.address, metrics_address, self._sampler.spots, self._autoscaler
+            )
 
         if metrics:
             metrics.register(ClusterCollector(_on_loop(status)))
@@ -166,7 +173,7 @@ class Server:
         self._health = health_service.HealthServicer()
         rpc.add_DiscoveryServicer_to_server(self._discovery, server)
         rpc.add_CoordinationServicer_to_server(
-            Coordination(self._control, views, status, self._sampler, self._scaling), server
+            Coordination(self._control, views, status, self._sampler, self._scaling, self._autoscaler), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [pb.DESCRIPTOR.services_by_name[name].full_name for name in ("Discovery", "Coordination")]
@@ -266,6 +273,16 @@ def _scaling(control: Control, dialer: Dialer, figures: Figures) -> Manager:
             raise SettingsError(str(error)) from error
     limits = Limits(settings.max_shards, replicas=settings.replicas, by=tuple(By))
     return Manager(control, FileJournal(settings.data), provisioner, Backups(dialer), limits, figures)
+
+
+def _autoscaler(control: Control, sampler: Sampler, manager: Manager) -> Autoscaler:
+    """Raises StoreError, SettingsError."""
+    provisioned = control.settings.provisioner != "none"
+    operations = ManagedOperations(manager) if provisioned else None
+    try:
+        return Autoscaler(control, sampler, MemoryFile(control.settings.data), operations)
+    except RulesError as error:
+        raise SettingsError(f"the settings of the autoscaler: {error}") from error
 
 
 def _on_loop(status: Callable[[], Status]) -> Callable[[], Status]:

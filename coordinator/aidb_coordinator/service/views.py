@@ -7,7 +7,10 @@ import os
 from aidb.physical import split
 from aidb.v1 import cluster_pb2 as pb
 from aidb_coordinator import codec
-from aidb_coordinator.autoscaler import Scale
+from aidb_coordinator.autoscaler import Decision, History, Scale
+from aidb_coordinator.autoscaler.configuration import values
+from aidb_coordinator.autoscaling.driver import Autoscaler
+from aidb_coordinator.autoscaling.memory import Begun
 from aidb_coordinator.control import Control
 from aidb_coordinator.events import Event
 from aidb_coordinator.health import shard_state
@@ -44,7 +47,9 @@ def _health_set(control: Control) -> pb.MemberHealthSet:
     return pb.MemberHealthSet(version=control.roster.version, members=members)
 
 
-def cluster_status(control: Control, address: str, metrics_address: str, spots: Spots) -> pb.ClusterStatus:
+def cluster_status(
+    control: Control, address: str, metrics_address: str, spots: Spots, autoscaler: Autoscaler
+) -> pb.ClusterStatus:
     topology = control.topology
     loads = _shard_loads(control, spots)
     return pb.ClusterStatus(
@@ -71,6 +76,7 @@ def cluster_status(control: Control, address: str, metrics_address: str, spots: 
             )
             for hot in spots.slots
         ],
+        autoscaler=_autoscaler_status(autoscaler),
     )
 
 
@@ -165,6 +171,46 @@ def plan_to_proto(plan: Plan, version: int, by: By = By.SLOTS) -> pb.PlanMovesRe
             pb.SlotCount(shard=shard, before=before // scale, after=plan.after[shard] // scale)
             for shard, before in plan.before.items()
         ],
+    )
+
+
+def _autoscaler_status(autoscaler: Autoscaler) -> pb.AutoscalerStatus:
+    status = pb.AutoscalerStatus(mode=autoscaler.rules.mode.value)
+    outcome = autoscaler.outcome
+    if outcome is not None and outcome.step is not None:
+        status.next, status.held = outcome.step.describe(), outcome.held
+        status.reasons.extend(outcome.step.reasons)
+    if autoscaler.memory.steps:
+        status.last.CopyFrom(_step_to_proto(autoscaler.memory.steps[-1]))
+    return status
+
+
+def scaling_to_proto(
+    autoscaler: Autoscaler, history: History, decision: Decision | None
+) -> pb.GetScalingResponse:
+    rules, samples, outcome = autoscaler.rules, history.samples, autoscaler.outcome
+    answer = pb.GetScalingResponse(
+        mode=rules.mode.value,
+        interval_ms=int(rules.interval * 1000),
+        samples=len(samples),
+        steps=map(_step_to_proto, autoscaler.memory.steps),
+        settings=values(rules),
+        set=sorted(autoscaler.memory.settings),
+    )
+    if decision is not None and samples:
+        answer.known_ms = int((decision.at - samples[0].at) * 1000)
+        answer.age_ms = int((decision.at - samples[-1].at) * 1000)
+        answer.shards.CopyFrom(scale_to_proto(decision.shards))
+        for shard, scale in decision.replicas.items():
+            answer.replicas.add(shard=shard).scale.CopyFrom(scale_to_proto(scale))
+    if outcome is not None and outcome.step is not None:
+        answer.next, answer.held = outcome.step.describe(), outcome.held
+    return answer
+
+
+def _step_to_proto(step: Begun) -> pb.ScalingStep:
+    return pb.ScalingStep(
+        at_ms=step.at_ms, what=step.what, operation=step.operation, reasons=list(step.reasons)
     )
 
 
