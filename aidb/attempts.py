@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aidb.errors import AidbError, ErrorCode, UnknownOutcome
+from aidb.errors import AidbError, DeadlineExceeded, ErrorCode, Moved, UnknownOutcome
 from aidb.failure import Failure
 from aidb.policy import EJECTING, Action, Kind, decide
 from aidb.retry import backoff
@@ -111,6 +111,14 @@ class Attempts:
         if waits:
             return self._wait(refresh, at_least)
         return self._go_on(Pause(0.0, refresh))
+
+    def given_up(self, error: AidbError) -> AidbError:
+        """What the caller is told after the last failure: a redirect for which there was no time any more is
+        a matter of time, `Moved` means that following did not help.
+        """
+        if isinstance(error, Moved) and self._redirects <= MAX_REDIRECTS:
+            return DeadlineExceeded(f"the time was up before the new shard could be asked ({error.message})")
+        return error
 
     def _wait(self, refresh: bool, at_least: float) -> Pause | None:
         self._failures += 1

@@ -86,7 +86,8 @@ class Rounds(ABC):
                 pauses.append(attempts.next_round(missed))
             if None in pauses:
                 for item in pending:
-                    self._fail(item, self._last_error.get(item) or nobody_serves(self._slots[item]))
+                    last = self._last_error.get(item) or nobody_serves(self._slots[item])
+                    self._fail(item, attempts.given_up(last))
                 return
             if pending and pauses:
                 yield max((pause for pause in pauses if pause), key=lambda pause: pause.seconds)

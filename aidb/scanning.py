@@ -233,7 +233,7 @@ def scan(routing: Routing, spec: ScanSpec) -> Operation[None]:
                         raise error
                     pause = attempts.next_round([Missed(leg.member, answer, action, [leg.member])])
             if pause is None:
-                raise error
+                raise attempts.given_up(error)
             yield pause
     finally:
         walk.close()

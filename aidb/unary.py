@@ -131,7 +131,7 @@ def _ask(
             resends += action is Action.RESEND
             pause = attempts.next_round([Missed(member, failure, action, place.members)])
         if pause is None:
-            raise unknown_outcome(error) if resends else error
+            raise unknown_outcome(error) if resends else attempts.given_up(error)
         yield pause
 
 

@@ -10,6 +10,7 @@
 - A replica is admitted to the read set when it reports HEALTHY, that is, when its stream is connected. One
   that was admitted and merely loses its stream stays: it still answers what its staleness allows, and
   forwards the rest.
+- Silence counts only while somebody listens: what a coordinator was late itself is held against nobody.
 - A registration starts a new observation; probes of the process before it are told apart by `process_id`.
 """
 
@@ -96,6 +97,13 @@ class Observation:
         self.last_heartbeat = now
         self.reported, self.reported_reason = state, reason
         self.heard_since_refusal = True
+
+    def excuse(self, seconds: float, now: float) -> None:
+        """So long nothing was read of what the member may have sent."""
+        if self.last_heartbeat is None:
+            self.known_since = min(now, self.known_since + seconds)
+        else:
+            self.last_heartbeat = min(now, self.last_heartbeat + seconds)
 
     def probe(self, result: Probe, rules: Rules) -> None:
         """The newest result of an active probe."""

@@ -79,6 +79,9 @@ class Roster:
         self.version += 1
         return [Change(name, before, after)]
 
-    def tick(self, now: float) -> list[Change]:
-        """Time has passed: judges everyone."""
+    def tick(self, now: float, late: float = 0.0) -> list[Change]:
+        """Time has passed: judges everyone. ``late``: seconds for which nobody read what members sent."""
+        if late:
+            for seen in self._seen.values():
+                seen.excuse(late, now)
         return [change for name in self._seen for change in self.settle(name, now)]

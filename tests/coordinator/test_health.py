@@ -193,3 +193,22 @@ def test_the_state_of_a_shard(
     found, why = shard_state(primary, named)
     assert found is state
     assert reason in why
+
+
+def test_what_the_coordinator_was_late_itself_is_not_held_against_members(healthy: Story) -> None:
+    healthy.now += 30.0
+    healthy.roster.tick(healthy.now, late=29.0)
+    assert healthy.state is HEALTHY, "nobody read what it may have sent"
+    assert healthy.after(1.5) is FAILED, "one second of its silence was heard, and then one and a half"
+    healthy.beats()
+    healthy.now += 1.0
+    healthy.roster.tick(healthy.now, late=5.0)
+    assert healthy.after(1.9) is HEALTHY and healthy.after(0.2) is FAILED, "nothing is excused in advance"
+
+
+def test_a_start_is_given_as_much_time_by_a_late_coordinator(story: Story) -> None:
+    story.registers()
+    story.now += 30.0
+    story.roster.tick(story.now, late=29.5)
+    assert story.state is STARTING
+    assert story.after(2.0) is FAILED
