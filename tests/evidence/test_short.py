@@ -1,5 +1,5 @@
-"""The evidence runs in short: the code of `make evidence-restart`, `-coherence`, `-zombie` and `-handover`,
-few rounds.
+"""The evidence runs in short: the code of `make evidence-restart`, `-coherence`, `-zombie`, `-handover` and
+`-elastic`, few rounds.
 
 That of `make evidence-engine` is among the engine's own tests. The mutants are left to the long run, because
 they need a build of their own; that the checkers would find them is tested on histories in tests/checkers,
@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.evidence import coherence, engine, handover, restart, zombie
+from tests.evidence.elastic import __main__ as elastic
+from tests.evidence.elastic.book import Book
 from tests.evidence.report import Report
 
 
@@ -83,3 +85,31 @@ def test_clients_do_not_notice_a_hand_over(seed: int, tmp_path: Path) -> None:
     handover.run(2, seed, report, tmp_path)
     print(report.last_line())
     assert report.violations == 0
+
+
+def test_nobody_notices_that_the_cluster_grows_and_shrinks(seed: int) -> None:
+    report = Report("elastic", seed)
+    size = elastic.Size(
+        steps=(2, 1), lanes=1, keys_each=200, still=300, closed=0.5, share=0.2, settle=0.2, enough=0.0
+    )
+    elastic.run(1, seed, report, size)
+    print(report.last_line())
+    assert report.violations == 0
+    assert elastic.did_something(report.numbers)
+
+
+def test_a_book_finds_what_is_lost_and_what_is_back() -> None:
+    kept = Book(50)
+    last = None
+    for _ in range(8):
+        number, last = kept.begin(b"k")
+        kept.acknowledge(b"k", number)
+    states = [None, *(Book(50)._value(number) for number in range(1, 9))]
+    assert (states[7], states[8]) == (None, last), "the seventh deletes"
+    assert list(kept.problems({b"k": last})) == []
+    for lost in (states[6], None, b"of nobody"):
+        assert list(kept.problems({b"k": lost})) != []
+    floor = kept.floor(b"k")
+    _, later = kept.begin(b"k")
+    assert kept.why_not(b"k", later, floor) == "" == kept.why_not(b"k", last, floor), "it may be there"
+    assert "8 was acknowledged" in kept.why_not(b"k", states[6], floor)

@@ -167,7 +167,7 @@ def keys_in(slots: Iterable[int], count: int, name: str = "k") -> list[bytes]:
     wanted = set(slots)
     tags: dict[int, str] = {}
     number = 0
-    while wanted - tags.keys():
+    while len(tags) < len(wanted):
         tag = f"{name}{number}"
         slot = slot_of(tag.encode())
         if slot in wanted:
