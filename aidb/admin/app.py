@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from aidb.admin import shaping
+from aidb.admin import looking, shaping
 from aidb.cli.parameters import Address, Data, FileFormat, Format, Output, Timeout, duration
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 
 shaping.add_to(app)
+looking.add_to(app)
 
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="FILE")]
 Store = Annotated[Path, typer.Argument(exists=True, file_okay=False, metavar="DIR")]
@@ -327,19 +328,6 @@ def isolate(
 
 
 @app.command()
-def moves(
-    address: Address = None,
-    cancel: Annotated[str | None, typer.Option(metavar="ID", help="end this one; the slots stay")] = None,
-    output: Format = Output.TABLE,
-) -> None:
-    """Show the slot moves under way and the last that ended, or cancel one."""
-    from aidb.admin.moves import cancel as end
-    from aidb.admin.moves import show
-
-    raise typer.Exit(show(address, output) if cancel is None else end(address, cancel, output))
-
-
-@app.command()
 def verify(
     objects: Objects = None,
     cluster: Cluster = None,
@@ -454,31 +442,6 @@ def retention(
 
     where = Where(objects, cluster, data)
     raise typer.Exit(run(where, shard, output, Policy(keep, keep_days), dry_run=dry_run, yes=yes))
-
-
-topology = typer.Typer(help="The document that says who owns which slots.", no_args_is_help=True)
-app.add_typer(topology, name="topology")
-
-
-@topology.command("show")
-def topology_show(
-    address: Address = None,
-    file: Annotated[
-        Path | None,
-        typer.Option(
-            "--file",
-            dir_okay=False,
-            metavar="FILE",
-            help="a coordinator's topology.json, or a copy of one  [default: as the cluster says]",
-            show_default=False,
-        ),
-    ] = None,
-    output: Format = Output.TABLE,
-) -> None:
-    """Print the topology: shards, their slots, moves under way."""
-    from aidb.admin.topology import show
-
-    raise typer.Exit(show(address, file, output))
 
 
 tokens = typer.Typer(help="Bearer tokens: who may call what.", no_args_is_help=True)

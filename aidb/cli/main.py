@@ -7,6 +7,8 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typer import Typer
 
 
@@ -20,8 +22,16 @@ def main() -> NoReturn:
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: list[str], app: Typer | None = None, name: str = "aidb") -> int:
-    """Run one command of ``app`` (that of `aidb` if not given); returns its exit code."""
+def run(
+    arguments: list[str],
+    app: Typer | None = None,
+    name: str = "aidb",
+    *,
+    prepare: Callable[[list[str]], list[str]] = list,
+) -> int:
+    """Run one command of ``app`` (that of `aidb` if not given), with the arguments that ``prepare`` makes of
+    these; returns its exit code.
+    """
     from aidb.cli.exits import Exit, Failure, exit_of
     from aidb.errors import AidbError
     from aidb.local.refusal import Refused
@@ -31,7 +41,7 @@ def run(arguments: list[str], app: Typer | None = None, name: str = "aidb") -> i
     else:
         commands = app
     try:
-        code = commands(arguments, prog_name=name, standalone_mode=False)
+        code = commands(prepare(arguments), prog_name=name, standalone_mode=False)
         sys.stdout.flush()
         return int(code or 0)
     except Failure as failure:

@@ -39,18 +39,20 @@ def required(path: str) -> Level | None:
 
 def judge(
     path: str, level: Level | None, *, program: bool, authorization: str, tokens: Iterable[Token]
-) -> None:
-    """Returns when a program, or the bearer of ``authorization``, may do what needs ``level``.
+) -> str:
+    """Returns when a program, or the bearer of ``authorization``, may do what needs ``level``: the token's
+    name, or nothing where none was needed.
 
     Raises:
         Unauthenticated: a client shows no token that counts.
         PermissionDenied: its role does not contain that level.
     """
     if level is None or program:
-        return
-    held = _of_token(authorization, tokens).access
+        return ""
+    token = _of_token(authorization, tokens)
+    held = token.access
     if held >= level:
-        return
+        return token.name
     path = path.lstrip("/")
     if level == access_pb2.ACCESS_PROGRAM:
         raise PermissionDenied(

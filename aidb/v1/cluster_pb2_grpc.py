@@ -246,6 +246,11 @@ class CoordinationStub:
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.ListHotKeysRequest.SerializeToString,
                 response_deserializer=aidb_dot_v1_dot_cluster__pb2.ListHotKeysResponse.FromString,
                 _registered_method=True)
+        self.ListTopologyChanges = channel.unary_unary(
+                '/aidb.v1.Coordination/ListTopologyChanges',
+                request_serializer=aidb_dot_v1_dot_cluster__pb2.ListTopologyChangesRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_cluster__pb2.ListTopologyChangesResponse.FromString,
+                _registered_method=True)
         self.ListEvents = channel.unary_unary(
                 '/aidb.v1.Coordination/ListEvents',
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.ListEventsRequest.SerializeToString,
@@ -382,6 +387,13 @@ class CoordinationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTopologyChanges(self, request, context):
+        """Who changed the topology, and what: the newest versions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListEvents(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -480,6 +492,11 @@ def add_CoordinationServicer_to_server(servicer, server):
                     servicer.ListHotKeys,
                     request_deserializer=aidb_dot_v1_dot_cluster__pb2.ListHotKeysRequest.FromString,
                     response_serializer=aidb_dot_v1_dot_cluster__pb2.ListHotKeysResponse.SerializeToString,
+            ),
+            'ListTopologyChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTopologyChanges,
+                    request_deserializer=aidb_dot_v1_dot_cluster__pb2.ListTopologyChangesRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_cluster__pb2.ListTopologyChangesResponse.SerializeToString,
             ),
             'ListEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEvents,
@@ -973,6 +990,33 @@ class Coordination:
             '/aidb.v1.Coordination/ListHotKeys',
             aidb_dot_v1_dot_cluster__pb2.ListHotKeysRequest.SerializeToString,
             aidb_dot_v1_dot_cluster__pb2.ListHotKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTopologyChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aidb.v1.Coordination/ListTopologyChanges',
+            aidb_dot_v1_dot_cluster__pb2.ListTopologyChangesRequest.SerializeToString,
+            aidb_dot_v1_dot_cluster__pb2.ListTopologyChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -114,6 +114,8 @@ class CoordinationStub:
     """Mode and settings of the autoscaler, durable. Answers with what then is."""
     ListHotKeys: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListHotKeysRequest, _cluster_pb2.ListHotKeysResponse]
     """What is read and written most. Keys are data: for administrators alone; slots are in GetClusterStatus."""
+    ListTopologyChanges: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListTopologyChangesRequest, _cluster_pb2.ListTopologyChangesResponse]
+    """Who changed the topology, and what: the newest versions."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListEventsRequest, _cluster_pb2.ListEventsResponse]
 
 @_typing.type_check_only
@@ -156,6 +158,8 @@ class CoordinationAsyncStub(CoordinationStub):
     """Mode and settings of the autoscaler, durable. Answers with what then is."""
     ListHotKeys: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListHotKeysRequest, _cluster_pb2.ListHotKeysResponse]  # type: ignore[assignment]
     """What is read and written most. Keys are data: for administrators alone; slots are in GetClusterStatus."""
+    ListTopologyChanges: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListTopologyChangesRequest, _cluster_pb2.ListTopologyChangesResponse]  # type: ignore[assignment]
+    """Who changed the topology, and what: the newest versions."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListEventsRequest, _cluster_pb2.ListEventsResponse]  # type: ignore[assignment]
 
 class CoordinationServicer(metaclass=_abc_1.ABCMeta):
@@ -303,6 +307,14 @@ class CoordinationServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.ListHotKeysResponse, _abc.Awaitable[_cluster_pb2.ListHotKeysResponse]]:
         """What is read and written most. Keys are data: for administrators alone; slots are in GetClusterStatus."""
+
+    @_abc_1.abstractmethod
+    def ListTopologyChanges(
+        self,
+        request: _cluster_pb2.ListTopologyChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.ListTopologyChangesResponse, _abc.Awaitable[_cluster_pb2.ListTopologyChangesResponse]]:
+        """Who changed the topology, and what: the newest versions."""
 
     @_abc_1.abstractmethod
     def ListEvents(

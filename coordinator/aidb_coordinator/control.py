@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from aidb import errors
 from aidb_coordinator import registration
 from aidb_coordinator import topology as topologies
+from aidb_coordinator.changes import ChangeLog
 from aidb_coordinator.clock import Clock
 from aidb_coordinator.document import Document
 from aidb_coordinator.events import EventLog, Severity
@@ -66,12 +67,16 @@ class Control:
         settings: Settings,
         probe: Callable[[str], Awaitable[Probe]],
         clock: Clock | None = None,
+        changes: ChangeLog | None = None,
     ) -> None:
-        """`probe` asks the program at an address for its health."""
+        """`probe` asks the program at an address for its health. `changes` are of the topology."""
         self._probe = probe
         self.settings = settings
         self.clock = clock or Clock()
         self.events = events
+        self.changes = changes
+        if changes is not None:
+            changes.begin(stored.topology)
         self.changed = Signal()
         self.started = self.clock.monotonic()
         self.document = Document(store, stored, self._topology_changed)
@@ -212,9 +217,9 @@ class Control:
     def probed(self, name: str, process_id: str, result: Probe) -> None:
         self._announce(self.roster.probed(name, process_id, result, self.clock.monotonic()))
 
-    def tick(self) -> None:
-        """Time has passed: heartbeats may be missing."""
-        self._announce(self.roster.tick(self.clock.monotonic()))
+    def tick(self, late: float = 0.0) -> None:
+        """Time has passed: heartbeats may be missing. ``late``: seconds for which nobody read any."""
+        self._announce(self.roster.tick(self.clock.monotonic(), late))
 
     def _renew(self, member: Member, report: Report, now: float) -> Renewal:
         if member.role is not Role.PRIMARY:
@@ -284,7 +289,9 @@ class Control:
             self.events.add(Severity.ALERT, "StaleTerm", "coordinator", message)
         raise errors.StaleTerm(message + "; start the coordinator with the newest data directory")
 
-    def _topology_changed(self) -> None:
+    def _topology_changed(self, before: Topology, by: list[str]) -> None:
+        if self.changes is not None:
+            self.changes.changed(before, self.topology, by)
         self.roster.follow(self.topology.members, self.clock.monotonic())
         # A primary that was succeeded is no member any more, and nobody's failure.
         self._failed.intersection_update(self.topology.members)

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from aidb_coordinator import origin
 from aidb_coordinator.store import Conflict, Store, StoreBroken, Stored
 from aidb_coordinator.topology import Topology, TopologyError
 
@@ -24,6 +25,8 @@ class _Waiting(Generic[Outcome]):
     def __init__(self, transition: Callable[[Topology], tuple[Topology, Outcome]]) -> None:
         self._transition = transition
         self._outcome: Outcome
+        self.by = origin.current()
+        self.changes = False
         self.answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def apply(self, topology: Topology) -> Topology:
@@ -35,6 +38,7 @@ class _Waiting(Generic[Outcome]):
         except TopologyError as error:
             self.fail(error)
             return topology
+        self.changes = after is not topology
         return after
 
     def succeed(self) -> None:
@@ -47,11 +51,11 @@ class _Waiting(Generic[Outcome]):
 
 
 class Document:
-    """`changed` is called after every swap. `broken` fails when somebody else writes, or nobody knows what
-    is stored.
+    """`changed` is called after every swap, with the document before it and on whose behalf that was.
+    `broken` fails when somebody else writes, or nobody knows what is stored.
     """
 
-    def __init__(self, store: Store, stored: Stored, changed: Callable[[], None]) -> None:
+    def __init__(self, store: Store, stored: Stored, changed: Callable[[Topology, list[str]], None]) -> None:
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._store = store
         self._stored = stored
@@ -94,7 +98,7 @@ class Document:
             after = waiting.apply(after)
         if after is not before.topology:
             self._stored = await asyncio.to_thread(self._store.swap, before.revision, after)
-            self._changed()
+            self._changed(before.topology, [waiting.by for waiting in batch if waiting.changes])
         for waiting in batch:
             waiting.succeed()
 

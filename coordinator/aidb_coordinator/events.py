@@ -1,22 +1,20 @@
 """What happened in the cluster, for people and alerts: bounded, numbered, kept over restarts.
 
-Reasons are stable CamelCase words. The log is a JSON line per event in `events.jsonl`; it is for reading,
-so it is not synced: a crash of the machine may lose the last ones, and a line that a crash cut short is
-skipped.
+Reasons are stable CamelCase words. The log is a JSON line per event in `events.jsonl`, see `lines`.
 A `...Failed` alert stays open until its `...Recovered`, over restarts of the coordinator too.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from itertools import islice
 from pathlib import Path
+from typing import Any
+
+from aidb_coordinator.lines import Lines
 
 log = logging.getLogger("aidb.coordinator")
 
@@ -47,9 +45,7 @@ class Event:
 
 
 class EventLog:
-    """The newest `capacity` events. `add` only queues the line, so that no decision waits for a disk;
-    somebody takes what is `unwritten` and calls `write`, from one thread at a time.
-    """
+    """The newest `capacity` events. Somebody takes what is `unwritten` and calls `write`."""
 
     def __init__(
         self,
@@ -59,21 +55,17 @@ class EventLog:
         added: Callable[[], None] = lambda: None,
     ) -> None:
         """`added` is called after each `add`: there is something to write."""
-        self._path = path
         self._wall_ms = wall_ms
-        self._capacity = capacity
-        self._added = added
-        self._events: deque[Event] = deque(_read(path), maxlen=capacity)
-        self._unwritten: deque[Event] = deque(maxlen=capacity)
-        self._lines = len(self._events)
+        self._lines = Lines(path, capacity, encode=asdict, decode=_decode, added=added)
+        self._events = self._lines.items
         self._next = self._events[-1].seq + 1 if self._events else 1
+        self.unwritten = self._lines.unwritten
+        self.write = self._lines.write
 
     def add(self, severity: Severity, reason: str, subject: str, message: str) -> None:
         event = Event(self._next, self._wall_ms(), severity, reason, subject, message)
         self._next += 1
-        self._events.append(event)
-        self._unwritten.append(event)
-        self._added()
+        self._lines.add(event)
         log.log(_LEVELS[severity], "%s subject=%s seq=%d %s", reason, subject, event.seq, message)
 
     def after(self, seq: int, limit: int) -> list[Event]:
@@ -95,49 +87,13 @@ class EventLog:
         last = {event.subject: event.reason for event in self._events}
         return {subject for subject, reason in last.items() if reason.endswith("Left")}
 
-    def unwritten(self) -> list[Event]:
-        """Takes the events that `write` has not been given yet."""
-        batch = list(self._unwritten)
-        self._unwritten.clear()
-        return batch
 
-    def write(self, batch: list[Event]) -> None:
-        """Appends to the file; when it has twice the capacity, keeps the newest half. Raises OSError."""
-        # A crash may have left half a line: a line of its own for each batch keeps the damage to that one.
-        with self._path.open("a") as file:
-            file.write("" if _ends_whole(self._path) else "\n")
-            file.writelines(map(_line, batch))
-        self._lines += len(batch)
-        if self._lines > 2 * self._capacity:
-            kept = _read(self._path)[-self._capacity :]
-            new = self._path.with_suffix(".new")
-            new.write_text("".join(map(_line, kept)))
-            new.replace(self._path)
-            self._lines = len(kept)
-
-
-def _ends_whole(path: Path) -> bool:
-    with path.open("rb") as file:
-        if file.seek(0, os.SEEK_END) == 0:
-            return True
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
-
-
-def _line(event: Event) -> str:
-    return json.dumps(asdict(event), separators=(",", ":")) + "\n"
-
-
-def _read(path: Path) -> list[Event]:
-    try:
-        lines = path.read_text(errors="replace").splitlines()
-    except FileNotFoundError:
-        return []
-    events = []
-    for line in lines:
-        try:
-            value = json.loads(line)
-            events.append(Event(**{**value, "severity": Severity(value["severity"])}))
-        except (ValueError, TypeError, KeyError, RecursionError):
-            log.warning("skipped a damaged line of %s", path)
-    return events
+def _decode(value: dict[str, Any]) -> Event:
+    return Event(
+        int(value["seq"]),
+        int(value["unix_ms"]),
+        Severity(value["severity"]),
+        str(value["reason"]),
+        str(value["subject"]),
+        str(value["message"]),
+    )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aidb_coordinator import codec, events
+from aidb_coordinator import changes, codec, events
 from aidb_coordinator.rebalance import PlannedMove
 from aidb_coordinator.scaling import journal
 from aidb_coordinator.scaling.operation import Kind, Operation, Phase, State
@@ -190,10 +190,11 @@ IMPORT = ImportIdentity(address="a", format="jsonl", key=None, size=3, modified=
 CHECKPOINT = json.dumps({"of": asdict(IMPORT), "position": [1, 2], "counts": {"records": 1}}).encode()
 STATE = b'{"pid": 5, "children": {}}'
 REPLICAS = b'{"format": 1, "replicas": {"0": [0, 1], "3": []}}'
+CHANGE = b'{"version": 1, "unix_ms": 2, "term": 3, "by": "b", "what": ["w"]}'
 
 
 @settings(max_examples=50)
-@given(data=damaged(CHECKPOINT, STATE, IDENTITY, REPLICAS))
+@given(data=damaged(CHECKPOINT, STATE, IDENTITY, REPLICAS, CHANGE))
 @example(data=DEEP)
 @example(data=HUGE)
 def test_small_files_of_local_programs(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
@@ -204,7 +205,8 @@ def test_small_files_of_local_programs(tmp_path_factory: pytest.TempPathFactory,
         assert all(isinstance(shard, int) for shard in replicas.read(path))
     found = state.read(path)
     assert found is None or isinstance(found.pid, int)
-    assert all(isinstance(event, events.Event) for event in events._read(path))
+    assert all(isinstance(event, events.Event) for event in events.EventLog(path, int).after(0, 99))
+    assert all(isinstance(one, changes.Change) for one in changes.ChangeLog(path, int).after(0, 99))
     checkpoint = Checkpoint(directory / "source", IMPORT)
     checkpoint.path.write_bytes(data)
     with contextlib.suppress(Failure):

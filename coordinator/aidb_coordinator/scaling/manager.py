@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from aidb import errors
+from aidb_coordinator import origin
 from aidb_coordinator import topology as topologies
 from aidb_coordinator.control import Control
 from aidb_coordinator.events import Severity
@@ -168,13 +169,15 @@ class Manager:
         operation = self._operations.get(operation_id)
         if operation is None or operation.ended:
             return False
+        asked_by = f", asked for by {operation.asked_by}" if operation.asked_by else ""
         try:
             view = await self._view()
             action = next_action(operation, view)
             if isinstance(action, actions.Wait):
                 self._waits[operation.id] = action.what
                 return False
-            await self._carry_out(operation, action, view)
+            with origin.acting_for(f"operation {operation.id}{asked_by}"):
+                await self._carry_out(operation, action, view)
         except (errors.AidbError, ProvisionError, StoreError, TopologyError) as error:
             self._trouble(operation, str(error))
             return False

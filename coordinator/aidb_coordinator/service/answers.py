@@ -12,6 +12,7 @@ import grpc
 from aidb import errors
 from aidb.errors import ErrorCode
 from aidb.v1 import common_pb2 as common
+from aidb_coordinator import origin
 from aidb_coordinator.store import StoreError
 
 log = logging.getLogger("aidb.coordinator")
@@ -49,14 +50,16 @@ async def refuse(context: Context, error: errors.AidbError) -> NoReturn:
 
 
 def answers(handler: Handler[Servicer, Request, Response]) -> Handler[Servicer, Request, Response]:
-    """A unary handler whose exceptions become errors on the wire; defects are logged, and told without
-    their details.
+    """A unary handler that acts for its caller, and whose exceptions become errors on the wire; defects are
+    logged, and told without their details.
     """
 
     @functools.wraps(handler)
     async def answer(self: Servicer, request: Request, context: Context) -> Response:
+        member = getattr(request, "name", "") or getattr(getattr(request, "member", None), "name", "")
         try:
-            return await handler(self, request, context)
+            with origin.acting_for(origin.of_request(handler.__name__, member, context.peer())):
+                return await handler(self, request, context)
         except errors.AidbError as error:
             await refuse(context, error)
         except StoreError as error:

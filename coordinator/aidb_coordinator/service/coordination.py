@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import asdict
 
 from aidb import errors
 from aidb.slots import SLOT_COUNT
@@ -261,6 +262,17 @@ class Coordination(Operations):
         limit = min(request.limit or DEFAULT_EVENTS, MAX_EVENTS)
         events = self._control.events.after(request.after, limit)
         return pb.ListEventsResponse(events=map(event_to_proto, events))
+
+    @answers
+    async def ListTopologyChanges(
+        self, request: pb.ListTopologyChangesRequest, context: Context
+    ) -> pb.ListTopologyChangesResponse:
+        limit = min(request.limit or DEFAULT_EVENTS, MAX_EVENTS)
+        changes = self._control.changes
+        found = [] if changes is None else changes.after(request.after, limit)
+        return pb.ListTopologyChangesResponse(
+            changes=[pb.TopologyChange(**asdict(change)) for change in found]
+        )
 
 
 def _by(name: str) -> By:

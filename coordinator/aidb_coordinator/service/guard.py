@@ -12,6 +12,7 @@ from aidb.errors import SecurityError
 from aidb.security.access import judge, required
 from aidb.security.names import is_program
 from aidb.security.server import ServerSecurity
+from aidb_coordinator import origin
 from aidb_coordinator.service.answers import Context, refuse
 
 _ALTERNATIVE_NAMES = "x509_subject_alternative_name"
@@ -39,7 +40,8 @@ class Guard(grpc.aio.ServerInterceptor):
             names = frozenset(name.decode() for name in context.auth_context().get(_ALTERNATIVE_NAMES, ()))
             program = is_program(names, self._security.domain)
             try:
-                judge(path, level, program=program, authorization=str(shown), tokens=self._security.tokens)
+                tokens = self._security.tokens
+                origin.called_by(judge(path, level, program=program, authorization=str(shown), tokens=tokens))
             except SecurityError as error:
                 await refuse(context, error)
 

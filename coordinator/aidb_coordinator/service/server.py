@@ -28,6 +28,7 @@ from aidb_coordinator.autoscaling.driver import Autoscaler
 from aidb_coordinator.autoscaling.memory import MemoryFile
 from aidb_coordinator.autoscaling.operations import ManagedOperations
 from aidb_coordinator.bootstrap import begin_term
+from aidb_coordinator.changes import ChangeLog
 from aidb_coordinator.clock import Clock
 from aidb_coordinator.control import Control
 from aidb_coordinator.dial import Dialer
@@ -50,13 +51,15 @@ from aidb_coordinator.service.scaling_metrics import ScalingCollector
 from aidb_coordinator.service.views import ClusterViews, cluster_status
 from aidb_coordinator.settings import Settings, SettingsError
 from aidb_coordinator.slot_load import By
-from aidb_coordinator.store.file import EVENTS, FileStore
+from aidb_coordinator.store.file import CHANGES, EVENTS, FileStore
 
 log = logging.getLogger("aidb.coordinator")
 
 Status = TypeVar("Status")
 
 TICK_SECONDS = 0.2
+# What the event loop was late by, beyond this, is not held against members.
+LATE_SECONDS = 0.5
 STATUS_SECONDS = 5.0
 # What the coordinator may be made to hold is the product of these, whatever clients send or do not read. Its
 # requests are small and its answers as large as a view.
@@ -111,10 +114,12 @@ class Server:
             if metrics:
                 stack.callback(metrics.close)
             stored = await asyncio.to_thread(begin_term, store, self._settings)
-            events = EventLog(self._settings.data / EVENTS, Clock().wall_ms, added=self._events_added.set)
+            wall_ms, added = Clock().wall_ms, self._events_added.set
+            events = EventLog(self._settings.data / EVENTS, wall_ms, added=added)
+            changes = ChangeLog(self._settings.data / CHANGES, wall_ms, added=added)
             dialer = Dialer(security)
             ask = functools.partial(probe, timeout=self._settings.probe_timeout_ms / 1000, dialer=dialer)
-            self._control = Control(store, stored, events, self._settings, ask)
+            self._control = Control(store, stored, events, self._settings, ask, changes=changes)
             self._prober = Prober(self._control, dialer)
             self._sampler = Sampler(self._control, dialer)
             self._scaling = _scaling(self._control, dialer, self._sampler.load.weights)
@@ -189,9 +194,17 @@ class Server:
     async def _ticks(self) -> None:
         for service in ("", LIVENESS):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        late = 0.0
         while True:
-            self._control.tick()
+            self._control.tick(late)
+            begin = self._control.clock.monotonic()
             await asyncio.sleep(TICK_SECONDS)
+            late = self._control.clock.monotonic() - begin - TICK_SECONDS
+            if late < LATE_SECONDS:
+                late = 0.0
+            else:
+                # Else all members would fail at once on a machine that is busy with other things.
+                log.warning("the coordinator did not run for %.1f s: its machine is overloaded", late)
 
     async def _takeovers(self) -> None:
         """Apart from the ticks: a busy disk must not delay the judgement of health."""
@@ -251,14 +264,16 @@ class Server:
             await self._write_events()
 
     async def _write_events(self) -> None:
-        batch = self._control.events.unwritten()
-        if not batch:
-            return
-        try:
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._event_writer, self._control.events.write, batch)
-        except OSError as error:
-            log.error("%d events were not written to %s: %s", len(batch), EVENTS, error.strerror)
+        """And changes of the topology."""
+        loop = asyncio.get_running_loop()
+        for name, lines in ((EVENTS, self._control.events), (CHANGES, self._control.changes)):
+            batch = None if lines is None else lines.unwritten()
+            if lines is None or not batch:
+                continue
+            try:
+                await loop.run_in_executor(self._event_writer, functools.partial(lines.write, batch))  # type: ignore[arg-type]
+            except OSError as error:
+                log.error("%d lines were not written to %s: %s", len(batch), name, error.strerror)
 
 
 def _scaling(control: Control, dialer: Dialer, figures: Figures) -> Manager:

@@ -30,8 +30,9 @@ CURRENT = "topology.json"
 PREVIOUS = "topology.previous.json"
 UNFINISHED = "topology.json.new"
 EVENTS = "events.jsonl"
+CHANGES = "changes.jsonl"
 # Names that a directory may hold before its first topology was written.
-_HARMLESS = {LOCK, UNFINISHED, EVENTS, "lost+found"}
+_HARMLESS = {LOCK, UNFINISHED, EVENTS, CHANGES, "lost+found"}
 
 
 class FileStore(Store):
