@@ -32,3 +32,11 @@ def alone(tmp_path: Path) -> Iterator[CoordinatorProcess]:
     started = CoordinatorProcess(tmp_path / "coordinator", "--shards", "1", *FAST)
     yield started
     started.kill()
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[CoordinatorProcess]:
+    """The same of two."""
+    started = CoordinatorProcess(tmp_path / "coordinator", "--shards", "2", *FAST)
+    yield started
+    started.kill()

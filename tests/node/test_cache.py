@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from aidb.slots import slot_of
 from aidb.v1 import common_pb2 as common
 from aidb.v1 import storage_pb2 as pb
 from tests.coordinator.process import CoordinatorProcess, until
-from tests.node.process import NodeProcess, get, put
+from tests.node.process import NodeProcess, get, put, refusal
 
 KEYS = [b"cache:%d" % number for number in range(100)]
 Start = Callable[..., NodeProcess]
@@ -116,3 +117,26 @@ def test_what_the_cache_does_is_counted(start: Start) -> None:
 
     until(gathered)
     assert cache(replica).forwards >= len(KEYS)
+
+
+def test_a_replica_that_knows_an_older_topology_lets_the_primary_say_where_a_slot_is(
+    pair: CoordinatorProcess, tmp_path: Path
+) -> None:
+    """M10: with its own it could only send clients back and forth."""
+    started = [NodeProcess(pair.address, tmp_path / f"shard-{shard}", shard=shard) for shard in range(2)]
+    started.append(NodeProcess(pair.address, tmp_path / "cache", role="replica", name="shard-0-replica-0"))
+    try:
+        for node in started:
+            node.ready()
+        replica = started[2]
+        foreign = next(key for key in KEYS if slot_of(key) >= 8192)
+        until(lambda: hit(replica, next(key for key in KEYS if slot_of(key) < 8192)))
+        assert refusal(lambda: get(replica, foreign)).code == common.MOVED
+        newer = common.RequestHeader(topology_version=pair.topology().version + 1_000)
+        assert refusal(lambda: get(replica, foreign, header=newer)).code == common.TOPOLOGY_STALE
+        request = pb.BatchGetRequest(keys=[foreign], header=newer)
+        stale = refusal(lambda: replica.storage.BatchGet(request, timeout=10))
+        assert stale.code == common.TOPOLOGY_STALE
+    finally:
+        for node in started:
+            node.kill()

@@ -77,6 +77,22 @@ impl StorageService {
         }
     }
 
+    /// As `readable`; but who routed by a newer topology than is known here is not told by an old one where the slot is:
+    /// the primary judges, by one that is at least as new (M10). Clients would ask here again until they give up.
+    /// (`demand` has such a request forwarded.)
+    fn slot_to_ask(
+        &self,
+        view: &View,
+        header: Option<&pb::RequestHeader>,
+        key: &[u8],
+    ) -> Result<u16, pb::Error> {
+        let newer = header.is_some_and(|header| header.topology_version > view.version());
+        match self.readable(view, key) {
+            Err(refused) if newer && refused.code() == ErrorCode::Moved => Ok(slot_of(key)),
+            judged => judged,
+        }
+    }
+
     fn sight(&self) -> Sight {
         Sight {
             view: self.node.topology.view(),
@@ -318,7 +334,7 @@ impl StorageService {
         let admission = &self.node.admission;
         let mut admitted = admission.admit_at(sight.now.wall_ms, from, header, 0)?;
         let view = &sight.view;
-        let slot = self.readable(view, &asked.key).map_err(status)?;
+        let slot = self.slot_to_ask(view, header, &asked.key).map_err(status)?;
         let mut fill = None;
         let mut hit = None;
         let mut sampled = None;
@@ -414,7 +430,8 @@ impl Storage for StorageService {
         let bytes = message.key.len() + message.value.len();
         let admitted = self.node.admit(&request, message.header.as_ref(), bytes)?;
         let request = request.into_inner();
-        self.readable(&self.node.topology.view(), &request.key)
+        let view = self.node.topology.view();
+        self.slot_to_ask(&view, request.header.as_ref(), &request.key)
             .map_err(status)?;
         self.count_forward();
         let kind = kind_of(request.condition.as_ref());
@@ -432,7 +449,8 @@ impl Storage for StorageService {
             .node
             .admit(&request, request.get_ref().header.as_ref(), 0)?;
         let request = request.into_inner();
-        self.readable(&self.node.topology.view(), &request.key)
+        let view = self.node.topology.view();
+        self.slot_to_ask(&view, request.header.as_ref(), &request.key)
             .map_err(status)?;
         self.count_forward();
         let kind = kind_of(request.condition.as_ref());
@@ -465,7 +483,7 @@ impl Storage for StorageService {
         let mut position = Position::default();
         let mut missed = Vec::new();
         for (index, asked) in request.keys.iter().enumerate() {
-            let slot = match self.readable(view, asked) {
+            let slot = match self.slot_to_ask(view, request.header.as_ref(), asked) {
                 Ok(slot) => slot,
                 Err(refused) => {
                     results[index].error = Some(refused.into());
