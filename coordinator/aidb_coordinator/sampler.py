@@ -65,7 +65,9 @@ class Sampler:
         }
         self._take_load(topology, answers)
         shards = tuple(self._shard(shard, answers) for shard in topology.shards)
-        self._before = answers
+        # Of who does not answer once, the next rates are of twice the time.
+        heard_of = {**self._before, **answers}
+        self._before = {member.name: heard_of[member.name] for member in present if member.name in heard_of}
         await self._members.retain(present)
         return Sample(now, shards, _busy(topology))
 

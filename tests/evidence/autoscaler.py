@@ -37,7 +37,7 @@ WRITTEN = 50
 MOST = 2
 UP_SECONDS, DOWN_SECONDS = 300.0, 420.0
 SETTINGS = {
-    "interval": "2",
+    "interval": "4",
     "replicas.limits.most": str(MOST),
     "replicas.limits.window": "20",
     "replicas.limits.up_cooldown": "6",
