@@ -42,8 +42,8 @@ SETTINGS = {
     "replicas.limits.window": "20",
     "replicas.limits.up_cooldown": "6",
     "replicas.limits.down_cooldown": "6",
-    # Of two cores: two to six percent of one.
-    "replicas.cpu": "0.01:0.02:0.03",
+    # Of two cores: about one to three percent of one.
+    "replicas.cpu": "0.006:0.01:0.015",
     "replicas.read_ms": "none",
     "replicas.hit_ratio": "none",
     "shards.limits.most": str(MOST),
