@@ -11,7 +11,7 @@ STAMPS := $(VENV)/stamps
 PROTOS := $(wildcard proto/aidb/v1/*.proto)
 RUST := Cargo.toml Cargo.lock $(PROTOS) $(shell find node -name '*.rs' -not -path '*/target/*') $(shell find node -name Cargo.toml)
 
-.PHONY: help setup up down test test-rust test-python test-interleavings evidence-engine fuzz lint fmt gen constraints bench-engine autoscaler-pictures bench-engine-python bench-placement bench-restore bench-cost bench-cluster-build bench-cluster bench-latency bench-overload soak clean
+.PHONY: help setup up down test test-rust test-python test-interleavings evidence-engine fuzz lint fmt gen constraints bench-engine autoscaler-pictures bench-engine-python bench-placement bench-scaling bench-restore bench-cost bench-cluster-build bench-cluster bench-latency bench-overload soak clean
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
 
@@ -91,6 +91,10 @@ bench-cost: ## what a shard stores, sends and asks for beside three copies; keep
 
 bench-backup: bench-cluster-build ## what a backup costs the requests that are served meanwhile
 	$(BIN)/python -m benchmarks.backup --seed $(SEED)
+
+bench-scaling: ## what a shard costs beside others, and idle; how fast clients learn of 1,000; keeps docs/performance/scaling.md
+	$(MAKE) setup PROFILE=release
+	$(BIN)/python -m benchmarks.scaling --seed $(SEED) --page docs/performance/scaling.md
 
 bench-placement: $(STAMPS)/packages ## plans for 1,000 shards and the topology after them; keeps the table in docs/architecture/scaling.md
 	$(BIN)/python -m benchmarks.placement --seed $(SEED) --page docs/architecture/scaling.md
