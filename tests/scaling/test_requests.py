@@ -95,6 +95,8 @@ def test_controls() -> None:
     paused = control(running, "pause", 5)
     assert paused.state is State.PAUSED
     assert control(paused, "resume", 5) == running
+    provisioning = control(accepted(Kind.ADD_SHARD), "pause", 5)
+    assert control(provisioning, "resume", 9_000).since_ms == 9_000, "programs have their whole time again"
     cancelled = control(paused, "cancel", 5)
     assert cancelled.state is State.CANCELLING
     assert control(cancelled, "cancel", 6) is cancelled

@@ -27,10 +27,11 @@ _PAUSE = 10.0
 
 @dataclass(slots=True)
 class _Asked:
-    """`ended`: so many of its snapshots had ended when it was asked."""
+    """`ended`: so many of its snapshots had ended when it was asked, `at` seconds of the monotonic clock."""
 
     address: str
     ended: int
+    at: float
     state: Backup = Backup.RUNNING
     failed_at: float = 0.0
 
@@ -60,13 +61,14 @@ class Backups(Snapshots):
         return {shard: asked.state for shard, asked in self._asked.items()}
 
     async def ask(self, shard: int, address: str, name: str) -> str:
+        began = time.monotonic()
         async with self._dialer.channel(address, ()) as channel:
             stub = node_pb2_grpc.NodeStub(channel)
             try:
                 answer = await stub.Backup(node_pb2.BackupRequest(name=name), timeout=_TIMEOUT)
             except grpc.aio.AioRpcError as error:
                 return f"no snapshot of shard {shard}: {error.details() or error.code().name}"
-        self._asked[shard] = _Asked(address, answer.snapshots_ended)
+        self._asked[shard] = _Asked(address, answer.snapshots_ended, began)
         return ""
 
     async def follow(self) -> None:
@@ -90,6 +92,10 @@ class Backups(Snapshots):
                 del self._asked[shard]
                 return
         found = answer.durability
+        if answer.uptime_ms < (time.monotonic() - asked.at) * 1000:
+            # It has restarted since, and knows of nothing.
+            del self._asked[shard]
+            return
         if found.snapshots_ended <= asked.ended:
             return
         asked.state = Backup.FAILED if found.snapshot_error else Backup.DONE

@@ -23,7 +23,9 @@ def control(operation: Operation, action: str, now_ms: int) -> Operation:
     if action == "pause":
         return replace(operation, state=State.PAUSED)
     if action == "resume":
-        return replace(operation, state=State.RUNNING)
+        # Programs have their whole time again; the rate of moves is counted since they began.
+        since = now_ms if operation.phase is Phase.PROVISIONING else operation.since_ms
+        return replace(operation, state=State.RUNNING, since_ms=since)
     if operation.phase is Phase.RETIRING:
         raise Refused(f"operation {operation.id} has moved all slots, and its shards are about to be gone")
     if operation.kind is Kind.REMOVE_REPLICA:
