@@ -125,10 +125,7 @@ class Operations:
         if what == "coordinator":
             cluster.kill_coordinator()
         elif what == "primary":
-            status = until(cluster.status, END_SECONDS)
-            assert status is not None
-            pids = [shard.primary.pid for shard in status.shards if shard.primary.pid]
-            os.kill(self._rng.choice(pids), signal.SIGKILL)
+            os.kill(self._rng.choice(until(self._primaries, END_SECONDS)), signal.SIGKILL)
         elif what == "supervisor":
             supervisor = lock.holder(Layout.at(cluster.command.data).lock)
             assert supervisor is not None
@@ -137,6 +134,11 @@ class Operations:
         elif what in ("pause", "cancel"):
             return self._control(operation_id, what)
         return what
+
+    def _primaries(self) -> list[int]:
+        """Their processes, as far as the coordinator has heard of them."""
+        status = self._cluster.status()
+        return [] if status is None else [one.primary.pid for one in status.shards if one.primary.pid]
 
     def _control(self, operation_id: str, what: str) -> str:
         try:
