@@ -141,8 +141,8 @@ class Description:
             )
         if wish.shards is not None and wish.shards != shards:
             raise Refused(
-                f"the cluster in {data} has {shards} shards, not {wish.shards}: leave it out, and use "
-                "aidb-admin add-shard or remove-shard while it runs"
+                f"the cluster in {data} has {shards} shards, not --shards {wish.shards}: leave it out, and "
+                "use aidb-admin add-shard or remove-shard while it runs"
             )
         base = self.ports["coordinator"]
         for option, wanted, present in (
