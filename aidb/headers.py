@@ -67,5 +67,5 @@ def write_header(
 def address_to(header: common_pb2.RequestHeader, routing: Routing, shard: int, attempt: int) -> None:
     """Fill in what may differ from one send to the next."""
     header.topology_version = routing.topology_version
-    header.token = routing.token.for_shard(shard)
+    header.token = routing.token.for_shard(shard, routing.lost)
     header.attempt = attempt

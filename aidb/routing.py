@@ -75,6 +75,9 @@ class Routing:
         self._view = EMPTY_VIEW
         self._moved: dict[int, common_pb2.Route] = {}
         self.topology_version = 0  # the newest heard of, in a view or a MOVED answer (M10)
+        # Shards of which the session saw what a takeover has lost. Whoever is asked next says so: slots of
+        # theirs may have moved there (C5, s4).
+        self.lost: frozenset[int] = frozenset()
 
     @property
     def view(self) -> View:
@@ -92,6 +95,7 @@ class Routing:
             self._moved = {
                 slot: route for slot, route in self._moved.items() if route.topology_version > view.version
             }
+        self._look_for_losses()
         names = frozenset(member.name for member in view.members())
         self.ejections.retain(names)
         self._picker.seen(names, self.clock())
@@ -159,6 +163,17 @@ class Routing:
         self.ejections.succeeded(member.name, self.clock())
         self._judge_latency(member, header.shard)
         self.token.merge(header.token)
+        known = self._view.shards.get(header.shard)
+        if known is not None and self.token.epoch(header.shard) < known.epoch:
+            self._look_for_losses()
+
+    def _look_for_losses(self) -> None:
+        shards = self._view.shards
+
+        def has_lost(shard: int, epoch: int, lsn: int) -> bool:
+            return shard in shards and shards[shard].has_lost(epoch, lsn)
+
+        self.lost = self.token.lost(has_lost)
 
     def _judge_latency(self, member: Member, shard: int) -> None:
         known = self._view.shards.get(shard)
@@ -174,3 +189,4 @@ class Routing:
         """An error goes to the application: a broken session is reported once."""
         if error.code == ErrorCode.SESSION_BROKEN and error.shard is not None:
             self.token.forget(error.shard)
+            self.lost -= {error.shard}

@@ -7,7 +7,7 @@ that a session reads its own writes and never goes back, at whatever member it r
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from google.protobuf.message import DecodeError
 
@@ -82,15 +82,26 @@ class SessionToken:
                 if position > self._positions.get(shard, (0, 0)):
                     self._positions[shard] = position
 
+    def epoch(self, shard: int) -> int:
+        """Of what was seen of it; 0: nothing."""
+        return self._positions.get(shard, (0, 0))[0]
+
     def forget(self, shard: int) -> None:
         """Drop a shard's entry: its loss was reported (`SessionBroken`), so it must not be reported again."""
         with self._lock:
             self._positions.pop(shard, None)
 
-    def for_shard(self, shard: int) -> bytes:
-        """What a request to ``shard`` carries."""
-        position = self._positions.get(shard)
-        return encode({} if position is None else {shard: position}, self._topology_version)
+    def for_shard(self, shard: int, others: Collection[int] = ()) -> bytes:
+        """What a request to ``shard`` carries; with the entries of ``others``."""
+        known = self._positions
+        carried = {one: known[one] for one in (shard, *others) if one in known}
+        return encode(carried, self._topology_version)
+
+    def lost(self, has_lost: Callable[[int, int, int], bool]) -> frozenset[int]:
+        """The shards of which it saw what is gone: ``has_lost`` of (shard, epoch, LSN)."""
+        with self._lock:
+            positions = list(self._positions.items())
+        return frozenset(shard for shard, (epoch, lsn) in positions if has_lost(shard, epoch, lsn))
 
     def encode(self) -> bytes:
         """The whole token, to go on with in another client."""

@@ -31,12 +31,19 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A shard as clients need it: ``replicas`` are those that may be read."""
+    """A shard as clients need it: ``replicas`` are those that may be read; ``cuts``: (epoch, LSN) through
+    which what was written in that epoch, or an earlier one, is still there.
+    """
 
     id: int
     epoch: int
     primary: Member | None
     replicas: tuple[Member, ...]
+    cuts: tuple[tuple[int, int], ...] = ()
+
+    def has_lost(self, epoch: int, lsn: int) -> bool:
+        """Whether what was seen at that position is gone (C5), as far as the cuts go back."""
+        return 0 < epoch < self.epoch and any(cut < lsn for ended, cut in self.cuts if ended >= epoch)
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ class View:
                     for replica in shard.replicas
                     if replica.address and states.get(replica.name) not in _UNREADABLE
                 ),
+                tuple((cut.epoch, cut.lsn) for cut in shard.cuts),
             )
             for shard in topology.shards
         }

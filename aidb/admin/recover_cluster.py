@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from aidb.admin import coordinator_file, show
@@ -22,7 +22,7 @@ from aidb.cli.exits import Exit, Failure
 from aidb.cli.parameters import Output
 from aidb.cli.progress import Advance, progress
 from aidb.durability.catalog import Catalog
-from aidb.durability.cluster_plan import ShardPlan, cluster_plan
+from aidb.durability.cluster_plan import ShardPlan, as_of, cluster_plan
 from aidb.durability.history import History
 from aidb.durability.lineage import END
 from aidb.durability.loss import Lossy
@@ -32,7 +32,7 @@ from aidb.durability.restore_plan import Target
 from aidb.errors import AidbError
 from aidb.local import lock
 from aidb.local.cluster import LocalCluster
-from aidb.local.incarnations import directory_of, primary_name
+from aidb.local.incarnations import directory_of
 from aidb.local.layout import Layout
 from aidb.objects.errors import NoSuchKey, ObjectError
 from aidb.v1 import cluster_pb2 as pb
@@ -55,7 +55,7 @@ def recover_cluster(
     if target.lsn != END:
         raise Failure("an LSN is one shard's: give --shard, or --to-time for all", Exit.BAD_INPUT)
     layout = Layout.at(where.data)
-    with _stopped(where.data, layout) as cluster, catalogs(where, None) as found:
+    with _stopped(where.data, layout), catalogs(where, None) as found:
         if not found:
             raise Failure("the store holds no shard of this cluster", Exit.NOT_FOUND)
         store, uid = found[0].store, found[0].names.cluster_uid
@@ -64,7 +64,7 @@ def recover_cluster(
         then, newest = _topologies(history, current, target.clock_ms)
         plans = cluster_plan(then.topology, newest, target.clock_ms)
         last = max(newest, key=lambda one: one.version)
-        directories = _directories(cluster, where.data, layout, plans, last)
+        directories = _directories(layout, then.topology, last)
         with progress(f"{len(plans)} shards", None) as advance:
             prepared = _prepare_all(
                 [(Catalog(store, Names(uid, plan.shard)), plan, directories[plan.shard]) for plan in plans],
@@ -109,7 +109,7 @@ def _print(shard: int, report: Report) -> None:
 
 
 @contextmanager
-def _stopped(data: Path, layout: Layout) -> Iterator[LocalCluster]:
+def _stopped(data: Path, layout: Layout) -> Iterator[None]:
     """Nothing of the cluster runs, and no supervisor starts, until this ends. Raises Failure."""
     cluster = LocalCluster.existing(data)
     if cluster is None:
@@ -118,7 +118,7 @@ def _stopped(data: Path, layout: Layout) -> Iterator[LocalCluster]:
     try:
         if held is None or cluster.running():
             raise Failure(f"the cluster in {data} runs: aidb down stops it", Exit.BAD_INPUT)
-        yield cluster
+        yield
     finally:
         if held is not None:
             os.close(held)
@@ -142,25 +142,20 @@ def _topologies(
         # Written before there was a history: slots have never moved since.
         return Placement(0, known[0]), known
     try:
-        return history.at(clock_ms), known
+        then = history.at(clock_ms)
     except NoSuchKey as error:
         raise Failure(str(error), Exit.NOT_FOUND) from error
+    if current is not None and current.version > version:
+        then = replace(then, topology=as_of(then.topology, current, clock_ms))
+    return then, known
 
 
-def _directories(
-    cluster: LocalCluster, data: Path, layout: Layout, plans: list[ShardPlan], last: pb.Topology
-) -> dict[int, Path]:
-    """Of the incarnations that the topology will name."""
-    names = {plan.shard: primary_name(plan.shard, 1) for plan in plans}
-    there = {name for name in cluster.wanted.names if name.endswith("-primary")}
-    if set(names.values()) != there:
-        raise Failure(
-            f"then the cluster had the shards {sorted(names)}, "
-            f"the one in {data} has {len(there)}: "
-            "restore shard by shard with --shard N --into DIR"
-        )
-    incarnations = {shard.id: max(1, shard.incarnation) for shard in last.shards}
-    return {shard: directory_of(layout, shard, incarnations.get(shard, 1)) for shard in names}
+def _directories(layout: Layout, then: pb.Topology, last: pb.Topology) -> dict[int, Path]:
+    """Of the incarnations that the topology will name. Which shards there are now does not matter: the
+    topology is who says which are to run.
+    """
+    incarnations = {shard.id: max(1, shard.incarnation) for one in (then, last) for shard in one.shards}
+    return {shard.id: directory_of(layout, shard.id, incarnations[shard.id]) for shard in then.shards}
 
 
 class _Told:

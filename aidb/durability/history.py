@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aidb.durability.catalog import Catalog
+from aidb.durability.cluster_plan import as_of
 from aidb.durability.envelope import Malformed
 from aidb.durability.names import Names, last_number, topologies, topology
 from aidb.durability.placement import Placement
@@ -58,7 +59,9 @@ class History:
         return self.get(version)
 
     def at(self, clock_ms: int) -> Placement:
-        """The version that held then. Raises NoSuchKey when history begins later."""
+        """What held then, as far as the versions know that are kept (`as_of`). Raises NoSuchKey when history
+        begins later.
+        """
         numbers = [last_number(stat.key) or 0 for stat in self.versions()]
         low, high = 0, len(numbers)
         found: Placement | None = None
@@ -71,7 +74,8 @@ class History:
                 high = middle
         if found is None:
             raise NoSuchKey(f"{topologies(self.cluster_uid)}* of clock {clock_ms} or before", self.store.url)
-        return found
+        later = self.get(numbers[low]).topology if low < len(numbers) else None
+        return replace(found, topology=as_of(found.topology, later, clock_ms))
 
 
 def damaged(history: History) -> tuple[int, list[Problem]]:

@@ -14,14 +14,30 @@ from aidb.durability.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
+class Owned:
+    """Slots that a shard has from an LSN on."""
+
+    first: int
+    last: int
+    since_lsn: int
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """An LSN, a time of the shard's clock, or the newest. ``least_lsn``: a restore to a time goes on through
-    this LSN, where the shard acquired slots that it owned then (D9).
+    this LSN, where the shard acquired slots that it owned then (D9). ``owned``: those slots. A shard that
+    lost some of them a moment later, and whose clock is behind the coordinator's, stops before it deletes
+    them.
     """
 
     lsn: int = END
     clock_ms: int = END
     least_lsn: int = 0
+    owned: tuple[Owned, ...] = ()
+
+    def gives_up(self, lsn: int, first: int, last: int) -> bool:
+        """Whether a deletion of those slots at ``lsn`` is of any that it owns then."""
+        return any(one.first <= last and first <= one.last and lsn > one.since_lsn for one in self.owned)
 
     def __str__(self) -> str:
         if self.lsn != END:

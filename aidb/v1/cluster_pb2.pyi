@@ -420,6 +420,8 @@ class Move(_message.Message):
     TARGET_EPOCH_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    COMMITTED_AT_MS_FIELD_NUMBER: _builtins.int
+    SINCE_LSN_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     attempt: _builtins.int
     """an ABORT begins the next one"""
@@ -431,6 +433,11 @@ class Move(_message.Message):
     """waiting, prepared, fenced; committed, cancelled, failed"""
     reason: _builtins.str
     """why the last attempt was aborted"""
+    committed_at_ms: _builtins.int
+    """Once committed: when (ms since 1970), and from which LSN of the target on. A restore to a time learns from these what
+    versions say that were never archived (D9).
+    """
+    since_lsn: _builtins.int
     @_builtins.property
     def slots(self) -> _containers.RepeatedCompositeFieldContainer[Global___SlotSpanRef]: ...
     def __init__(
@@ -445,10 +452,12 @@ class Move(_message.Message):
         target_epoch: _builtins.int = ...,
         step: _builtins.str = ...,
         reason: _builtins.str = ...,
+        committed_at_ms: _builtins.int = ...,
+        since_lsn: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "id", b"id", "reason", b"reason", "slots", b"slots", "source", b"source", "source_epoch", b"source_epoch", "step", b"step", "target", b"target", "target_epoch", b"target_epoch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "committed_at_ms", b"committed_at_ms", "id", b"id", "reason", b"reason", "since_lsn", b"since_lsn", "slots", b"slots", "source", b"source", "source_epoch", b"source_epoch", "step", b"step", "target", b"target", "target_epoch", b"target_epoch"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

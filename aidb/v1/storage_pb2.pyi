@@ -643,6 +643,7 @@ class GetStatsResponse(_message.Message):
     ROUTER_FIELD_NUMBER: _builtins.int
     CONNECTIONS_FIELD_NUMBER: _builtins.int
     LOAD_FIELD_NUMBER: _builtins.int
+    MOVES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     role: _builtins.str
     uptime_ms: _builtins.int
@@ -681,6 +682,10 @@ class GetStatsResponse(_message.Message):
     def load(self) -> Global___LoadStats:
         """primaries, replicas"""
 
+    @_builtins.property
+    def moves(self) -> Global___MoveStats:
+        """primaries"""
+
     def __init__(
         self,
         *,
@@ -700,10 +705,11 @@ class GetStatsResponse(_message.Message):
         router: Global___RouterStats | None = ...,
         connections: Global___ConnectionStats | None = ...,
         load: Global___LoadStats | None = ...,
+        moves: Global___MoveStats | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "connections", b"connections", "durability", b"durability", "engine", b"engine", "header", b"header", "load", b"load", "replication", b"replication", "router", b"router"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "connections", b"connections", "durability", b"durability", "engine", b"engine", "header", b"header", "load", b"load", "moves", b"moves", "replication", b"replication", "router", b"router"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "cache", b"cache", "connections", b"connections", "cpu_us", b"cpu_us", "durability", b"durability", "engine", b"engine", "header", b"header", "keys", b"keys", "load", b"load", "memory_bytes", b"memory_bytes", "name", b"name", "replication", b"replication", "requests", b"requests", "role", b"role", "router", b"router", "uptime_ms", b"uptime_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "cache", b"cache", "connections", b"connections", "cpu_us", b"cpu_us", "durability", b"durability", "engine", b"engine", "header", b"header", "keys", b"keys", "load", b"load", "memory_bytes", b"memory_bytes", "moves", b"moves", "name", b"name", "replication", b"replication", "requests", b"requests", "role", b"role", "router", b"router", "uptime_ms", b"uptime_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -748,6 +754,44 @@ class LoadStats(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LoadStats: _TypeAlias = LoadStats  # noqa: Y015
+
+@_typing.final
+class MoveStats(_message.Message):
+    """Slot moves, as the native side of a primary sees them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEAVING_FIELD_NUMBER: _builtins.int
+    DELAY_MS_FIELD_NUMBER: _builtins.int
+    PARKED_FIELD_NUMBER: _builtins.int
+    PARKED_BEFORE_FIELD_NUMBER: _builtins.int
+    HIDDEN_KEYS_FIELD_NUMBER: _builtins.int
+    leaving: _builtins.int
+    """moves that have their source here"""
+    delay_ms: _builtins.int
+    """for which writes of slots that leave are held back (M4)"""
+    parked: _builtins.int
+    """requests that wait for the end of a fence"""
+    parked_before: _builtins.int
+    """those that have waited so far"""
+    hidden_keys: _builtins.int
+    """of slots that are on their way here, or were; not in `keys`"""
+    def __init__(
+        self,
+        *,
+        leaving: _builtins.int = ...,
+        delay_ms: _builtins.int = ...,
+        parked: _builtins.int = ...,
+        parked_before: _builtins.int = ...,
+        hidden_keys: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay_ms", b"delay_ms", "hidden_keys", b"hidden_keys", "leaving", b"leaving", "parked", b"parked", "parked_before", b"parked_before"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoveStats: _TypeAlias = MoveStats  # noqa: Y015
 
 @_typing.final
 class ConnectionStats(_message.Message):

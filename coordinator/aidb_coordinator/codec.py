@@ -124,6 +124,8 @@ def move_to_proto(move: Move) -> pb.Move:
         target_epoch=move.target_epoch,
         step=move.step,
         reason=move.reason,
+        committed_at_ms=move.committed_at_ms,
+        since_lsn=move.since_lsn,
     )
 
 
@@ -194,6 +196,8 @@ def _move_from_proto(message: pb.Move) -> Move:
         target_epoch=message.target_epoch,
         step=step,
         reason=message.reason,
+        committed_at_ms=message.committed_at_ms,
+        since_lsn=message.since_lsn,
     )
 
 

@@ -153,7 +153,9 @@ class Movers:
         elif report.since_lsn and move.step is MoveStep.FENCED:
             since_lsn = report.since_lsn
             done = await self._step(
-                lambda topology: moves.commit(topology, move.id, move.attempt, since_lsn=since_lsn)
+                lambda topology: moves.commit(
+                    topology, move.id, move.attempt, since_lsn=since_lsn, at_ms=self._clock.wall_ms()
+                )
             )
             if done is not None:
                 self._aborts.pop(move.id, None)

@@ -22,6 +22,7 @@ from aidb.slots import SLOT_COUNT
 from aidb_coordinator.slot_epochs import by_slot, packed, slots_of, spans_of
 from aidb_coordinator.topology import (
     LIVE,
+    MOVES_LEVEL,
     UNDER_WAY,
     Move,
     MoveStep,
@@ -61,6 +62,7 @@ def add(
     existing(topology, target)
     if source == target:
         raise TopologyError(f"shard {source} has its slots already")
+    topology = _with_records_of_moves(topology)
     if not wanted:
         raise TopologyError("a move has one slot at least")
     if wanted[0].first < 0 or wanted[-1].last >= SLOT_COUNT:
@@ -75,6 +77,22 @@ def add(
         raise TopologyError(f"{MAX_LIVE} moves wait already")
     move = Move(move_id, 1, wanted, source, 0, target, 0, MoveStep.WAITING)
     return _with_moves(topology, (*topology.moves, move)), move
+
+
+def _with_records_of_moves(topology: Topology) -> Topology:
+    """At the feature level at which shards log what moves: no older program may join from now on. Raises
+    TopologyError when there is one.
+    """
+    if topology.feature_level >= MOVES_LEVEL:
+        return topology
+    old = sorted(member.name for member in topology.members.values() if member.feature_max < MOVES_LEVEL)
+    if old:
+        more = f" and {len(old) - 3} more" if len(old) > 3 else ""
+        raise TopologyError(
+            f"slots move at feature level {MOVES_LEVEL}, which {', '.join(old[:3])}{more} cannot speak: "
+            "use a newer version of them first"
+        )
+    return replace(topology, feature_level=MOVES_LEVEL)
 
 
 def prepare(topology: Topology, move_id: str) -> tuple[Topology, Move]:
@@ -104,9 +122,11 @@ def fence(topology: Topology, move_id: str, attempt: int, *, source_lsn: int) ->
     return after, fenced
 
 
-def commit(topology: Topology, move_id: str, attempt: int, *, since_lsn: int) -> tuple[Topology, Move]:
-    """COMMIT (M8): the target owns the slots, from its LSN `since_lsn` on. Raises TopologyError for an
-    attempt that is over.
+def commit(
+    topology: Topology, move_id: str, attempt: int, *, since_lsn: int, at_ms: int
+) -> tuple[Topology, Move]:
+    """COMMIT (M8): the target owns the slots, from its LSN `since_lsn` on; `at_ms` is now. Raises
+    TopologyError for an attempt that is over.
     """
     move = _at(topology, move_id, MoveStep.FENCED, attempt)
     epochs = (_steady(topology, shard).epoch for shard in (move.source, move.target))
@@ -116,7 +136,7 @@ def commit(topology: Topology, move_id: str, attempt: int, *, since_lsn: int) ->
     for slot in (slot for span in move.slots for slot in slots_of(span)):
         owners[slot] = move.target
         states[slot] = states[slot][0], since_lsn
-    done = replace(move, step=MoveStep.COMMITTED, reason="")
+    done = replace(move, step=MoveStep.COMMITTED, reason="", committed_at_ms=at_ms, since_lsn=since_lsn)
     after = replace(_with(topology, done), slot_owners=pack_owners(owners), slot_epochs=tuple(packed(states)))
     return after, done
 

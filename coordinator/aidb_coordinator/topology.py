@@ -24,7 +24,11 @@ from aidb.slots import SLOT_COUNT
 
 FORMAT = 1
 NOBODY = 0xFFFF
+# Of a new cluster. A format that older programs do not know is written once the level is raised, which is
+# when it is first wanted and every member knows it.
 FEATURE_LEVEL = 1
+# Log records of slot moves.
+MOVES_LEVEL = 2
 # Cuts kept per shard (C5), newest epochs last, some 12 bytes each. Tokens older than these cannot be judged.
 MAX_CUTS = 32
 
@@ -62,7 +66,7 @@ class Member:
     zone: str = ""
     node: str = ""
     feature_min: int = FEATURE_LEVEL
-    feature_max: int = FEATURE_LEVEL
+    feature_max: int = MOVES_LEVEL
     metrics_address: str = ""
 
 
@@ -155,7 +159,9 @@ LIVE = (MoveStep.WAITING, *UNDER_WAY)
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """M1: what PREPARE records; the epochs are 0 before. `reason`: why the last attempt was aborted."""
+    """M1: what PREPARE records; the epochs are 0 before. `reason`: why the last attempt was aborted. Once it
+    is committed, `committed_at_ms` says when, and `since_lsn` from which LSN of the target on.
+    """
 
     id: str
     attempt: int
@@ -166,6 +172,8 @@ class Move:
     target_epoch: int
     step: MoveStep
     reason: str = ""
+    committed_at_ms: int = 0
+    since_lsn: int = 0
 
 
 @dataclass(frozen=True)

@@ -243,6 +243,9 @@ class LogRecords:
     def __init__(self, chunk: bytes | memoryview) -> None:
         """A view is one of bytes. Raises Corruption."""
 
+    def deletions(self) -> list[tuple[int, int, int]]:
+        """Slots that are deleted as a whole: (LSN, first, last), in order. Empty once they were applied."""
+
 class Store:
     """The engine on raw keys. All methods raise AidbError."""
 

@@ -22,6 +22,7 @@ from aidb_node.config import Common, Keys, Settings
 from aidb_node.failure import StartRefused
 from aidb_node.logs import Log
 from aidb_node.metrics import NodeCollector
+from aidb_node.moves.figures import MoveCollector
 from aidb_node.moves.mover import Mover
 from aidb_node.moves.starting import mover_of
 from aidb_node.stop import Stop
@@ -97,6 +98,8 @@ class _Program:
         self._mover: Mover | None = None
         if settings.role == "primary":
             self._mover = mover_of(settings, self._server, self._process_id, log)
+            if self._metrics:
+                self._metrics.register(MoveCollector(self._mover.figures, settings.shard))
         if self._security:
             self._watch(self._security)
         log.info("bound", role=settings.role, address=self._server.address)

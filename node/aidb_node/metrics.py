@@ -58,6 +58,8 @@ class NodeCollector(Collector):
         if stats.HasField("durability"):
             yield from _durability(labels, stats.durability)
             yield from _tail_set(labels, stats.durability)
+        if stats.HasField("moves"):
+            yield from _moves(labels, stats.moves)
         if stats.HasField("cache"):
             yield from _cache(labels, stats.cache)
         if stats.HasField("router"):
@@ -101,6 +103,19 @@ def _engine(labels: _Labels, engine: pb.EngineStats) -> Iterator[Metric]:
     yield labels.counter("aidb_block_cache_misses", "Blocks read from disk", engine.block_cache_misses)
     yield labels.gauge("aidb_stalled", "1 while writers are slowed or wait", bool(engine.stalled))
     yield labels.gauge("aidb_poisoned", "1 once the store refuses writes", bool(engine.poisoned))
+
+
+def _moves(labels: _Labels, moves: pb.MoveStats) -> Iterator[Metric]:
+    yield labels.gauge("aidb_moves_leaving", "Slot moves that have their source here", moves.leaving)
+    delay = moves.delay_ms / 1000
+    yield labels.gauge("aidb_move_write_delay_seconds", "Writes of slots that leave are held back", delay)
+    yield labels.gauge("aidb_move_parked_now", "Requests that wait for the end of a fence", moves.parked)
+    yield labels.counter(
+        "aidb_move_parked", "Requests that waited for the end of a fence", moves.parked_before
+    )
+    yield labels.gauge(
+        "aidb_hidden_keys", "Keys of slots on their way here, not among keys", moves.hidden_keys
+    )
 
 
 def _durability(labels: _Labels, durability: pb.DurabilityStats) -> Iterator[Metric]:

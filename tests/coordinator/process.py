@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
+from aidb_coordinator.topology import MOVES_LEVEL
 
 from aidb.v1 import cluster_pb2 as pb
 from aidb.v1 import cluster_pb2_grpc as rpc
@@ -114,7 +115,13 @@ class FakeMember:
 
     def register(self, coordinator: CoordinatorProcess, **changes: Any) -> pb.RegisterResponse:
         request = pb.RegisterRequest(
-            member=pb.Member(name=self.name, address=self.address, role=self.role, shard=self.shard),  # type: ignore[arg-type]
+            member=pb.Member(
+                name=self.name,
+                address=self.address,
+                role=self.role,  # type: ignore[arg-type]
+                shard=self.shard,
+                feature_max=MOVES_LEVEL,
+            ),
             shard=self.shard,
             process_id=self.process_id,
             pid=4711,

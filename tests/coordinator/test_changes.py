@@ -24,14 +24,17 @@ def granted(document: Topology, shard: int, epoch: int) -> Topology:
 def test_a_move_is_told_step_by_step() -> None:
     document = granted(granted(topology(2), 0, 1), 1, 1)
     wanted, _ = moves.add(document, "m", [SlotSpan(0, 9), SlotSpan(20, 20)], 0, 1)
-    assert told(document, wanted) == ["move m is wanted: 11 slots from shard 0 to 1"]
+    assert told(document, wanted) == [
+        "move m is wanted: 11 slots from shard 0 to 1",
+        "feature level 1 -> 2",
+    ]
     prepared, _ = moves.prepare(wanted, "m")
     assert told(wanted, prepared) == ["move m is prepared"]
     aborted, _ = moves.abort(prepared, "m", 1, "silence")
     assert told(prepared, aborted) == ["move m is waiting, attempt 2: silence"]
     again, _ = moves.prepare(aborted, "m")
     fenced, _ = moves.fence(again, "m", 2, source_lsn=7)
-    done, _ = moves.commit(fenced, "m", 2, since_lsn=9)
+    done, _ = moves.commit(fenced, "m", 2, since_lsn=9, at_ms=1)
     assert told(fenced, done) == [
         "11 slots (0-9,20) from shard 0 to shard 1",
         "move m is committed",

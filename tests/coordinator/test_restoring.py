@@ -6,6 +6,7 @@ import base64
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ from aidb_coordinator.topology import (
     pack_owners,
 )
 
-from aidb.durability.cluster_plan import cluster_plan
+from aidb.durability.cluster_plan import as_of, cluster_plan
+from aidb.durability.restore_plan import Owned
 from aidb.slots import SLOT_COUNT
 
 HALF = SLOT_COUNT // 2
@@ -57,6 +59,18 @@ def test_it_is_newer_than_everything_and_has_the_disks() -> None:
     assert made.shards[0].cuts == (Cut(1, 1000), Cut(2, 3000))
     assert made.shards[1].cuts == (Cut(1, 800), Cut(2, 800)), "sessions that saw more are told"
     assert made.slot_epochs == ()
+
+
+def test_the_shards_are_those_of_then_and_no_id_is_used_again() -> None:
+    then = document(HALF, 10, (3, 3))
+    third = Shard(id=2, epoch=4, disk_id="disk-2")
+    now = document(HALF, 50, (8, 6), next_shard=5)
+    made = restored(replace(now, shards=(*now.shards, third)), then, DISKS)
+    assert ([shard.id for shard in made.shards], made.next_shard) == ([0, 1], 5)
+    fewer = replace(now, shards=now.shards[:1], next_shard=2)
+    back = restored(fewer, then, DISKS)
+    assert ([shard.id for shard in back.shards], back.next_shard) == ([0, 1], 5 - 3)
+    assert back.shards[1].disk_id == "disk-b"
 
 
 def test_slots_that_go_back_get_a_newer_epoch() -> None:
@@ -98,6 +112,42 @@ def test_shards_go_through_their_acquisitions() -> None:
     assert [(plan.shard, plan.target.least_lsn, plan.epoch) for plan in plans] == [(0, 99, 8), (1, 5, 4)]
     assert {plan.target.clock_ms for plan in plans} == {1_000}
     assert [plan.target.least_lsn for plan in cluster_plan(codec.to_proto(then), [])] == [0, 0]
+
+
+def test_moves_that_the_archive_missed_count_from_when_they_were_committed() -> None:
+    """D9: the coordinator died after a commit, before its next version was kept."""
+    then = document(HALF, 10, (3, 3))
+    first = Move("m", 1, (SlotSpan(5, 9),), 0, 3, 1, 3, MoveStep.COMMITTED, "", 500, 77)
+    again = Move("n", 1, (SlotSpan(9, 9),), 1, 3, 0, 3, MoveStep.COMMITTED, "", 600, 99)
+    later = codec.to_proto(replace(document(HALF, 14, (3, 3)), moves=(first, again)))
+    early = codec.to_proto(then)
+    assert as_of(early, later, 499) == early
+    assert as_of(early, None, 700) == early
+    moved = codec.from_proto(as_of(early, later, 500))
+    assert (moved.owner(5), moved.owner(9), moved.owner(10)) == (1, 1, 0)
+    assert dict(cuts(moved)) == {0: 0, 1: 77}
+    both = codec.from_proto(as_of(early, later, 600))
+    assert (both.owner(5), both.owner(9)) == (1, 0)
+    assert dict(cuts(both)) == {0: 99, 1: 77}
+    known = codec.to_proto(replace(document(HALF, 12, (3, 3)), moves=(first,)))
+    assert as_of(known, later, 550) == known
+
+
+def cuts(topology: Topology) -> Iterator[tuple[int, int]]:
+    for plan in cluster_plan(codec.to_proto(topology), [], 1_000):
+        yield plan.shard, plan.target.least_lsn
+
+
+def test_a_shard_keeps_what_it_owned_then() -> None:
+    """D9: it may have deleted slots by then, by its own clock, which the coordinator's says were its."""
+    then = document(HALF, 10, (3, 4), slot_epochs=(SlotEpoch(SlotSpan(5, 9), 1, 77),))
+    target, other = (plan.target for plan in cluster_plan(codec.to_proto(then), [], 1_000))
+    assert target.owned == (Owned(0, 4, 0), Owned(5, 9, 77), Owned(10, HALF - 1, 0))
+    assert target.gives_up(78, 9, 9)
+    assert not target.gives_up(77, 9, 9), "the wipe that its import began with"
+    assert target.gives_up(1, 0, HALF)
+    assert not target.gives_up(100, HALF, HALF + 7)
+    assert other.gives_up(100, HALF, HALF + 7)
 
 
 def encoded(topology: Topology) -> str:

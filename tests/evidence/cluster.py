@@ -14,8 +14,9 @@ from typing import Self
 import aidb
 from aidb.client import Client
 from aidb.local.ports import free_ports
+from tests.evidence.peers import connected_from
 from tests.evidence.processes import Program
-from tests.evidence.proxy import Proxy, connected_from
+from tests.evidence.proxy import Proxy
 from tests.evidence.status import wait_whole
 
 WHOLE_SECONDS = 60.0
@@ -109,8 +110,6 @@ class ShardCluster:
         common = [role, "--coordinator", self.address, "--name", name, "--shard", "0", "--listen", listen]
         return Program(name, [*self._node, *common, *options], self._root, self._environment)
 
-    def _owner(self, port: int) -> str:
-        for replica in self.replicas:
-            if connected_from(replica.pid, port):
-                return replica.name
-        return "client"
+    def _owner(self, port: int, to_port: int) -> str:
+        names = {replica.pid: replica.name for replica in self.replicas}
+        return names.get(connected_from(names, port, to_port), "client")

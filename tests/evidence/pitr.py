@@ -6,6 +6,8 @@ earlier point and started again, so that the history has several epochs and a br
 ``--rounds`` LSNs, and a fifth as many times, are drawn: each is restored from the object store alone, and
 every key and value compared with a model of what was acknowledged. Deletes whose answer a kill took away
 make the LSNs around them uncertain: those are not drawn.
+
+Then the same of a cluster whose slots move, see `pitr_moves`.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from aidb.v1 import node_pb2
 from aidb.v1 import storage_pb2 as pb
 from tests.backup.support import open_store
 from tests.coordinator.process import FAST, CoordinatorProcess
+from tests.evidence import pitr_moves
 from tests.evidence.pitr_book import Book, State
 from tests.evidence.pitr_writers import Writer
 from tests.evidence.replays import replayed_as_of_any_age
@@ -229,7 +232,8 @@ def _scratch(root: Path) -> Iterator[Path]:
 
 def did_damage(numbers: Counter[str]) -> bool:
     """Without kills under load, branches given up, and restores from several snapshots it proves little."""
-    needed = ("in_flight_at_kills", "writes_given_up", "deletes", "batches", "records_replayed", "times")
+    own = ("in_flight_at_kills", "writes_given_up", "deletes", "batches", "records_replayed", "times")
+    needed = (*own, *pitr_moves.NEEDED)
     return all(numbers[name] > 0 for name in needed) and numbers["snapshots_used"] > 2
 
 
@@ -241,6 +245,10 @@ def run(rounds: int, seed: int, report: Report, writes: int = WRITES_PER_LIFE) -
         check_lsns(history, root, rng, rounds, report)
         check_times(history, root, rng, max(1, rounds // 5), report)
         report.numbers.update(history.numbers)
+    with tempfile.TemporaryDirectory(prefix="aidb-pitr-") as directory:
+        pitr_moves.run(Path(directory), rng, max(2, rounds // 8), max(4, rounds // 2), report)
+    with tempfile.TemporaryDirectory(prefix="aidb-pitr-") as directory:
+        pitr_moves.reshape(Path(directory), report)
 
 
 def main() -> int:

@@ -1,7 +1,6 @@
 """A TCP proxy in front of a primary: what goes through it can be held, delayed and cut, by who connected.
 
-One asyncio loop in a thread. A connection belongs to the process that opened it; the kernel's socket tables
-say which.
+One asyncio loop in a thread. A connection belongs to the process that opened it (`peers`).
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import random
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -60,16 +58,19 @@ class Link:
 class Proxy:
     """Listens on a free loopback port; a context manager. Methods are for the thread that made it.
 
-    ``owner`` names who connected, by the port connected from.
+    ``owner`` names who connected, by the ports connected from and to; ``target`` where that owner is led to.
     """
 
-    def __init__(self, target_port: int, owner: Callable[[int], str], rng: random.Random) -> None:
+    def __init__(
+        self, target: int | Callable[[str], int], owner: Callable[[int, int], str], rng: random.Random
+    ) -> None:
         self.port = 0
-        self._target_port = target_port
+        self._target = target if callable(target) else lambda _: target
         self._owner = owner
         self._rng = rng
         self._treatments: dict[str, Treatment] = defaultdict(Treatment)
         self._links: set[Link] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy")
 
@@ -139,12 +140,17 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        owner = self._owner(writer.get_extra_info("peername")[1])
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = self._loop.create_task(self._carry(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        owner = self._owner(writer.get_extra_info("peername")[1], self.port)
         link = Link(owner, self._treatments[owner], self._rng)
         link.writers.append(writer)
         try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target(owner))
         except OSError:
             link.cut()
             return
@@ -162,17 +168,3 @@ class Proxy:
                 pump.cancel()
             link.cut()
             await asyncio.gather(*pumps, return_exceptions=True)
-
-
-def connected_from(pid: int, port: int) -> bool:
-    """Whether process ``pid`` holds the loopback connection whose local port is ``port``."""
-    inodes = {
-        f"socket:[{fields[9]}]"
-        for table in ("tcp", "tcp6")  # grpc-core's sockets are dual-stack
-        for fields in map(str.split, Path(f"/proc/net/{table}").read_text().splitlines()[1:])
-        if int(fields[1].rpartition(":")[2], 16) == port
-    }
-    try:
-        return any(str(entry.readlink()) in inodes for entry in Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:
-        return False

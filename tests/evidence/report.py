@@ -47,9 +47,14 @@ class Report:
 
 def options(name: str, argv: list[str] | None = None) -> argparse.Namespace:
     """``--rounds`` and ``--seed``."""
+    return parser(name).parse_args(argv)
+
+
+def parser(name: str) -> argparse.ArgumentParser:
+    """Of those options, for a run that has more."""
     # A run that is told to end puts away what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    parser = argparse.ArgumentParser(prog=f"python -m tests.evidence.{name}")
-    parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=1)
-    return parser.parse_args(argv)
+    asking = argparse.ArgumentParser(prog=f"python -m tests.evidence.{name}")
+    asking.add_argument("--rounds", type=int, default=100)
+    asking.add_argument("--seed", type=int, default=1)
+    return asking

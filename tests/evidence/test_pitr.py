@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.evidence import pitr
+from tests.evidence import pitr, pitr_moves
 from tests.evidence.pitr_book import Book
 from tests.evidence.report import Report
 
@@ -59,10 +59,26 @@ def test_another_state_is_noticed(lived: tuple[pitr.History, Path, random.Random
 
 def test_a_run_without_damage_proves_nothing() -> None:
     numbers = Report("pitr", 1).numbers
-    needed = ("in_flight_at_kills", "writes_given_up", "deletes", "batches", "records_replayed", "times")
+    own = ("in_flight_at_kills", "writes_given_up", "deletes", "batches", "records_replayed", "times")
+    needed = (*own, *pitr_moves.NEEDED)
     numbers.update(dict.fromkeys(needed, 1), snapshots_used=3)
     assert pitr.did_damage(numbers)
     for name in (*needed, "snapshots_used"):
         less = numbers.copy()
         less[name] -= 1
         assert not pitr.did_damage(less)
+
+
+def test_a_key_may_hold_what_was_sent_and_not_overwritten_by_then() -> None:
+    writes = [
+        pitr_moves.Write(1, 100, 110),
+        pitr_moves.Write(2, 120, 0),
+        pitr_moves.Write(3, 140, 150),
+        pitr_moves.Write(7, 160, 170),
+    ]
+    assert pitr_moves.allowed(writes, 99) == {None}
+    assert pitr_moves.allowed(writes, 105) == {None, b"1"}
+    assert pitr_moves.allowed(writes, 119) == {b"1"}
+    assert pitr_moves.allowed(writes, 145) == {b"1", b"2", b"3"}
+    assert pitr_moves.allowed(writes, 155) == {b"3"}
+    assert pitr_moves.allowed(writes, 170) == {None}, "the seventh write deletes"

@@ -178,7 +178,7 @@ class Walk:
             return
         if what == "ready":
             self._try(lambda doc: moves.fence(doc, move_id, attempt, source_lsn=1))
-        elif self._try(lambda doc: moves.commit(doc, move_id, attempt, since_lsn=1)):
+        elif self._try(lambda doc: moves.commit(doc, move_id, attempt, since_lsn=1, at_ms=1)):
             self.committed += 1
 
     def lose_reports(self) -> None:

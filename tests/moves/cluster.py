@@ -101,9 +101,10 @@ class Cluster:
             *self._options,
         )
         name = f"shard-{shard}-primary" + ("" if number == 1 else f"-{number}")
-        return NodeProcess(
-            self.address, self.data(shard), *options, shard=shard, listen=listen, name=name
-        ).ready()
+        return self._node(shard, name, listen, options).ready()
+
+    def _node(self, shard: int, name: str, listen: str, options: Iterable[str]) -> NodeProcess:
+        return NodeProcess(self.address, self.data(shard), *options, shard=shard, listen=listen, name=name)
 
     def _start_coordinator(self, listen: str) -> CoordinatorProcess:
         return CoordinatorProcess(

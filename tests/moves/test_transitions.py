@@ -52,7 +52,18 @@ def at(step: MoveStep) -> Topology:
     topology, _ = moves.fence(topology, "m", 1, source_lsn=40)
     if step is MoveStep.FENCED:
         return topology
-    return moves.commit(topology, "m", 1, since_lsn=77)[0]
+    return moves.commit(topology, "m", 1, since_lsn=77, at_ms=1)[0]
+
+
+def test_moves_wait_for_programs_that_know_their_records() -> None:
+    before = two_shards()
+    assert (before.feature_level, at(MoveStep.WAITING).feature_level) == (1, 2)
+    primary = before.shards[1].primary
+    assert primary is not None
+    old = replace(before.shards[1], primary=replace(primary, feature_max=1))
+    mixed = replace(before, shards=(before.shards[0], old))
+    with pytest.raises(TopologyError, match="feature level 2, which shard-1-primary cannot speak"):
+        moves.add(mixed, "m", SPANS, 0, 1)
 
 
 def test_a_move_goes_through_its_steps_and_changes_owners_at_the_last() -> None:
@@ -107,7 +118,7 @@ def test_the_swap_that_raises_an_epoch_aborts_the_attempt(step: MoveStep, shard:
         with pytest.raises(TopologyError, match="attempt 2"):
             moves.abort(after, "m", 1, "why")
         with pytest.raises(TopologyError, match="attempt 2"):
-            moves.commit(after, "m", 1, since_lsn=77)
+            moves.commit(after, "m", 1, since_lsn=77, at_ms=1)
     with pytest.raises(TopologyError, match="being taken over"):
         moves.prepare(taken, "m")
 
@@ -139,7 +150,7 @@ def test_a_cancelled_move_is_over_and_a_committed_one_stays(step: MoveStep) -> N
     assert move.step is MoveStep.CANCELLED
     assert cancelled.slot_owners == two_shards().slot_owners
     with pytest.raises(TopologyError):
-        moves.commit(cancelled, "m", 1, since_lsn=77)
+        moves.commit(cancelled, "m", 1, since_lsn=77, at_ms=1)
     assert moves.add(cancelled, "n", SPANS, 0, 1)[1].step is MoveStep.WAITING
     committed = at(MoveStep.COMMITTED)
     assert moves.cancel(committed, "m")[0] is committed

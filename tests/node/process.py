@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,22 @@ class NodeProcess:
         shard: int = 0,
         role: str = "primary",
         name: str = "",
+        log: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         command = [sys.executable, "-m", "aidb_node", role, "--coordinator", coordinator]
         command += ["--name", name or f"shard-{shard}-{role}", "--listen", listen, *arguments]
         command += ["--shard", str(shard)] if role != "router" else []
         command += ["--data", str(data)] if role == "primary" else []
-        self.log = data.parent / f"{data.name}.log"
-        with self.log.open("a") as log:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        self.log = log or data.parent / f"{data.name}.log"
+        with self.log.open("a") as errors:
+            self.process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env={**os.environ, **(environment or {})},
+            )
         self.address = ""
 
     def ready(self) -> NodeProcess:

@@ -15,7 +15,8 @@ from aidb.topology import Member, View
 from aidb.v1 import cluster_pb2
 from aidb.v1 import storage_pb2 as pb
 from tests.coordinator.process import CoordinatorProcess, until
-from tests.evidence.proxy import Proxy, connected_from
+from tests.evidence.peers import connected_from
+from tests.evidence.proxy import Proxy
 from tests.node.process import NodeProcess, get, put
 
 NAMES = ("shard-0-replica-0", "shard-0-replica-1")
@@ -46,9 +47,9 @@ def silenced(alone: CoordinatorProcess, tmp_path: Path) -> Iterator[Silenced]:
     (port,) = free_ports(1)
     started: dict[str, NodeProcess] = {}
 
-    def owner(peer: int) -> str:
+    def owner(peer: int, port: int) -> str:
         for name in ("router", "strict"):
-            if name in started and connected_from(started[name].process.pid, peer):
+            if name in started and connected_from([started[name].process.pid], peer, port):
                 return name
         return "other"
 

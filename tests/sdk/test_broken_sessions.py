@@ -84,3 +84,22 @@ def test_so_has_a_resent_batch(routing: Routing) -> None:
     result = perform(write_many(routing, writes, None, time.monotonic() + 10), [BROKEN])
     assert {type(error) for error in result.errors.values()} == {SessionBroken}
     assert not seen(routing)
+
+
+def test_what_a_shard_lost_is_told_by_those_that_took_its_slots(routing: Routing) -> None:
+    """s4: the session saw LSN 9 of shard 0, of which a takeover kept 5; by then shard 1 has the slots."""
+    shards = {
+        0: Shard(0, 2, Member("p", "127.0.0.1:1"), (), ((1, 5),)),
+        1: Shard(1, 1, Member("q", "127.0.0.1:2"), ()),
+    }
+    routing.adopt(View("u", 2, 1, array("H", [1]) * SLOT_COUNT, shards, ()))
+    assert routing.token.for_shard(1, routing.lost) == encode({0: (1, 9)}, 1)
+    with pytest.raises(SessionBroken):
+        perform(unary.get(routing, b"k", "session", time.monotonic() + 10), [BROKEN])
+    assert routing.token.for_shard(1, routing.lost) == encode({}, 1)
+
+
+def test_what_a_shard_kept_is_no_loss(routing: Routing) -> None:
+    shards = {0: Shard(0, 3, Member("p", "127.0.0.1:1"), (), ((1, 9), (2, 11)))}
+    routing.adopt(View("u", 2, 1, array("H", [0]) * SLOT_COUNT, shards, ()))
+    assert not routing.lost

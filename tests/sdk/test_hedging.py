@@ -18,7 +18,8 @@ from aidb.local.ports import free_ports
 from aidb.topology import Member, View
 from aidb.v1 import cluster_pb2 as pb
 from tests.coordinator.process import FAST, CoordinatorProcess, until
-from tests.evidence.proxy import Proxy, connected_from
+from tests.evidence.peers import connected_from
+from tests.evidence.proxy import Proxy
 from tests.node.process import NodeProcess
 
 NAMES = ("shard-0-replica-0", "shard-0-replica-1")
@@ -52,8 +53,8 @@ def silenced(tmp_path: Path) -> Iterator[Silenced]:
     (port,) = free_ports(1)
     started: list[NodeProcess] = []
 
-    def owner(peer: int) -> str:
-        return "client" if connected_from(os.getpid(), peer) else "other"
+    def owner(peer: int, port: int) -> str:
+        return "client" if connected_from([os.getpid()], peer, port) else "other"
 
     def start(name: str, role: str, *arguments: str, listen: str = "127.0.0.1:0") -> None:
         node = NodeProcess(

@@ -5,4 +5,5 @@ importing  one attempt, from the copy to the drain
 calls      what it asks the source and tells the coordinator
 horizon    no topology is obeyed that is older than the one before
 document   what the topology says of this shard's moves
+figures    what the imports came to, as metrics
 """

@@ -105,6 +105,11 @@ class Import:
         self._at = _Position()
         self._began = time.monotonic()
 
+    @property
+    def progress(self) -> pb.MoveProgress:
+        """As was told last."""
+        return self._said.progress
+
     def learn(self, version: int) -> None:
         """The topology has this attempt at `version`. Called by another thread."""
         self._version = max(self._version, version)

@@ -24,6 +24,7 @@ from aidb_node.moves.document import (
     serves,
     wanted_imports,
 )
+from aidb_node.moves.figures import Figures
 from aidb_node.moves.horizon import Horizon
 from aidb_node.moves.importing import Import, Native, Said
 from aidb_node.moves.pacing import Pace
@@ -85,6 +86,10 @@ class _Running:
         for thread in self._threads:
             thread.join(_END)
         return not any(thread.is_alive() for thread in self._threads)
+
+    @property
+    def has_failed(self) -> bool:
+        return bool(self._said.failed)
 
     def _say(self, said: Said) -> None:
         urgent = (said.ready, said.since_lsn, said.failed) != (
@@ -157,6 +162,7 @@ class Mover:
         self._running: dict[Attempt, _Running] = {}
         self._thread = threading.Thread(target=self._run, name="moves", daemon=True)
         self._problem = ""
+        self.figures = Figures()
         # Of the topology by which it was last looked for slots of others, and found to hold none.
         self._clean_by: tuple[bytes, bytes] | None = None
 
@@ -203,6 +209,8 @@ class Mover:
         for attempt in list(self._running):
             if attempt in wanted:
                 self._running[attempt].work.learn(topology.version)
+                if wanted[attempt].fenced:
+                    self.figures.fenced(str(attempt))
             else:
                 self._end(attempt)
         for attempt, one in wanted.items():
@@ -225,6 +233,8 @@ class Mover:
             over,
             self._log,
         )
+        work = self._running[wanted.attempt].work
+        self.figures.began(str(wanted.attempt), lambda: work.progress)
 
     def _overlaps(self, wanted: Wanted) -> bool:
         """With an import that has not come to its end yet, of an attempt that is over."""
@@ -240,7 +250,8 @@ class Mover:
 
     def _end(self, attempt: Attempt) -> None:
         if self._running[attempt].end():
-            del self._running[attempt]
+            failed = self._running.pop(attempt).has_failed
+            self.figures.ended(str(attempt), failed=failed)
         else:
             self._log.warning("an import that is over has not ended yet", move=attempt)
 
@@ -254,6 +265,7 @@ class Mover:
         occupied = self._primary.occupied_slots(spans) if spans else []
         if occupied:
             self._primary.wipe_slots(occupied)
+            self.figures.deleted_ranges += len(occupied)
             self._log.info("slots of other shards deleted", ranges=len(occupied))
         if not self._running:
             self._clean_by = placement

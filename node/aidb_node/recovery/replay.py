@@ -123,16 +123,29 @@ def _apply(store: _native.Store, step: Step, read: _Read, target: Target, done: 
             done.lsn,
             piece.previous_lsn,
         )
+    through = _before_deletions(records, step.through, target, done.lsn)
+    if through <= done.lsn:
+        return True
     logged_from_ms = max(0, time.time_ns() // 1_000_000 - LOGGED_MS)
     done.lsn, done.clock_ms, applied, ended = store.apply_log(
-        records, step.through, target.clock_ms, logged_from_ms
+        records, through, target.clock_ms, logged_from_ms
     )
     done.records += applied
     done.pieces += 1
     done.bytes += len(piece.body)
+    if through < step.through:
+        return True
     if target.clock_ms != END and done.lsn < step.through and piece.last_clock_ms > target.clock_ms:
         return True
     return ended and step.through == target.lsn
+
+
+def _before_deletions(records: _native.LogRecords, through: int, target: Target, held: int) -> int:
+    """``through``, or the LSN before the first deletion of slots that the shard has to keep (D9)."""
+    for lsn, first, last in records.deletions() if target.owned else ():
+        if held < lsn <= through and target.gives_up(lsn, first, last):
+            return lsn - 1
+    return through
 
 
 def _loss(catalog: Catalog, steps: Sequence[Step], done: Replayed, reason: str) -> Loss:

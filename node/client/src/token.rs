@@ -116,6 +116,11 @@ impl Token {
             .map_or_else(|_| Position::default(), |at| self.positions[at].1)
     }
 
+    /// All that was seen, by shard.
+    pub fn positions(&self) -> impl Iterator<Item = (u32, Position)> + '_ {
+        self.positions.iter().copied()
+    }
+
     /// Only the entry of `shard`: what a request to it needs to carry.
     pub fn only(&self, shard: u32) -> Self {
         let positions = self

@@ -49,7 +49,7 @@ use crate::serve::{Grant, Limits, Node, Report, Role, Unary};
 use durable::{Durable, Mode};
 use engine::status_of;
 use gate::{NodeCell, OwnerGate};
-use moving::{MovingService, Parking, Sessions};
+use moving::{Hidden, MovingService, Parking, Sessions};
 use replication::ReplicationService;
 pub(crate) use storage::ResponseStream;
 use storage::StorageService;
@@ -100,6 +100,8 @@ pub struct Primary {
     pub tail_set: TailSet,
     /// Slots that move away from here, and requests that wait for the end of that.
     pub moving: Sessions,
+    /// What slots that move here hold so far.
+    pub hidden: Hidden,
     pub parking: Parking,
     /// Changes when streams may send more.
     changed: watch::Sender<()>,
@@ -159,6 +161,7 @@ impl Primary {
             tail_set: TailSet::new(Arc::clone(&durable)),
             durable,
             moving: Sessions::default(),
+            hidden: Hidden::default(),
             parking: Parking::default(),
             changed,
             _on_synced: on_synced,
@@ -288,7 +291,7 @@ impl Role for Primary {
         Report {
             healthy: poisoned.is_none(),
             reason: poisoned.or(stalled).unwrap_or_default(),
-            keys: stats.keys,
+            keys: stats.keys.saturating_sub(self.hidden.keys()),
             bytes: stats.disk_bytes,
             applied_lsn: self.store.visible_lsn(),
             staleness_ms: 0,
@@ -302,8 +305,18 @@ impl Role for Primary {
         let mut written = stats.level_stats.iter().map(|level| level.written_bytes);
         let flushed_bytes = written.next().unwrap_or_default();
         let compacted_bytes = written.sum();
+        let hidden_keys = self.hidden.keys();
+        let (parked, parked_before) = self.parking.counts();
+        let delay = self.moving.delay().unwrap_or_default();
         pb::GetStatsResponse {
-            keys: stats.keys,
+            keys: stats.keys.saturating_sub(hidden_keys),
+            moves: Some(pb::MoveStats {
+                leaving: self.moving.count() as u32,
+                delay_ms: delay.as_millis() as u64,
+                parked: parked as u32,
+                parked_before,
+                hidden_keys,
+            }),
             bytes: stats.disk_bytes,
             replication: Some(pb::ReplicationStats {
                 epoch,

@@ -7,7 +7,7 @@
 use std::sync::Mutex;
 
 use aidb_client::pb::ErrorCode;
-use aidb_lsm::{LogRecord, Store};
+use aidb_lsm::{LogOpKind, LogRecord, Store};
 use bytes::Bytes;
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
@@ -15,6 +15,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use super::failure::{failure, of_engine};
+use crate::primary::moving::slots_touched;
 
 /// What a frame of the log on disk has beside its record.
 const FRAME_BYTES: usize = 24;
@@ -75,6 +76,23 @@ impl LogRecords {
             Ok::<_, PyErr>(records)
         })?;
         Ok(Self(Mutex::new(Some(records))))
+    }
+
+    /// The slots that are deleted as a whole: (LSN, first slot, last slot), in the order of the log. Empty once they were
+    /// applied.
+    fn deletions(&self) -> Vec<(u64, u16, u16)> {
+        let held = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let records = held.as_deref().unwrap_or_default();
+        let deletions = records.iter().flat_map(|record| {
+            let deletes = record.ops.iter();
+            let deletes = deletes.filter(|op| op.kind == LogOpKind::RangeDelete);
+            deletes
+                .filter_map(|op| slots_touched(op).map(|(first, last)| (record.lsn, first, last)))
+        });
+        deletions.collect()
     }
 }
 

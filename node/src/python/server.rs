@@ -533,13 +533,17 @@ impl Server {
         least_clock_ms: u64,
     ) -> PyResult<u64> {
         let primary = self.with_data()?;
+        let noted = ops.clone();
         let import = Import {
             ops,
             least_lsn,
             least_clock_ms,
         };
-        py.detach(|| primary.store.import(import))
-            .map_err(of_engine)
+        let lsn = py
+            .detach(|| primary.store.import(import))
+            .map_err(of_engine)?;
+        primary.hidden.note(&noted);
+        Ok(lsn)
     }
 
     fn with_data(&self) -> PyResult<&Arc<Primary>> {

@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::clock::boottime_ns;
 use super::event::Event;
-use super::node::{FEATURE_LEVEL, Node};
+use super::node::{FEATURE_LEVELS, Node};
 use super::role::Role;
 
 /// Of one answer to `HotKeys`: keys, and their bytes, which have to fit any client's limit of a message.
@@ -49,8 +49,8 @@ impl NodeApi for NodeService {
             epoch: node.lease.epoch(),
             term: node.lease.term(),
             topology_version: view.version(),
-            feature_min: FEATURE_LEVEL,
-            feature_max: FEATURE_LEVEL,
+            feature_min: *FEATURE_LEVELS.start(),
+            feature_max: *FEATURE_LEVELS.end(),
             pid: std::process::id().into(),
             lease_age_ms: node.lease.age_ms(boottime_ns()),
             disk_id: node.identity.disk_id.clone(),

@@ -196,22 +196,27 @@ impl Node {
         Ok(Ok(()))
     }
 
-    /// C5: a session that saw what a takeover cut off is told so, reads and writes alike. Caches ask the primary for what
-    /// such a session wants; a router routes by key, and the shards judge.
+    /// C5: a session that saw what a takeover cut off is told so, reads and writes alike, also by those that its slots have
+    /// moved to since: what it saw of their source may be lost as well (s4), and only the topology still says so. Caches
+    /// ask their primary for what such a session wants of their shard.
     fn check_session(
         &self,
         header: &pb::RequestHeader,
         token: &Token,
         view: &View,
     ) -> Result<(), Status> {
-        if self.identity.role != pb::Role::Primary
-            || header.consistency() == pb::Consistency::Eventual
-        {
+        if header.consistency() == pb::Consistency::Eventual {
             return Ok(());
         }
-        let shard = self.identity.shard;
-        let seen = token.position(shard);
-        let Some(cut_lsn) = view.cut_below(shard, seen) else {
+        let left_to_primary =
+            |shard| self.identity.role == pb::Role::Replica && shard == self.identity.shard;
+        let mut positions = token
+            .positions()
+            .filter(|(shard, _)| !left_to_primary(*shard));
+        let Some((shard, seen, cut_lsn)) = positions.find_map(|(shard, seen)| {
+            let cut_lsn = view.cut_below(shard, seen)?;
+            Some((shard, seen, cut_lsn))
+        }) else {
             return Ok(());
         };
         let message = format!(
@@ -360,8 +365,8 @@ impl Node {
             zone: identity.zone.clone(),
             node: identity.node.clone(),
             role: identity.role.into(),
-            feature_min: FEATURE_LEVEL,
-            feature_max: FEATURE_LEVEL,
+            feature_min: *FEATURE_LEVELS.start(),
+            feature_max: *FEATURE_LEVELS.end(),
             shard: identity.shard,
             metrics_address: self.metrics_address.clone(),
         }
@@ -397,8 +402,13 @@ impl StreamPlaces {
     }
 }
 
-/// The formats this build reads and writes.
-pub(super) const FEATURE_LEVEL: u32 = 1;
+/// The formats this build reads and writes; the topology says which of them are written.
+///
+/// ```text
+/// 1   the first
+/// 2   log records of slot moves: slots gained, slots lost, deletions of slots
+/// ```
+pub const FEATURE_LEVELS: std::ops::RangeInclusive<u32> = 1..=2;
 
 /// The least difference (ms) that explains an answer stamped `theirs`, sent at `sent` and received at `received`.
 fn clock_difference(sent: u64, received: u64, theirs: u64) -> u64 {

@@ -30,7 +30,7 @@ from aidb.local.description import Wish
 from tests.evidence.elastic import load, pauses
 from tests.evidence.elastic.shape import reshape
 from tests.evidence.lanes import lanes
-from tests.evidence.moves import Scanner
+from tests.evidence.moves_watch import Scanner
 from tests.evidence.report import Report
 from tests.evidence.status import wait_whole
 

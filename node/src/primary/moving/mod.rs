@@ -7,6 +7,8 @@
 //! less to the target's disk, and would have to be archived by a way of their own (decision 0012).
 
 mod digest;
+#[cfg_attr(not(feature = "python"), allow(dead_code))]
+mod hidden;
 mod parking;
 mod sessions;
 mod source;
@@ -20,6 +22,7 @@ use bytes::Bytes;
 use super::slots::Span;
 
 pub use digest::digest;
+pub use hidden::Hidden;
 pub use parking::Parking;
 pub use sessions::Sessions;
 pub use source::MovingService;

@@ -1,7 +1,7 @@
 //! Requests for fenced slots wait a little: most often the move is over in milliseconds (M6). Bounded in number and time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tonic::Status;
@@ -16,6 +16,7 @@ const LOOK: Duration = Duration::from_millis(10);
 #[derive(Default)]
 pub struct Parking {
     inside: AtomicUsize,
+    before: AtomicU64,
 }
 
 struct Parked<'a>(&'a Parking);
@@ -27,6 +28,12 @@ impl Drop for Parked<'_> {
 }
 
 impl Parking {
+    /// How many requests wait, and how many have so far.
+    pub fn counts(&self) -> (usize, u64) {
+        let inside = self.inside.load(Ordering::Relaxed);
+        (inside, self.before.load(Ordering::Relaxed))
+    }
+
     /// `view`, or the first after it of which `is_fenced` holds no more.
     ///
     /// Refuses with BUSY when that takes too long, or as many wait already as may: nothing was done.
@@ -44,6 +51,7 @@ impl Parking {
         if self.inside.fetch_add(1, Ordering::Relaxed) >= MOST_PARKED {
             return Err(busy("as many requests as may be wait for slots that move"));
         }
+        self.before.fetch_add(1, Ordering::Relaxed);
         let time = admitted
             .deadline
             .remaining()

@@ -97,6 +97,11 @@ impl Sessions {
         (age_ms < SILENT_MS).then(|| Duration::from_millis(delay_ms))
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.open().len()
+    }
+
     fn open(&self) -> MutexGuard<'_, HashMap<Key, Arc<Session>>> {
         locked(&self.open)
     }

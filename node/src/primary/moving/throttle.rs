@@ -25,14 +25,16 @@ impl Throttle {
             (self.looked_at_ms, self.behind_ms) = (now_ms, behind_ms);
         }
         let passed = now_ms.saturating_sub(self.looked_at_ms);
-        if behind_ms <= CAUGHT_UP_MS || self.delay_ms == 0 && behind_ms < HARMLESS_MS {
-            self.delay_ms = 0;
+        if self.delay_ms == 0 && behind_ms < HARMLESS_MS {
+            // Nobody is slowed who need not be.
         } else if passed >= LOOK_MS {
             // Shrinking is to lose at least a tenth of the time that passes.
             let shrinks = behind_ms + passed / 10 <= self.behind_ms;
-            self.delay_ms = match shrinks {
-                true => self.delay_ms,
-                false => (self.delay_ms * 2).clamp(LEAST_MS, MOST_MS),
+            self.delay_ms = match (behind_ms <= CAUGHT_UP_MS, shrinks) {
+                // A move catches up several times before its end. Dropping the delay at once had each time begin anew.
+                (true, _) => self.delay_ms / 2,
+                (false, true) => self.delay_ms,
+                (false, false) => (self.delay_ms * 2).clamp(LEAST_MS, MOST_MS),
             };
         }
         if passed >= LOOK_MS {
@@ -82,12 +84,33 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_has_caught_up_ends_it() {
+    fn a_target_that_has_caught_up_ends_it_bit_by_bit() {
         let mut throttle = Throttle::default();
         for tick in 1..10 {
             throttle.observe(5000, tick * 1000);
         }
-        assert!(throttle.observe(5000, 11_000) > 0);
-        assert_eq!(throttle.observe(0, 11_100), 0);
+        let most = throttle.observe(5000, 11_000);
+        assert_eq!(throttle.observe(0, 12_000), most / 2);
+        let last = (13..24).map(|second| throttle.observe(0, second * 1000));
+        assert_eq!(last.last(), Some(0));
+    }
+
+    /// A move catches up, is compared and archived meanwhile, and has to catch up again.
+    #[test]
+    fn catching_up_again_takes_less_than_the_first_time() {
+        let (mut throttle, mut lag, mut delay) = (Throttle::default(), 5000.0, 0);
+        let mut seconds = |from: u64| {
+            for tick in from..from + 6000 {
+                lag = f64::max(lag + 100.0 / (1.0 + delay as f64) - 100.0 / 4.0, 0.0);
+                delay = throttle.observe(lag as u64, tick * 100);
+                if tick > from + 20 && lag <= 100.0 {
+                    return tick - from;
+                }
+            }
+            u64::MAX
+        };
+        let first = seconds(1);
+        let again = seconds(1 + first);
+        assert!(again < first / 2, "{again} {first} tenths of a second");
     }
 }
