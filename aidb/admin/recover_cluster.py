@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from aidb.cli.parameters import Output
 from aidb.cli.progress import Advance, progress
 from aidb.durability.catalog import Catalog
 from aidb.durability.cluster_plan import ShardPlan, as_of, cluster_plan
+from aidb.durability.given_up import GivenUp, give_up, given_up_at
 from aidb.durability.history import History
 from aidb.durability.lineage import END
 from aidb.durability.loss import Lossy
@@ -35,6 +37,7 @@ from aidb.local.cluster import LocalCluster
 from aidb.local.incarnations import directory_of
 from aidb.local.layout import Layout
 from aidb.objects.errors import NoSuchKey, ObjectError
+from aidb.objects.store import ObjectStore
 from aidb.v1 import cluster_pb2 as pb
 
 
@@ -59,6 +62,7 @@ def recover_cluster(
         if not found:
             raise Failure("the store holds no shard of this cluster", Exit.NOT_FOUND)
         store, uid = found[0].store, found[0].names.cluster_uid
+        _refuse_given_up(store, uid, target.clock_ms)
         history = History(store, uid)
         current = coordinator_file.current(layout)
         then, newest = _topologies(history, current, target.clock_ms)
@@ -77,6 +81,9 @@ def recover_cluster(
         if failed:
             raise _failure(failed, how)
         whole = {shard: one for shard, one in prepared.items() if not isinstance(one, _Failed)}
+        now_ms = time.time_ns() // 1_000_000
+        if target.clock_ms < now_ms:
+            give_up(store, uid, GivenUp(target.clock_ms, now_ms))
         reports = {shard: one.put_in_place() for shard, one in whole.items()}
         disks = [
             {"id": shard, "epoch": one.report.epoch, "disk_id": one.disk_id, "lsn": one.report.lsn}
@@ -96,6 +103,20 @@ def recover_cluster(
         print(f"topology: as in version {then.topology.version}, now version {version}")
     lossy = any(report.loss is not None for report in reports.values())
     return int(Exit.ERROR if lossy else Exit.OK)
+
+
+def _refuse_given_up(store: ObjectStore, uid: str, clock_ms: int) -> None:
+    """Raises Failure, ObjectError."""
+    span = given_up_at(store, uid, clock_ms)
+    if span is None:
+        return
+    back, when = show.moment(span.from_ms), show.moment(span.until_ms)
+    raise Failure(
+        f"{show.moment(clock_ms)} was given up when the cluster was restored to {back}, at {when}: choose a "
+        f"time that is not after {back}, or after {when}. (If that restore failed and was never repeated, "
+        f"delete {span.key(uid)} in {store.url} and try again.)",
+        Exit.BAD_INPUT,
+    )
 
 
 def _print(shard: int, report: Report) -> None:

@@ -2,6 +2,7 @@
 
     <cluster uid>/cluster                       the stamp (D8)
     <cluster uid>/topology/<version>            the topology as it was from some time on (D9)
+    <cluster uid>/given-up/<from>-<until>       times that a restore of the cluster gave up (D9)
     <cluster uid>/<shard>/epoch/<n>             claim
     <cluster uid>/<shard>/e<epoch>/log/<seq>    a piece of the log, or the seal: one name, so that they
     collide
@@ -91,6 +92,10 @@ def topologies(cluster_uid: str) -> str:
 
 def topology(cluster_uid: str, version: int) -> str:
     return f"{topologies(cluster_uid)}{_number(version)}"
+
+
+def given_up(cluster_uid: str) -> str:
+    return f"{cluster_uid}/given-up/"
 
 
 def last_number(key: str) -> int | None:

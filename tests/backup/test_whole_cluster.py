@@ -52,6 +52,7 @@ def test_back_to_a_time_and_what_was_given_up_salvaged(aidb: Command, tmp_path: 
     lines = "".join(json.dumps({"key": key, "value": value}) + "\n" for key, value in later.items())
     aidb("import", "-", "--format", "jsonl", content=lines.encode())
     aidb("delete", "a0002")
+    between = moment()
     assert "runs: aidb down" in admin(aidb, "recover", "--to-time", then, code=2)
     aidb("down")
 
@@ -63,6 +64,7 @@ def test_back_to_a_time_and_what_was_given_up_salvaged(aidb: Command, tmp_path: 
     done = admin(aidb, "recover", "--to-time", then)
     assert [one["shard"] for one in done["shards"]] == [0, 1]
     assert done["topology"]["version"] > done["topology"]["restored"]
+    assert "was given up" in admin(aidb, "recover", "--to-time", between, code=2)
     aidb("up", "--detach")
     assert everything(aidb) == first
     uid = json.loads((aidb.data / "local.json").read_bytes())["cluster_uid"]
