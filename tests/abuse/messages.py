@@ -154,8 +154,12 @@ def _extreme(descriptor: Descriptor, rng: random.Random) -> Message:
             continue
         if field.is_repeated:
             repeated = getattr(filled, field.name)
-            values = [_value(field, rng) for _ in range(rng.choice((1, 3, 100)))]
-            repeated.extend(values)
+            count = rng.choice((1, 3, 100))
+            if field.message_type is not None and field.message_type.GetOptions().map_entry:
+                key, value = (field.message_type.fields_by_name[name] for name in ("key", "value"))
+                repeated.update({_value(key, rng): _value(value, rng) for _ in range(count)})
+            else:
+                repeated.extend([_value(field, rng) for _ in range(count)])
         elif field.message_type is not None:
             getattr(filled, field.name).CopyFrom(_value(field, rng))
         else:
