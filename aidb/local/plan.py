@@ -14,6 +14,8 @@ from aidb.local.programs import Program
 STABLE = 10.0
 FIRST_BACKOFF = 0.2
 LONGEST_BACKOFF = 15.0
+# Between the first starts of programs that join a cluster.
+NEWCOMER_SECONDS = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,18 @@ def due(
         and histories[program.name].not_before <= now
         and (program.needs is None or program.needs in listening)
     ]
+
+
+def one_by_one(
+    programs: Sequence[Program], histories: dict[str, History], first: Collection[str], since: float
+) -> list[Program]:
+    """Of those that are due: newcomers, which are not among the ``first``, one at a time, and none until the
+    last one has had its time. ``since``: seconds since that one was started. A start takes a core for a
+    second; seven at once would stall everybody whom the cluster serves.
+    """
+    newcomers = [one.name for one in programs if one.name not in first and histories[one.name].starts == 0]
+    held = newcomers if since < NEWCOMER_SECONDS else newcomers[1:]
+    return [one for one in programs if one.name not in held]
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,8 @@ class Supervisor:
         self._secure(look)
         self._wanted: Sequence[Program] = programs(description, layout, look)
         self._histories = {program.name: plan.History() for program in self._wanted}
+        self._first = frozenset(self._histories)
+        self._newcomer_at = -plan.NEWCOMER_SECONDS
         self._running: dict[str, Process] = {}
         self._own: dict[str, subprocess.Popen[bytes]] = {}
         self._exit_codes: dict[str, int] = {}
@@ -84,7 +86,10 @@ class Supervisor:
         changed = self._note_wanted(now) | self._note_ends(now)
         idle = [p for p in self._wanted if self._histories[p.name].started is None]
         listening = {port for port in {p.needs for p in idle} if port is not None and is_listening(port)}
-        for program in plan.due(idle, self._histories, listening, now):
+        due = plan.due(idle, self._histories, listening, now)
+        for program in plan.one_by_one(due, self._histories, self._first, now - self._newcomer_at):
+            if program.name not in self._first and self._histories[program.name].starts == 0:
+                self._newcomer_at = now
             self._start(program, now)
             changed = True
         if changed:
