@@ -64,14 +64,19 @@ def due(
     ]
 
 
+def is_newcomer(program: Program, histories: dict[str, History], first: Collection[str]) -> bool:
+    """It joins a cluster that began with the ``first``, and has never been started."""
+    return program.name not in first and histories[program.name].starts == 0
+
+
 def one_by_one(
     programs: Sequence[Program], histories: dict[str, History], first: Collection[str], since: float
 ) -> list[Program]:
-    """Of those that are due: newcomers, which are not among the ``first``, one at a time, and none until the
-    last one has had its time. ``since``: seconds since that one was started. A start takes a core for a
-    second; seven at once would stall everybody whom the cluster serves.
+    """Of those that are due: newcomers one at a time, and none until the last one has had its time.
+    ``since``: seconds since that one was started. A start takes a core for a second; seven at once would
+    stall everybody whom the cluster serves.
     """
-    newcomers = [one.name for one in programs if one.name not in first and histories[one.name].starts == 0]
+    newcomers = [one.name for one in programs if is_newcomer(one, histories, first)]
     held = newcomers if since < NEWCOMER_SECONDS else newcomers[1:]
     return [one for one in programs if one.name not in held]
 

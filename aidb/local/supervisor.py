@@ -88,7 +88,7 @@ class Supervisor:
         listening = {port for port in {p.needs for p in idle} if port is not None and is_listening(port)}
         due = plan.due(idle, self._histories, listening, now)
         for program in plan.one_by_one(due, self._histories, self._first, now - self._newcomer_at):
-            if program.name not in self._first and self._histories[program.name].starts == 0:
+            if plan.is_newcomer(program, self._histories, self._first):
                 self._newcomer_at = now
             self._start(program, now)
             changed = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Collection
+from dataclasses import dataclass
 
 import grpc
 
@@ -20,17 +21,27 @@ _TIMEOUT = 5.0
 _SIZES_TIMEOUT = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """A channel with its stubs, which would cost more than a call if each made its own."""
+
+    material: Material | None
+    channel: grpc.aio.Channel
+    storage: storage_pb2_grpc.StorageAsyncStub
+    node: node_pb2_grpc.NodeAsyncStub
+
+
 class Members:
     """Answers are None when there was none, or another program's, which may have taken the port."""
 
     def __init__(self, dialer: Dialer) -> None:
         self._dialer = dialer
         self._room = asyncio.Semaphore(_ASKED_AT_ONCE)
-        self._channels: dict[str, tuple[Material | None, grpc.aio.Channel]] = {}
+        self._reached: dict[str, _Reached] = {}
 
     async def stats(self, member: Member) -> storage_pb2.GetStatsResponse | None:
         async with self._room:
-            stub = storage_pb2_grpc.StorageStub(await self._channel(member.address))
+            stub = (await self._reach(member.address)).storage
             try:
                 answer: storage_pb2.GetStatsResponse = await stub.GetStats(
                     storage_pb2.GetStatsRequest(), timeout=_TIMEOUT
@@ -41,7 +52,7 @@ class Members:
 
     async def load(self, member: Member, hot_keys: int, sizes: bool) -> node_pb2.GetLoadResponse | None:
         async with self._room:
-            stub = node_pb2_grpc.NodeStub(await self._channel(member.address))
+            stub = (await self._reach(member.address)).node
             request = node_pb2.GetLoadRequest(hot_keys=hot_keys, sizes=sizes)
             try:
                 answer: node_pb2.GetLoadResponse = await stub.GetLoad(
@@ -53,22 +64,28 @@ class Members:
 
     async def retain(self, members: Collection[Member]) -> None:
         """Close the channels to others."""
-        for address in self._channels.keys() - {member.address for member in members}:
+        for address in self._reached.keys() - {member.address for member in members}:
             await self._close(address)
 
     async def close(self) -> None:
         await self.retain(())
 
-    async def _channel(self, address: str) -> grpc.aio.Channel:
-        material, channel = self._channels.get(address, (None, None))
-        if channel is None or material is not self._dialer.material:
+    async def _reach(self, address: str) -> _Reached:
+        reached = self._reached.get(address)
+        if reached is None or reached.material is not self._dialer.material:
             await self._close(address)
             channel = self._dialer.channel(address, ())
-            self._channels[address] = (self._dialer.material, channel)
-        return channel
+            reached = _Reached(
+                self._dialer.material,
+                channel,
+                storage_pb2_grpc.StorageStub(channel),
+                node_pb2_grpc.NodeStub(channel),
+            )
+            self._reached[address] = reached
+        return reached
 
     async def _close(self, address: str) -> None:
-        _, channel = self._channels.pop(address, (None, None))
-        if channel is not None:
+        reached = self._reached.pop(address, None)
+        if reached is not None:
             with contextlib.suppress(asyncio.CancelledError):
-                await channel.close()
+                await reached.channel.close()

@@ -8,17 +8,15 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
 
 from aidb.v1 import storage_pb2 as pb
 from aidb.v1.storage_pb2_grpc import StorageStub
+from tests.cli.admin import admin
 from tests.cli.command import SECONDS, Command
 from tests.coordinator.process import until
 
@@ -29,27 +27,6 @@ def aidb(tmp_path: Path) -> Iterator[Command]:
     command("up", "--detach", "--port", 0, "--shards", 1, "--replicas", 0)
     yield command
     command.run("down")
-
-
-def admin(aidb: Command, *arguments: object, code: int = 0) -> Any:
-    """What `aidb-admin ... -o json` prints."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from aidb.admin.main import main; main()",
-            *map(str, arguments),
-            "-o",
-            "json",
-        ],
-        capture_output=True,
-        cwd=aidb.directory,
-        env={**os.environ, "AIDB_DATA": str(aidb.data)},
-        timeout=SECONDS,
-        check=False,
-    )
-    assert done.returncode == code, (arguments, done.returncode, done.stderr.decode())
-    return json.loads(done.stdout) if done.stdout else done.stderr.decode()
 
 
 def primary_stats(aidb: Command) -> pb.GetStatsResponse:

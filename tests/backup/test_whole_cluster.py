@@ -13,7 +13,8 @@ from aidb_node import identity
 
 from aidb.durability.history import History
 from aidb.objects.file import FileStore
-from tests.backup.test_cluster import admin, everything, write
+from tests.backup.test_cluster import everything, write
+from tests.cli.admin import admin
 from tests.cli.command import Command
 from tests.coordinator.process import until
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from aidb.local.processes import find
-from tests.backup.test_cluster import admin, everything, wait_until_archived, write
+from tests.backup.test_cluster import everything, wait_until_archived, write
+from tests.cli.admin import admin
 from tests.cli.command import Command
 from tests.coordinator.process import until
 

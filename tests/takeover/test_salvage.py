@@ -13,7 +13,7 @@ import pytest
 
 import aidb
 from aidb.client import Client
-from tests.backup.test_cluster import admin
+from tests.cli.admin import admin
 from tests.cli.command import Command
 from tests.evidence.succession import Succession
 

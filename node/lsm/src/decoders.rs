@@ -108,6 +108,10 @@ pub fn manifest(data: &[u8]) {
     read(&manifest::encode(manifest::FORMAT, &edits));
 }
 
+fn find(block: &Block, key: &[u8]) -> Option<Option<Value>> {
+    block.get_from(block.place(key)?, key)
+}
+
 /// The payload of a data block.
 pub fn block(data: &[u8]) {
     let plain = Block::new(Bytes::copy_from_slice(data));
@@ -123,9 +127,9 @@ pub fn block(data: &[u8]) {
             }
         }
         let _ = (
-            block.get(b""),
-            block.get(data),
-            block.get(&data[..data.len() / 2]),
+            find(&block, b""),
+            find(&block, data),
+            find(&block, &data[..data.len() / 2]),
         );
     }
     let mut entries = BTreeMap::new();
@@ -150,7 +154,7 @@ pub fn block(data: &[u8]) {
     let built = Block::new(builder.finish().into());
     let built = built.unwrap_or_else(|| unreachable!("a block just built is whole"));
     for (key, value) in &entries {
-        assert_eq!(built.get(key), Some(Some(value.clone())));
+        assert_eq!(find(&built, key), Some(Some(value.clone())));
     }
     let forward = walk(&built, Direction::Forward, Bound::Unbounded);
     let mut reverse = walk(&built, Direction::Reverse, Bound::Unbounded);

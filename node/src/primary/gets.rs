@@ -9,7 +9,7 @@ use tonic::Status;
 
 use super::durable::Mode;
 use super::engine::status_of;
-use super::storage::{StorageService, is_fenced, result_of};
+use super::storage::{StorageService, is_fenced};
 use super::token::header;
 use crate::serve::{Admitted, Answer, Begun, Gets, Origin, Requests, Sampled, View, wall_ms};
 
@@ -97,21 +97,12 @@ impl StorageService {
         };
         let shared = header(&self.node, view, lsn);
         for ((id, mut admitted, sampled), entry) in asked.into_iter().zip(entries) {
-            let found = result_of(entry);
-            self.node.expected.get.learn(found.value.len(), true);
-            if let Err(why) = admitted.answers(found.value.len()) {
-                tell(refused(id, why));
-                continue;
-            }
-            if let Some(sampled) = sampled {
-                self.node.load.answered(&sampled);
-            }
-            let answer = pb::GetResponse {
-                header: Some(shared.clone()),
-                found: found.found,
-                value: found.value,
-                version: found.version,
-                expires_at_unix_ms: found.expires_at_unix_ms,
+            let answer = match self.found(shared.clone(), entry, &mut admitted, sampled) {
+                Ok(answer) => answer,
+                Err(why) => {
+                    tell(refused(id, why));
+                    continue;
+                }
             };
             tell(Begun {
                 id,

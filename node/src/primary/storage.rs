@@ -62,7 +62,7 @@ fn newest_shown(entry: &Option<Entry>, lsn: u64) -> u64 {
     entry.as_ref().map_or(lsn, |entry| entry.version.min(lsn))
 }
 
-pub(super) fn result_of(entry: Option<Entry>) -> pb::GetResult {
+fn result_of(entry: Option<Entry>) -> pb::GetResult {
     entry.map_or_else(pb::GetResult::default, |entry| pb::GetResult {
         found: true,
         value: entry.value,
@@ -223,14 +223,26 @@ impl StorageService {
         } = read;
         self.node.evidence()?;
         let lsn = self.shown_at(mode, read.lsn, newest_shown(&read.entry, read.lsn));
-        let found = result_of(read.entry);
+        let header = header(&self.node, view, lsn);
+        self.found(header, read.entry, &mut admitted, sampled)
+    }
+
+    /// The answer to a get, counted with its bytes.
+    pub(super) fn found(
+        &self,
+        header: pb::ResponseHeader,
+        entry: Option<Entry>,
+        admitted: &mut Admitted,
+        sampled: Option<Sampled>,
+    ) -> Result<pb::GetResponse, Status> {
+        let found = result_of(entry);
         self.node.expected.get.learn(found.value.len(), true);
         admitted.answers(found.value.len())?;
         if let Some(sampled) = sampled {
             self.node.load.answered(&sampled);
         }
         Ok(pb::GetResponse {
-            header: Some(header(&self.node, view, lsn)),
+            header: Some(header),
             found: found.found,
             value: found.value,
             version: found.version,

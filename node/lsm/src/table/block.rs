@@ -242,12 +242,6 @@ impl Block {
         Some(low.saturating_sub(1))
     }
 
-    /// Compares without putting keys together: as long as the keys before are smaller than `key`,
-    /// how much of it they match says how the next one compares.
-    pub(crate) fn get(&self, key: &[u8]) -> Option<Option<Value>> {
-        self.get_from(self.place(key)?, key)
-    }
-
     /// Where the search for `key` begins.
     pub(crate) fn place(&self, key: &[u8]) -> Option<usize> {
         match self.restarts {
@@ -263,7 +257,8 @@ impl Block {
         lines.fold(0, |sum, byte| sum ^ byte)
     }
 
-    /// The search for `key` from its [`Block::place`] on.
+    /// The search for `key` from its [`Block::place`] on. Compares without putting keys together: as long as the keys
+    /// before are smaller than `key`, how much of it they match says how the next one compares.
     pub(crate) fn get_from(&self, mut offset: usize, key: &[u8]) -> Option<Option<Value>> {
         let mut matched = 0;
         while offset < self.entries_end {

@@ -89,11 +89,8 @@ impl Table {
 
     /// `hash`: the key's, from [`super::filter::hash`].
     pub(crate) fn get(&self, key: &[u8], hash: u64) -> Result<Option<Value>> {
-        if !self.filter.may_contain(hash) {
-            return Ok(None);
-        }
-        match self.block(self.index.find(key), true)? {
-            Some(block) => block.get(key).ok_or_else(|| self.damaged("block entries")),
+        match self.begin_get(key, hash)? {
+            Some(lookup) => lookup.end(key),
             None => Ok(None),
         }
     }
@@ -108,7 +105,7 @@ impl Table {
         };
         let from = block
             .place(key)
-            .ok_or_else(|| self.damaged("block restarts"))?;
+            .ok_or_else(|| self.damaged("block entries"))?;
         let table = self;
         Ok(Some(Lookup { table, block, from }))
     }
