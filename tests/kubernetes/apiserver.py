@@ -1,7 +1,8 @@
 """A real API server for tests: etcd and kube-apiserver, without nodes or controllers.
 
 What it checks is real: schemas, defaults, CEL, server-side apply, conflicts, RBAC, finalizers, watches.
-Nothing runs behind it: nobody makes pods, binds volumes, collects garbage or ends a namespace. So each test has a namespace of its own, which stays.
+Nothing runs behind it: nobody makes pods, binds volumes, collects garbage or ends a namespace. So each
+test has a namespace of its own, which stays.
 
 The programs: ``etcd`` and ``kube-apiserver`` in $AIDB_KUBE_APISERVER_ASSETS, else $KUBE_HOME/bin/kubebox,
 which is both in one (KUBE_HOME: ~/.cache/kube when unset).
