@@ -163,6 +163,7 @@ def connect(
     keyspace: int = 0,
     token: bytes = b"",
     tls: Tls | None = None,
+    direct: bool | None = None,
 ) -> Client:
     """Connect to a cluster; returns when its topology is known.
 
@@ -183,6 +184,10 @@ def connect(
         token: a `Client.session_token` to go on with: reads are no older than what that session saw.
         tls: certificates and bearer token for a cluster that is secured. Default: ``$AIDB_TLS`` (a
             directory) with ``$AIDB_TOKEN_FILE`` or ``$AIDB_TOKEN``, else none.
+        direct: ask the members themselves, at the addresses that the topology names. False = use only the
+            addresses given here, which have to be routers' or lead to one, as ``kubectl port-forward`` and
+            load balancers do: for clients that cannot reach the members. Default: ``$AIDB_DIRECT`` (``0``
+            or ``false``), else True.
 
     Raises:
         ClusterUnreachable: no address answers within ``timeout``.
@@ -202,6 +207,7 @@ def connect(
         keyspace=keyspace,
         token=token,
         tls=tls,
+        direct=direct,
     )
 
 

@@ -6,9 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aidb.errors import AidbError, DeadlineExceeded, ErrorCode, Moved, UnknownOutcome
+from aidb.errors import (
+    AidbError,
+    DeadlineExceeded,
+    ErrorCode,
+    InvalidArgument,
+    Moved,
+    ShardUnavailable,
+    UnknownOutcome,
+)
 from aidb.failure import Failure
-from aidb.policy import EJECTING, Action, Kind, decide
+from aidb.policy import EJECTING, Action, Kind, Transport, decide
 from aidb.retry import backoff
 from aidb.routing import Routing
 from aidb.topology import Member
@@ -48,6 +56,7 @@ class Attempts:
         self._redirects = 0
         self._failures = 0
         self._rounds = 1
+        self._connected_to_none = False
         routing.budget.called()
 
     def pick(self, members: Sequence[Member]) -> Member:
@@ -85,6 +94,8 @@ class Attempts:
         routing = self._routing
         now = routing.clock()
         redirected = waits = refresh = False
+        causes = {miss.failure.cause for miss in missed}
+        self._connected_to_none = causes == {Transport.UNREACHABLE} and not routing.reached
         at_least = 0.0
         for miss in missed:
             if miss.failure.cause in EJECTING:
@@ -114,8 +125,20 @@ class Attempts:
 
     def given_up(self, error: AidbError) -> AidbError:
         """What the caller is told after the last failure: a redirect for which there was no time any more is
-        a matter of time, `Moved` means that following did not help.
+        a matter of time, `Moved` means that following did not help. Who has the topology and reaches nobody
+        in it is behind a port-forward, or looks into a network that is not its own.
         """
+        if self._connected_to_none and not self._routing.through:
+            return ShardUnavailable(
+                f"{error.message}. The cluster answers, but the addresses of its members lead nowhere from "
+                "here: connect to a router with direct=False (aidb --no-direct, AIDB_DIRECT=0)",
+                shard=error.shard,
+            )
+        if isinstance(error, Moved) and self._routing.through:
+            return InvalidArgument(
+                f"{error.message}: with direct=False an address has to be a router's, nodes serve one shard",
+                shard=error.shard,
+            )
         if isinstance(error, Moved) and self._redirects <= MAX_REDIRECTS:
             return DeadlineExceeded(f"the time was up before the new shard could be asked ({error.message})")
         return error

@@ -15,7 +15,7 @@ from aidb.operations import Operations, checked_timeout, delete_write, put_write
 from aidb.options import Hedge, Pool, ReadBalance, Retry, Tls
 from aidb.routing import Routing
 from aidb.security.client import Secured
-from aidb.sources import parse_addresses
+from aidb.sources import is_direct, parse_addresses
 
 
 class Client:
@@ -37,13 +37,21 @@ class Client:
         keyspace: int = 0,
         token: bytes = b"",
         tls: Tls | None = None,
+        direct: bool | None = None,
     ) -> None:
+        addresses = parse_addresses(address)
         self._routing = Routing(
-            retry=retry, pool=pool, balance=balance, hedge=hedge, keyspace=keyspace, token=token
+            retry=retry,
+            pool=pool,
+            balance=balance,
+            hedge=hedge,
+            keyspace=keyspace,
+            token=token,
+            through=() if is_direct(direct) else addresses,
         )
         self._operations = Operations(self._routing, checked_timeout(timeout), consistency)
         secured = Secured.of(tls or Tls.from_environment())
-        self._driver = Driver(self._routing, parse_addresses(address), secured)
+        self._driver = Driver(self._routing, addresses, secured)
         self._finish = weakref.finalize(self, self._driver.close)
         self._driver.connect(self._operations.timeout)
 
@@ -191,7 +199,9 @@ class Client:
         return ClientScan(self, self._driver, operation)
 
     def stats(self, *, timeout: Seconds | None = None) -> Mapping[str, Any]:
-        """Each member's `GetStats` answer by name; ``{"error": ...}`` for one that gives none."""
+        """Each member's `GetStats` answer by name; ``{"error": ...}`` for one that gives none. With
+        ``direct=False`` those of the addresses given.
+        """
         return self._driver.run(self._operations.stats(timeout))
 
     def close(self) -> None:

@@ -42,7 +42,7 @@ class Driver:
     def __init__(self, routing: Routing, seeds: Sequence[str], secured: Secured | None = None) -> None:
         self._routing = routing
         self._secured = secured
-        self._sources = Sources(seeds, routing.retry, routing.rng)
+        self._sources = Sources(seeds, routing.retry, routing.rng, only=bool(routing.through))
         options = storage_options(routing.pool)
         pool = ChannelPool(lambda address: Connection(address, options, secured), routing.pool.channels)
         self._pool = pool

@@ -100,6 +100,8 @@ def failure_of_status(
         return failure_of_message(message, shard)
     text = f"{address}: {details or status}{hint(details)}"
     lowered = details.lower()
+    if status == "UNIMPLEMENTED":
+        text += " (this program serves no keys: name a node or, with direct=False, a router)"
     if status in _REFUSALS:
         error = _REFUSALS[status](text, shard=shard)
         return Failure(ErrorCode(error.code), error)

@@ -91,7 +91,7 @@ class Operations:
 
     def stats(self, timeout: Seconds | None) -> Operation[Mapping[str, Any]]:
         deadline = self._deadline(timeout)
-        members = list(self.routing.view.members())
+        members = self.routing.members()
         request = storage_pb2.GetStatsRequest()
         at_most = self.routing.retry.read_attempt_timeout
         answers = yield CallAll(

@@ -2,6 +2,9 @@
 
 Moved slots are kept beside the view (M10): the route in the error holds for that slot at once, until a view
 at least as new arrives.
+
+Of a client that may use only the addresses that it was given (``through``), the view still says which shard
+a slot is of, and so which entry of the token goes along; who is asked is always one of those addresses.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import secrets
 import threading
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aidb.ejection import Ejections, is_outlier
@@ -53,6 +56,7 @@ class Routing:
         hedge: Hedge | None = None,
         keyspace: int = 0,
         token: bytes = b"",
+        through: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         rng: random.Random | None = None,
@@ -69,6 +73,9 @@ class Routing:
         self.client_id = secrets.randbits(64) or 1
         self.loads = Loads(clock)
         self.hedging = None if hedge is None else Hedging(hedge)
+        # The client stays with one of them until that fails: in its own order, so that clients spread.
+        self.through = tuple(Member(address, address) for address in self.rng.sample(through, len(through)))
+        self.reached = False  # some member has ever answered
         self._picker = Picker(balance, self.loads, self.rng)
         self._next_seq = 1
         self._lock = threading.Lock()
@@ -96,11 +103,18 @@ class Routing:
                 slot: route for slot, route in self._moved.items() if route.topology_version > view.version
             }
         self._look_for_losses()
-        names = frozenset(member.name for member in view.members())
+        names = frozenset(member.name for member in self.through or view.members())
         self.ejections.retain(names)
         self._picker.seen(names, self.clock())
-        self.loads.retain(view.addresses)
+        self.loads.retain(self._addresses_of(view))
         return True
+
+    def members(self) -> list[Member]:
+        """All that may be asked."""
+        return list(self.through or self._view.members())
+
+    def _addresses_of(self, view: View) -> frozenset[str]:
+        return frozenset(member.address for member in self.through) or view.addresses
 
     def learn(self, route: common_pb2.Route) -> None:
         """Believe a MOVED answer about its slot, unless the view is at least as new."""
@@ -115,8 +129,8 @@ class Routing:
 
     def addresses(self) -> frozenset[str]:
         """Every address that calls may go to."""
-        moved = self._moved
-        return self._view.addresses | {route.address for route in moved.values()}
+        known, moved = self._addresses_of(self._view), self._moved
+        return known if self.through else known | {route.address for route in moved.values()}
 
     def take_seqs(self, count: int) -> int:
         """Reserve ``count`` request sequence numbers; returns the first."""
@@ -128,6 +142,9 @@ class Routing:
     def primary(self, slot: int) -> Place | None:
         """Where writes and strong reads of ``slot`` go; None when nobody owns it."""
         route = self._moved.get(slot)
+        if self.through:
+            shard_id = self._view.owners[slot] if route is None else route.shard
+            return None if shard_id == NOBODY else Place(shard_id, self._gates())
         if route is not None:
             shard = self._view.shards.get(route.shard)
             if shard is not None and shard.primary is not None and shard.primary.address == route.address:
@@ -141,8 +158,8 @@ class Routing:
     def readers(self, slot: int, key: bytes) -> Place | None:
         """Where reads of ``key`` go: replicas, then the primary, then members that failed of late."""
         place = self.primary(slot)
-        if place is None:
-            return None
+        if place is None or self.through:
+            return place
         shard = self._view.shards.get(place.shard)
         if shard is None or not shard.replicas:
             return place
@@ -151,6 +168,10 @@ class Routing:
         asked, left_alone = self.ejections.split(replicas, now)
         return Place(place.shard, [*asked, *place.members, *left_alone])
 
+    def _gates(self) -> list[Member]:
+        asked, left_alone = self.ejections.split(self.through, self.clock())
+        return [*asked, *left_alone]
+
     def target(self, shard: int, member: Member) -> Target:
         """What kind of member ``member`` is."""
         known = self._view.shards.get(shard)
@@ -158,6 +179,7 @@ class Routing:
 
     def answered(self, member: Member, header: common_pb2.ResponseHeader, read: bytes | None = None) -> None:
         """A member answered: merge the token it gave. ``read``: the one key that was read."""
+        self.reached = True
         if header.hot and read is not None:
             self._picker.told_hot(read, self.clock())
         self.ejections.succeeded(member.name, self.clock())

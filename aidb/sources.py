@@ -22,14 +22,16 @@ REFUSED_FOR = 3.0
 
 
 class Sources:
-    """The addresses given by the application first, then all members, in turn; and the rests between.
+    """The addresses given by the application first, then all members, in turn; and the rests between. With
+    ``only`` the addresses given alone.
 
     A source is left when it fails, or when a call found its topology too old, but not more often than each
     0.5 s.
     """
 
-    def __init__(self, seeds: Sequence[str], retry: Retry, rng: random.Random) -> None:
+    def __init__(self, seeds: Sequence[str], retry: Retry, rng: random.Random, *, only: bool = False) -> None:
         self.seeds = tuple(seeds)
+        self._only = only
         self.last_failure: Failure | None = None
         self._retry = retry
         self._rng = rng
@@ -39,8 +41,8 @@ class Sources:
 
     def current(self, view: View) -> str:
         """The address to ask."""
-        others = (member.address for member in view.members() if member.address not in self.seeds)
-        known = [*self.seeds, *others]
+        others = [member.address for member in view.members() if member.address not in self.seeds]
+        known = [*self.seeds] if self._only else [*self.seeds, *others]
         return known[self._turn % len(known)]
 
     def lifetime(self) -> float:
@@ -90,6 +92,22 @@ def parse_addresses(address: str | None) -> list[str]:
     if not addresses:
         raise InvalidArgument(f"no address in {given!r}")
     return addresses
+
+
+def is_direct(given: bool | None) -> bool:
+    """``given``, else what ``$AIDB_DIRECT`` says, else True.
+
+    Raises:
+        InvalidArgument: the variable is neither yes nor no.
+    """
+    if given is not None:
+        return given
+    text = os.environ.get("AIDB_DIRECT", "").strip().lower()
+    if text in ("", "1", "true", "yes", "on"):
+        return True
+    if text in ("0", "false", "no", "off"):
+        return False
+    raise InvalidArgument(f"AIDB_DIRECT is true or false, not {text!r}")
 
 
 def unreachable(sources: Sources) -> ClusterUnreachable:

@@ -35,6 +35,7 @@ def connect(
     keyspace: int = 0,
     token: bytes = b"",
     tls: Tls | None = None,
+    direct: bool | None = None,
 ) -> AsyncClient:
     """A client to be awaited or entered: ``db = await connect()`` or ``async with connect() as db``.
 
@@ -54,4 +55,5 @@ def connect(
         keyspace=keyspace,
         token=token,
         tls=tls,
+        direct=direct,
     )

@@ -15,7 +15,7 @@ from aidb.operations import Operations, checked_timeout, delete_write, put_write
 from aidb.options import Hedge, Pool, ReadBalance, Retry, Tls
 from aidb.routing import Routing
 from aidb.security.client import Secured
-from aidb.sources import parse_addresses
+from aidb.sources import is_direct, parse_addresses
 
 
 class AsyncClient:
@@ -37,12 +37,19 @@ class AsyncClient:
         keyspace: int = 0,
         token: bytes = b"",
         tls: Tls | None = None,
+        direct: bool | None = None,
     ) -> None:
+        self._addresses = parse_addresses(address)
         self._routing = Routing(
-            retry=retry, pool=pool, balance=balance, hedge=hedge, keyspace=keyspace, token=token
+            retry=retry,
+            pool=pool,
+            balance=balance,
+            hedge=hedge,
+            keyspace=keyspace,
+            token=token,
+            through=() if is_direct(direct) else self._addresses,
         )
         self._operations = Operations(self._routing, checked_timeout(timeout), consistency)
-        self._addresses = parse_addresses(address)
         self._tls = tls or Tls.from_environment()
         self._driver: AsyncDriver | None = None
 
@@ -207,7 +214,9 @@ class AsyncClient:
         return AsyncScan(self._started(), operation)
 
     async def stats(self, *, timeout: Seconds | None = None) -> Mapping[str, Any]:
-        """Each member's `GetStats` answer by name; ``{"error": ...}`` for one that gives none."""
+        """Each member's `GetStats` answer by name; ``{"error": ...}`` for one that gives none. With
+        ``direct=False`` those of the addresses given.
+        """
         return await self._started().run(self._operations.stats(timeout))
 
     async def close(self) -> None:

@@ -40,7 +40,7 @@ class AsyncDriver:
     def __init__(self, routing: Routing, seeds: Sequence[str], secured: Secured | None = None) -> None:
         self._routing = routing
         self._secured = secured
-        self._sources = Sources(seeds, routing.retry, routing.rng)
+        self._sources = Sources(seeds, routing.retry, routing.rng, only=bool(routing.through))
         options = storage_options(routing.pool)
         self._pool = ChannelPool(
             lambda address: AsyncConnection(address, options, secured), routing.pool.channels

@@ -33,7 +33,7 @@ DEFAULT_DATA = Path(".aidb")
 
 
 @app.callback()
-def security(
+def connecting(
     tls: Annotated[
         Path | None,
         typer.Option(help="ca.crt, tls.crt, tls.key for a secured cluster", metavar="DIR", envvar="AIDB_TLS"),
@@ -42,8 +42,20 @@ def security(
         Path | None,
         typer.Option(help="with the bearer token", metavar="FILE", envvar="AIDB_TOKEN_FILE"),
     ] = None,
+    direct: Annotated[
+        bool | None,
+        typer.Option(
+            "--direct/--no-direct",
+            help="whether data commands ask the cluster's members themselves, or only the address given, "
+            "which has to be a router's (through a port-forward)",
+            envvar="AIDB_DIRECT",
+            show_default="direct",
+        ),
+    ] = None,
 ) -> None:
     """What commands connect with; of a local cluster they find it themselves."""
+    if direct is not None:
+        os.environ["AIDB_DIRECT"] = str(int(direct))
     for name, given in (("AIDB_TLS", tls), ("AIDB_TOKEN_FILE", token_file)):
         if given is not None:
             os.environ[name] = str(given)
