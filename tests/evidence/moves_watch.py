@@ -28,12 +28,15 @@ _TIMEOUT = 3.0
 
 
 class Scanner(Threads):
-    """A context manager: scans all keys again and again (M11). Whatever moves, each scan has all of `still`,
-    and none of `gone`.
+    """A context manager: scans all keys again and again (M11), `every` so many seconds. Whatever moves, each
+    scan has all of `still`, and none of `gone`.
     """
 
-    def __init__(self, address: str, still: dict[bytes, bytes], gone: list[bytes]) -> None:
+    def __init__(
+        self, address: str, still: dict[bytes, bytes], gone: list[bytes], every: float = 0.1
+    ) -> None:
         super().__init__()
+        self._every = every
         self._address = address
         self._still = still
         self._gone = set(gone)
@@ -44,7 +47,7 @@ class Scanner(Threads):
 
     def _run(self) -> None:
         with aidb.connect(self._address, timeout=20) as client:
-            while not self._stop.wait(0.1):
+            while not self._stop.wait(self._every):
                 try:
                     found = {entry.key: entry.value for entry in client.scan()}
                 except aidb.AidbError:

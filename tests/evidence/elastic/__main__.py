@@ -40,6 +40,8 @@ LANES = 2
 KEYS_EACH = 2_000
 VALUE_BYTES = 200
 STILL = 3_000
+# Seconds between two scans. One takes a core for a moment: back to back they were a third of all load.
+SCAN_EVERY = 1.0
 CLOSED_SECONDS = 5.0
 SETTLE = 2.0
 STEP_SECONDS = 600.0
@@ -100,7 +102,7 @@ def _round(address: str, seed: int, report: Report, size: Size) -> list[pauses.P
         clients = stack.enter_context(lanes(load.run, [(plan, stop) for plan in plans], context))
         capacity = sum(next(clients) for _ in plans)
         prober = stack.enter_context(lanes(pauses.run, [(address, rng.getrandbits(32), stop)], context))
-        scanner = stack.enter_context(Scanner(address, still, gone))
+        scanner = stack.enter_context(Scanner(address, still, gone, SCAN_EVERY))
         phases = []
         before = 1
         for shards in size.steps:

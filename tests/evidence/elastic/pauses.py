@@ -28,7 +28,7 @@ EVERY = 0.02
 _LOOK = 0.1
 # After the commit: the client has to learn the route.
 _AFTER = 0.5
-_MOST_AT_ONCE = 4
+_MOST_AT_ONCE = 2
 _SIZE = 100
 _UNDER_WAY = ("prepared", "fenced")
 
