@@ -26,7 +26,7 @@ GOOD = 1.0
 # Operations under way; those that are due beyond that are not begun, and no goodput.
 _MOST_UNDER_WAY = 2_000
 _MOST_TOLD = 20
-# Seconds. Operations that fall due within it are begun together; their latency counts from when they were due.
+# Seconds. Operations that fall due within it are begun together; latency counts from when they were due.
 # Waking for each of them takes twice the CPU of the closed loop that the capacity was measured with.
 _TICK = 0.01
 _TOGETHER = 500
