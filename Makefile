@@ -45,8 +45,9 @@ fmt: $(STAMPS)/packages ## format everything
 	$(BIN)/ruff format -q .
 	cargo fmt --all
 
-gen: $(STAMPS)/packages ## generated Python code of the contracts
+gen: $(STAMPS)/packages ## generated Python code of the contracts; CRDs and their reference
 	$(BIN)/python tools/generate_protobuf.py aidb/v1
+	$(BIN)/python tools/generate_crds.py
 
 constraints: $(STAMPS)/packages ## pin the newest third-party versions that pyproject.toml allows, with hashes
 	$(BIN)/python -m pip install --quiet uv

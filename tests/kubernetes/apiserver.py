@@ -42,6 +42,14 @@ class Missing(Exception):
     """No API server on this machine; the text says what to do."""
 
 
+class Refused(Exception):
+    """What the API said, and its code."""
+
+    def __init__(self, code: int, said: str) -> None:
+        super().__init__(f"{code}: {said}")
+        self.code, self.said = code, said
+
+
 @dataclass(frozen=True)
 class Programs:
     """How the programs are called."""
@@ -106,7 +114,7 @@ class ApiServer:
         ).stdout
 
     def request(self, method: str, path: str, body: object = None, content: str = "application/json") -> Any:
-        """The answer of the API to the admin, parsed. Raises urllib.error.HTTPError."""
+        """The answer of the API to the admin, parsed. Raises Refused, OSError."""
         request = urllib.request.Request(  # noqa: S310 - our own https address
             self.url + path,
             method=method,
@@ -114,8 +122,14 @@ class ApiServer:
             headers={"Authorization": f"Bearer {self._token}", "Content-Type": content},
         )
         context = ssl.create_default_context(cafile=str(self.ca))
-        with urllib.request.urlopen(request, timeout=30, context=context) as answer:  # noqa: S310
-            text = answer.read()
+        try:
+            with urllib.request.urlopen(request, timeout=30, context=context) as answer:  # noqa: S310
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            said = error.read().decode()
+            with contextlib.suppress(ValueError):
+                said = json.loads(said)["message"]
+            raise Refused(error.code, said) from None
         return json.loads(text) if text.startswith(b"{") else text.decode()
 
     def namespace(self, prefix: str = "test") -> str:
@@ -163,7 +177,7 @@ class ApiServer:
             try:
                 self.request("GET", f"/apis/{group}/{version}/{plural}?limit=1")
                 return
-            except urllib.error.HTTPError as error:
+            except Refused as error:
                 if error.code != 404 or time.monotonic() > end:
                     raise
             time.sleep(0.02)
@@ -276,7 +290,7 @@ def _wait(server: ApiServer, name: str, ready: Callable[[], bool]) -> None:
             log = (server.folder / f"{name}.log").read_text()[-2000:]
             taken = "address already in use" in log
             raise (_PortTaken if taken else RuntimeError)(f"{name} ended: {log}")
-        with contextlib.suppress(OSError):  # as urllib's errors are
+        with contextlib.suppress(OSError, Refused):
             if ready():
                 return
         if time.monotonic() > end:
