@@ -34,12 +34,12 @@ class Signed:
     key: bytes = field(repr=False)
 
 
-def new_authority(name: str) -> Signed:
+def new_authority(name: str, *, now: datetime | None = None) -> Signed:
     """Signs itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _name(name)
     signed = (
-        _builder(subject, subject, key, timedelta(days=AUTHORITY_DAYS))
+        _builder(subject, subject, key, timedelta(days=AUTHORITY_DAYS), now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(authority=True), critical=True)
         .sign(key, hashes.SHA256())
@@ -48,19 +48,33 @@ def new_authority(name: str) -> Signed:
 
 
 def program(
-    authority: Signed, name: str, kind: str, domain: str, life: timedelta = timedelta(days=LEAF_DAYS)
+    authority: Signed,
+    name: str,
+    kind: str,
+    domain: str,
+    life: timedelta = timedelta(days=LEAF_DAYS),
+    *,
+    now: datetime | None = None,
 ) -> Signed:
     """For a program of the cluster. ``kind``: node or coordinator."""
     names = [f"{kind}.{domain}", server_name(domain), "localhost"]
-    return _leaf(authority, name, names, life, serves=True)
+    return _leaf(authority, name, names, life, now, serves=True)
 
 
-def client(authority: Signed, name: str, life: timedelta = timedelta(days=LEAF_DAYS)) -> Signed:
+def client(
+    authority: Signed,
+    name: str,
+    life: timedelta = timedelta(days=LEAF_DAYS),
+    *,
+    now: datetime | None = None,
+) -> Signed:
     """For a client: it opens connections, and cannot be taken for a server."""
-    return _leaf(authority, name, [f"client.{name}"], life, serves=False)
+    return _leaf(authority, name, [f"client.{name}"], life, now, serves=False)
 
 
-def _leaf(authority: Signed, name: str, names: list[str], life: timedelta, *, serves: bool) -> Signed:
+def _leaf(
+    authority: Signed, name: str, names: list[str], life: timedelta, now: datetime | None, *, serves: bool
+) -> Signed:
     issuer = x509.load_pem_x509_certificate(authority.certificate)
     issuer_key = serialization.load_pem_private_key(authority.key, None)
     assert isinstance(issuer_key, ec.EllipticCurvePrivateKey)
@@ -71,7 +85,7 @@ def _leaf(authority: Signed, name: str, names: list[str], life: timedelta, *, se
         alternatives.append(x509.IPAddress(ip_address("127.0.0.1")))
         usages.append(ExtendedKeyUsageOID.SERVER_AUTH)
     signed = (
-        _builder(_name(name), issuer.subject, key, life)
+        _builder(_name(name), issuer.subject, key, life, now)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
@@ -85,9 +99,13 @@ def _leaf(authority: Signed, name: str, names: list[str], life: timedelta, *, se
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, life: timedelta
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    life: timedelta,
+    now: datetime | None,
 ) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
+    now = now or datetime.now(UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

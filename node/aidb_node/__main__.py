@@ -1,6 +1,7 @@
 """`python -m aidb_node primary|replica|router ...`: one node, until SIGTERM or SIGINT.
 
-Exit codes: 0 stopped cleanly, 1 failed while running, 2 cannot start as asked.
+Exit codes: 0 stopped cleanly, 1 failed while running, 2 cannot start as asked,
+3 the shard was handed over: the object store has all that the directory has, and it can go.
 """
 
 from __future__ import annotations

@@ -9,6 +9,10 @@ class StartRefused(Exception):
     """This program cannot start as asked: one line that says what, to what, what to do."""
 
 
+class HandedOver(Exception):
+    """The directory's shard was handed over in order (D6): nothing of it is needed any more."""
+
+
 def make(code: int, message: str) -> errors.AidbError:
     """The error of a code of the registry."""
     kind = errors.BY_CODE.get(code)

@@ -19,7 +19,7 @@ from aidb_node import identity, registration
 from aidb_node._native import Grant, Server
 from aidb_node.backup.second_copy import SecondCopy
 from aidb_node.config import Common, Keys, Settings
-from aidb_node.failure import StartRefused
+from aidb_node.failure import HandedOver, StartRefused
 from aidb_node.logs import Log
 from aidb_node.metrics import NodeCollector
 from aidb_node.moves.figures import MoveCollector
@@ -30,7 +30,9 @@ from aidb_node.tail_set import Policy, TailSetKeeper
 from aidb_node.takeover.asking import Stopped
 from aidb_node.takeover.become import Taken, become, wait_for
 
-OK, FAILED, REFUSED = 0, 1, 2
+# HANDED_OVER, and no other end, says that the object store has all that the directory has (D6): who
+# provisions may remove it.
+OK, FAILED, REFUSED, HANDED_OVER = 0, 1, 2, 3
 
 # The native side is asked this often, in seconds, so that signals are seen.
 _WAKE = 0.1
@@ -49,10 +51,15 @@ def run(settings: Settings) -> int:
     stop = Stop()
     stop.install()
     try:
+        if settings.role == "primary":
+            _require_not_handed_over(settings)
         taken = become(settings, log, stop) if settings.incarnation > 1 else None
         program = _Program(settings, log, stop, taken)
     except Stopped:
         return OK
+    except HandedOver as error:
+        log.info("does not start", reason=error)
+        return HANDED_OVER
     except (StartRefused, MetricsAddressError, SecurityRefused, errors.AidbError) as error:
         log.error("cannot start", reason=error)
         return REFUSED
@@ -60,6 +67,16 @@ def run(settings: Settings) -> int:
         return program.serve()
     finally:
         program.close()
+
+
+def _require_not_handed_over(settings: Settings) -> None:
+    """Raises HandedOver, StartRefused."""
+    epoch = identity.claim(settings.data, settings.shard).handed_over
+    if epoch:
+        raise HandedOver(
+            f"{settings.data} handed shard {settings.shard} over in epoch {epoch}: the object store has "
+            "all of it, the directory can go"
+        )
 
 
 class _Program:
@@ -76,11 +93,6 @@ class _Program:
         if settings.role == "primary":
             self._identity = identity.claim(settings.data, settings.shard)
             self._cluster_uid = self._identity.cluster_uid
-            if self._identity.handed_over:
-                raise StartRefused(
-                    f"{settings.data} handed shard {settings.shard} over in epoch "
-                    f"{self._identity.handed_over}: the object store has all of it, the directory can go"
-                )
         self._superseded = ""
         self._process_id = uuid.uuid4().hex
         self._security = ServerSecurity.of(settings.tls, settings.tokens, settings.tls_domain, "node")
@@ -116,12 +128,12 @@ class _Program:
             event = self._server.wait(_WAKE)
             if self._handed_over and time.monotonic() > self._handed_over_at + _SUCCESSOR_SECONDS:
                 self._log.warning("the successor has not been published yet; there is no reason to stay")
-                return OK
+                return self._end
             if event is None:
                 continue
             if event.kind == "register_again" and self._handed_over:
                 self._log.info("the successor serves", epoch=self._handed_over)
-                return OK
+                return self._end
             if event.kind == "hand_over":
                 if not self._handed_over:
                     self._hand_over(int(event.text))
@@ -146,7 +158,7 @@ class _Program:
         if self._superseded:
             self._log.error("another primary has taken over", reason=self._superseded)
             return FAILED
-        return OK
+        return self._end
 
     def close(self) -> None:
         """Stops within the grace."""
@@ -197,6 +209,13 @@ class _Program:
             handed_over=epoch,
         )
         self._log.info("handed over", epoch=epoch, seconds=f"{time.monotonic() - began:.3f}")
+
+    @property
+    def _end(self) -> int:
+        """The exit code of an end in order. A directory says that it handed over only when its log's tail is
+        archived and sealed.
+        """
+        return HANDED_OVER if self._identity is not None and self._identity.handed_over else OK
 
     def _all_synced(self) -> bool:
         """With ``--sync interval`` or ``none`` the log follows the commits (V4)."""

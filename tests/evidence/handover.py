@@ -73,7 +73,7 @@ class HandOver:
         end = time.monotonic() + END_SECONDS
         while program.running and time.monotonic() < end:
             nap(0.02)
-        if program.exit_code != 0:
+        if program.exit_code != 3:
             return [f"incarnation {incarnation} ended with {program.exit_code}: {program.last_words()}"]
         identity = json.loads((self._shard.directory(incarnation) / "identity.json").read_bytes())
         return [] if identity["handed_over"] else [f"incarnation {incarnation} did not hand over"]

@@ -72,6 +72,15 @@ def test_a_stop_answers_what_is_inside_and_leaves(alone: CoordinatorProcess, tmp
     assert node.stop() == 0
 
 
+def test_a_directory_that_handed_its_shard_over_says_so(alone: CoordinatorProcess, tmp_path: Path) -> None:
+    """Exit code 3, by which who provisions knows that it may go."""
+    data = tmp_path / "shard-0"
+    NodeProcess(alone.address, data).ready().stop()
+    file = data / "identity.json"
+    file.write_text(json.dumps({**json.loads(file.read_bytes()), "handed_over": 7}))
+    assert NodeProcess(alone.address, data).exit_code() == 3
+
+
 def test_a_drain_ends_the_program(alone: CoordinatorProcess, tmp_path: Path) -> None:
     node = NodeProcess(alone.address, tmp_path / "shard-0").ready()
     node.node.Drain(node_pb.DrainRequest())
