@@ -252,6 +252,8 @@ class Shard(_message.Message):
     TAIL_SET_FIELD_NUMBER: _builtins.int
     SUCCESSOR_FIELD_NUMBER: _builtins.int
     LEAST_LSN_FIELD_NUMBER: _builtins.int
+    RECOVERY_FIELD_NUMBER: _builtins.int
+    RESTORED_BY_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     epoch: _builtins.int
     incarnation: _builtins.int
@@ -259,6 +261,8 @@ class Shard(_message.Message):
     """of the data directory that holds the epoch (D10)"""
     least_lsn: _builtins.int
     """later epochs begin at it or above: LSNs below may have been given out (V1)"""
+    restored_by: _builtins.str
+    """id of the restore that its disk came from; empty = none"""
     @_builtins.property
     def primary(self) -> Global___Member: ...
     @_builtins.property
@@ -275,6 +279,10 @@ class Shard(_message.Message):
     def successor(self) -> Global___Successor:
         """wanted beside the published primary; absent = none is"""
 
+    @_builtins.property
+    def recovery(self) -> Global___Recovery:
+        """present = it has no disk: the next primary restores it first, and registers then"""
+
     def __init__(
         self,
         *,
@@ -288,14 +296,50 @@ class Shard(_message.Message):
         tail_set: _abc.Iterable[_builtins.str] | None = ...,
         successor: Global___Successor | None = ...,
         least_lsn: _builtins.int = ...,
+        recovery: Global___Recovery | None = ...,
+        restored_by: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["primary", b"primary", "successor", b"successor"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["primary", b"primary", "recovery", b"recovery", "successor", b"successor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cuts", b"cuts", "disk_id", b"disk_id", "epoch", b"epoch", "id", b"id", "incarnation", b"incarnation", "least_lsn", b"least_lsn", "primary", b"primary", "replicas", b"replicas", "successor", b"successor", "tail_set", b"tail_set"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cuts", b"cuts", "disk_id", b"disk_id", "epoch", b"epoch", "id", b"id", "incarnation", b"incarnation", "least_lsn", b"least_lsn", "primary", b"primary", "recovery", b"recovery", "replicas", b"replicas", "restored_by", b"restored_by", "successor", b"successor", "tail_set", b"tail_set"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Shard: _TypeAlias = Shard  # noqa: Y015
+
+@_typing.final
+class Recovery(_message.Message):
+    """A shard that has to come from the object store (D9). Who restores it needs an empty directory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    CLUSTER_UID_FIELD_NUMBER: _builtins.int
+    CLOCK_MS_FIELD_NUMBER: _builtins.int
+    LSN_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """of the restore: all of its shards are put in place, or none"""
+    cluster_uid: _builtins.str
+    """whose objects"""
+    clock_ms: _builtins.int
+    """to this time of the shard's clock; 0 = no time"""
+    lsn: _builtins.int
+    """to this LSN; 0 = no LSN. Neither = the newest"""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        cluster_uid: _builtins.str = ...,
+        clock_ms: _builtins.int = ...,
+        lsn: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_ms", b"clock_ms", "cluster_uid", b"cluster_uid", "id", b"id", "lsn", b"lsn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Recovery: _TypeAlias = Recovery  # noqa: Y015
 
 @_typing.final
 class Successor(_message.Message):
@@ -789,6 +833,71 @@ class WantSuccessorResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WantSuccessorResponse: _TypeAlias = WantSuccessorResponse  # noqa: Y015
+
+@_typing.final
+class RestoreRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    SHARDS_FIELD_NUMBER: _builtins.int
+    CLOCK_MS_FIELD_NUMBER: _builtins.int
+    LSN_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """chosen by the caller: a repeated request restores nothing twice"""
+    clock_ms: _builtins.int
+    """to this time; 0 = no time"""
+    lsn: _builtins.int
+    """of one shard; 0 = no LSN. Neither = the newest"""
+    @_builtins.property
+    def shards(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """empty = the whole cluster, with the shards and the slots that they had then"""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        shards: _abc.Iterable[_builtins.int] | None = ...,
+        clock_ms: _builtins.int = ...,
+        lsn: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_ms", b"clock_ms", "id", b"id", "lsn", b"lsn", "shards", b"shards"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreRequest: _TypeAlias = RestoreRequest  # noqa: Y015
+
+@_typing.final
+class RestoreResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARDS_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    TOPOLOGY_VERSION_FIELD_NUMBER: _builtins.int
+    topology_version: _builtins.int
+    @_builtins.property
+    def shards(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """that it is of"""
+
+    @_builtins.property
+    def waiting(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """of these, not in place yet"""
+
+    def __init__(
+        self,
+        *,
+        shards: _abc.Iterable[_builtins.int] | None = ...,
+        waiting: _abc.Iterable[_builtins.int] | None = ...,
+        topology_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["shards", b"shards", "topology_version", b"topology_version", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreResponse: _TypeAlias = RestoreResponse  # noqa: Y015
 
 @_typing.final
 class HeartbeatRequest(_message.Message):

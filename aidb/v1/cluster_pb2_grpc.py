@@ -186,6 +186,11 @@ class CoordinationStub:
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.WantSuccessorRequest.SerializeToString,
                 response_deserializer=aidb_dot_v1_dot_cluster__pb2.WantSuccessorResponse.FromString,
                 _registered_method=True)
+        self.Restore = channel.unary_unary(
+                '/aidb.v1.Coordination/Restore',
+                request_serializer=aidb_dot_v1_dot_cluster__pb2.RestoreRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_cluster__pb2.RestoreResponse.FromString,
+                _registered_method=True)
         self.MoveSlots = channel.unary_unary(
                 '/aidb.v1.Coordination/MoveSlots',
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.MoveSlotsRequest.SerializeToString,
@@ -298,6 +303,14 @@ class CoordinationServicer:
 
     def WantSuccessor(self, request, context):
         """Asks for a shard's next incarnation, beside a primary that serves (hand-over) or in place of one that is gone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Restore(self, request, context):
+        """Shards go back to what the object store has, to a time or an LSN, each in a new incarnation with an empty directory.
+        Answers when that is recorded; GetClusterStatus tells how it goes. Clients are without those shards meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -432,6 +445,11 @@ def add_CoordinationServicer_to_server(servicer, server):
                     servicer.WantSuccessor,
                     request_deserializer=aidb_dot_v1_dot_cluster__pb2.WantSuccessorRequest.FromString,
                     response_serializer=aidb_dot_v1_dot_cluster__pb2.WantSuccessorResponse.SerializeToString,
+            ),
+            'Restore': grpc.unary_unary_rpc_method_handler(
+                    servicer.Restore,
+                    request_deserializer=aidb_dot_v1_dot_cluster__pb2.RestoreRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_cluster__pb2.RestoreResponse.SerializeToString,
             ),
             'MoveSlots': grpc.unary_unary_rpc_method_handler(
                     servicer.MoveSlots,
@@ -666,6 +684,33 @@ class Coordination:
             '/aidb.v1.Coordination/WantSuccessor',
             aidb_dot_v1_dot_cluster__pb2.WantSuccessorRequest.SerializeToString,
             aidb_dot_v1_dot_cluster__pb2.WantSuccessorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Restore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aidb.v1.Coordination/Restore',
+            aidb_dot_v1_dot_cluster__pb2.RestoreRequest.SerializeToString,
+            aidb_dot_v1_dot_cluster__pb2.RestoreResponse.FromString,
             options,
             channel_credentials,
             insecure,

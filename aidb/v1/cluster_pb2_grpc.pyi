@@ -89,6 +89,10 @@ class CoordinationStub:
     """What a primary with a directory of its own asks on its way to become the shard's next incarnation (D3, D6)."""
     WantSuccessor: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.WantSuccessorRequest, _cluster_pb2.WantSuccessorResponse]
     """Asks for a shard's next incarnation, beside a primary that serves (hand-over) or in place of one that is gone."""
+    Restore: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.RestoreRequest, _cluster_pb2.RestoreResponse]
+    """Shards go back to what the object store has, to a time or an LSN, each in a new incarnation with an empty directory.
+    Answers when that is recorded; GetClusterStatus tells how it goes. Clients are without those shards meanwhile.
+    """
     MoveSlots: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.MoveSlotsRequest, _cluster_pb2.MoveSlotsResponse]
     """Asks for slots to be moved to another shard (rules M). Answers when that is recorded; ListMoves tells how it goes."""
     CancelMove: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.CancelMoveRequest, _cluster_pb2.CancelMoveResponse]
@@ -133,6 +137,10 @@ class CoordinationAsyncStub(CoordinationStub):
     """What a primary with a directory of its own asks on its way to become the shard's next incarnation (D3, D6)."""
     WantSuccessor: _aio.UnaryUnaryMultiCallable[_cluster_pb2.WantSuccessorRequest, _cluster_pb2.WantSuccessorResponse]  # type: ignore[assignment]
     """Asks for a shard's next incarnation, beside a primary that serves (hand-over) or in place of one that is gone."""
+    Restore: _aio.UnaryUnaryMultiCallable[_cluster_pb2.RestoreRequest, _cluster_pb2.RestoreResponse]  # type: ignore[assignment]
+    """Shards go back to what the object store has, to a time or an LSN, each in a new incarnation with an empty directory.
+    Answers when that is recorded; GetClusterStatus tells how it goes. Clients are without those shards meanwhile.
+    """
     MoveSlots: _aio.UnaryUnaryMultiCallable[_cluster_pb2.MoveSlotsRequest, _cluster_pb2.MoveSlotsResponse]  # type: ignore[assignment]
     """Asks for slots to be moved to another shard (rules M). Answers when that is recorded; ListMoves tells how it goes."""
     CancelMove: _aio.UnaryUnaryMultiCallable[_cluster_pb2.CancelMoveRequest, _cluster_pb2.CancelMoveResponse]  # type: ignore[assignment]
@@ -210,6 +218,16 @@ class CoordinationServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.WantSuccessorResponse, _abc.Awaitable[_cluster_pb2.WantSuccessorResponse]]:
         """Asks for a shard's next incarnation, beside a primary that serves (hand-over) or in place of one that is gone."""
+
+    @_abc_1.abstractmethod
+    def Restore(
+        self,
+        request: _cluster_pb2.RestoreRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.RestoreResponse, _abc.Awaitable[_cluster_pb2.RestoreResponse]]:
+        """Shards go back to what the object store has, to a time or an LSN, each in a new incarnation with an empty directory.
+        Answers when that is recorded; GetClusterStatus tells how it goes. Clients are without those shards meanwhile.
+        """
 
     @_abc_1.abstractmethod
     def MoveSlots(

@@ -153,6 +153,20 @@ def _parser() -> argparse.ArgumentParser:
     add("--same-machine", action="store_true", help="all members run here: a process that is gone is dead")
     add("--adopt", action="store_true", help="begin anew although the store has objects of this cluster")
     add(
+        "--recover-from",
+        default="",
+        metavar="URL",
+        help="a new cluster begins with what another one has in this object store (nothing)",
+    )
+    add("--recover-uid", default="", metavar="UID", help="of that cluster (the only one there)")
+    add(
+        "--recover-time",
+        type=int,
+        default=0,
+        metavar="MS",
+        help="as it was then, in ms since 1970 (the newest)",
+    )
+    add(
         "--autoscale",
         choices=("off", "recommend"),
         default="recommend",

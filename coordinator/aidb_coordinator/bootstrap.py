@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import time
 import uuid
+from dataclasses import replace
 
-from aidb_coordinator import adoption
+from aidb.objects.errors import ObjectError
+from aidb.objects.opening import connect
+from aidb_coordinator import adoption, archived, recovering
 from aidb_coordinator import topology as topologies
 from aidb_coordinator.placement import first_table
 from aidb_coordinator.settings import Settings, SettingsError
 from aidb_coordinator.store import Store, Stored
-from aidb_coordinator.topology import Durability, Shard, Topology
+from aidb_coordinator.topology import Durability, Recovery, Shard, Topology, TopologyError
 
 DEFAULT_SHARDS = 3
+# Id of the restore that a new cluster begins with.
+BOOTSTRAP = "bootstrap"
 
 
 def begin_term(store: Store, settings: Settings) -> Stored:
@@ -24,7 +30,8 @@ def begin_term(store: Store, settings: Settings) -> Stored:
     stored = store.load()
     adoption.check(settings, None if stored is None else stored.topology)
     if stored is None:
-        return store.swap(None, topologies.with_term(new_cluster(settings), 1))
+        made = recovered_cluster(settings) if settings.recover_from else new_cluster(settings)
+        return store.swap(None, topologies.with_term(made, 1))
     topology = stored.topology
     if settings.cluster_uid and settings.cluster_uid != topology.cluster_uid:
         raise SettingsError(
@@ -35,6 +42,33 @@ def begin_term(store: Store, settings: Settings) -> Stored:
     if settings.mode is not None:
         topology = topologies.with_durability(topology, settings.mode)
     return store.swap(stored.revision, topology)
+
+
+def recovered_cluster(settings: Settings) -> Topology:
+    """With the shards and slots of another cluster, out of whose objects they are restored.
+
+    The newest is a time as well: shards that restore themselves at different moments while the source lives
+    must not disagree on who has which slots. Raises SettingsError.
+    """
+    uid = settings.cluster_uid or str(uuid.uuid4())
+    now_ms = time.time_ns() // 1_000_000
+    if settings.recover_time > now_ms:
+        raise SettingsError(f"--recover-time {settings.recover_time} is after now, {now_ms}")
+    try:
+        store = connect(settings.recover_from)
+        try:
+            source = settings.recover_uid or archived.source_uid(store, uid)
+            if source == uid:
+                raise SettingsError(f"--recover-uid {source} is this cluster's own: aidb-admin recover")
+            found = archived.read(store, source, settings.recover_time)
+        finally:
+            store.close()
+    except (ObjectError, TopologyError) as error:
+        raise SettingsError(f"cannot begin with what is in {settings.recover_from}: {error}") from error
+    clock_ms = settings.recover_time or now_ms + settings.clock_bound_ms
+    recovery = Recovery(BOOTSTRAP, source, clock_ms)
+    made = recovering.new_cluster(found.newest, found.then, found.epochs, recovery, uid)
+    return made if settings.mode is None else replace(made, durability=settings.mode)
 
 
 def new_cluster(settings: Settings) -> Topology:

@@ -141,6 +141,8 @@ def _shard(old: Shard, new: Shard) -> Iterator[str]:
         yield f"epoch {new.epoch} of {name}: {holder}"
     elif new.primary != old.primary and new.primary is not None:
         yield f"{new.primary.name} is at {new.primary.address}"
+    if new.recovery is not None and new.recovery != old.recovery:
+        yield f"{name} is to be restored ({new.recovery.id}) from the objects of {new.recovery.cluster_uid}"
     if new.incarnation != old.incarnation:
         yield f"{name} is at incarnation {new.incarnation}"
     yield from _successor(name, old, new)

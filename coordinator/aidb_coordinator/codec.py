@@ -17,6 +17,7 @@ from aidb_coordinator.topology import (
     Member,
     Move,
     MoveStep,
+    Recovery,
     Role,
     Shard,
     SlotEpoch,
@@ -100,6 +101,17 @@ def _shard_to_proto(shard: Shard) -> pb.Shard:
         tail_set=shard.tail_set,
         successor=None if shard.successor is None else successor_to_proto(shard.successor),
         least_lsn=shard.least_lsn,
+        recovery=None if shard.recovery is None else _recovery_to_proto(shard.recovery),
+        restored_by=shard.restored_by,
+    )
+
+
+def _recovery_to_proto(recovery: Recovery) -> pb.Recovery:
+    return pb.Recovery(
+        id=recovery.id,
+        cluster_uid=recovery.cluster_uid,
+        clock_ms=recovery.clock_ms,
+        lsn=recovery.lsn,
     )
 
 
@@ -172,7 +184,13 @@ def _shard_from_proto(message: pb.Shard) -> Shard:
         tail_set=tuple(message.tail_set),
         successor=_successor_from_proto(message.successor) if message.HasField("successor") else None,
         least_lsn=message.least_lsn,
+        recovery=_recovery_from_proto(message.recovery) if message.HasField("recovery") else None,
+        restored_by=message.restored_by,
     )
+
+
+def _recovery_from_proto(message: pb.Recovery) -> Recovery:
+    return Recovery(message.id, message.cluster_uid, message.clock_ms, message.lsn)
 
 
 def _successor_from_proto(message: pb.Successor) -> Successor:

@@ -20,6 +20,7 @@ from aidb_coordinator.health import MemberState, Probe
 from aidb_coordinator.leases import Leases, Renewal
 from aidb_coordinator.movers import Movers
 from aidb_coordinator.registration import DiskClaim, Refusal
+from aidb_coordinator.restores import Restores
 from aidb_coordinator.roster import Change, Roster
 from aidb_coordinator.settings import Settings
 from aidb_coordinator.store import Store, Stored
@@ -87,6 +88,7 @@ class Control:
             # After a clean stop of the whole cluster nobody is missing: no alert when it starts again.
             self.roster.left(name, self.started)
         self.takers = Takers(self.document, self.roster, events, settings, self.clock)
+        self.restores = Restores(self.document, events, settings, self.clock)
         self.movers = Movers(self.document, self.roster, events, settings, self.clock)
         self._failed = events.open_failures()
         self._stale_term_told: set[str] = set()
@@ -110,14 +112,15 @@ class Control:
     async def register(self, member: Member, process: Process, claim: DiskClaim | None) -> int:
         """Records a member that starts; primaries come with a `claim` and get their epoch, others get 0.
 
-        Raises InvalidArgument, RegistrationRefused, WrongCluster, Busy (the name is still in use),
-        StoreError.
+        Raises InvalidArgument, RegistrationRefused, WrongCluster, Busy (the name is still in use, or other
+        shards of its restore are not ready), StoreError.
         """
         if problem := registration.malformed(member, claim):
             raise errors.InvalidArgument(problem)
         self.check_cluster(process.cluster_uid)
         if not self._is_successor(member, claim):
             await self._check_place(member, process)
+        self.restores.check_turn(member.shard, claim)
         outcome = await self.document.commit(lambda topology: registration.admit(topology, member, claim))
         if isinstance(outcome, Refusal):
             self.events.add(Severity.WARNING, "RegistrationRefused", member.name, outcome.message)

@@ -21,21 +21,20 @@ import base64
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from aidb.slots import SLOT_COUNT
 from aidb.v1 import cluster_pb2 as pb
 from aidb_coordinator import codec
 from aidb_coordinator.scaling.journal import FileJournal, give_up
-from aidb_coordinator.slot_epochs import by_slot, packed
+from aidb_coordinator.slot_epochs import gone_back
 from aidb_coordinator.store import StoreError
 from aidb_coordinator.store.file import FileStore
-from aidb_coordinator.topology import Cut, Shard, SlotEpoch, Topology, TopologyError, interrupt_moves
+from aidb_coordinator.topology import Cut, Shard, Topology, TopologyError, interrupt_moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def restored(newest: Topology, then: Topology, shards: Mapping[int, Restored]) -
         term=max(newest.term, then.term),
         feature_level=max(newest.feature_level, then.feature_level),
         slot_owners=then.slot_owners,
-        slot_epochs=tuple(_slot_epochs(newest, then)),
+        slot_epochs=tuple(gone_back(newest, then)),
         shards=tuple(_shard(newest.shard(one.id) or one, shards[one.id]) for one in then.shards),
         moves=(),
         next_shard=max(newest.free_id, then.free_id),
@@ -77,7 +76,16 @@ def with_restored(topology: Topology, shard: int, disk: Restored) -> Topology:
 
 def _shard(known: Shard, disk: Restored) -> Shard:
     cuts = _cuts(known, disk.lsn)
-    return replace(known, epoch=disk.epoch, disk_id=disk.disk_id, cuts=cuts, tail_set=(), successor=None)
+    return replace(
+        known,
+        epoch=disk.epoch,
+        disk_id=disk.disk_id,
+        cuts=cuts,
+        tail_set=(),
+        successor=None,
+        recovery=None,
+        restored_by="",
+    )
 
 
 def _disk(asked: dict[str, Any]) -> tuple[int, Restored]:
@@ -86,16 +94,6 @@ def _disk(asked: dict[str, Any]) -> tuple[int, Restored]:
 
 def _cuts(shard: Shard, lsn: int) -> tuple[Cut, ...]:
     return tuple(Cut(cut.epoch, min(cut.lsn, lsn)) for cut in shard.cuts)
-
-
-def _slot_epochs(known: Topology, then: Topology) -> Iterator[SlotEpoch]:
-    before, since = by_slot(known), by_slot(then)
-    states = []
-    for slot in range(SLOT_COUNT):
-        moved = known.owner(slot) != then.owner(slot)
-        epoch = max(before[slot][0], since[slot][0]) + moved
-        states.append((epoch, since[slot][1]))
-    return packed(states)
 
 
 def run(data: Path, asked: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,9 @@ class Settings:
     moves_per_shard: slot moves that a shard sends or takes at a time.
     fence_seconds: a move that has not drained in that time after its fence is aborted.
     adopt: begin a new cluster although the store has objects of its uid.
+    recover_from: URL of the store that a new cluster is restored from, of another cluster's objects;
+    `recover_uid` is that one's, empty = the only one there; `recover_time` (ms since 1970) to when, 0 = the
+    newest. They count for a new cluster alone.
     tail_same_node: members of a tail set may share a node with the primary and each other (D5).
     autoscale: whether members are asked for their figures, and decisions made and shown.
     autoscale_interval: seconds between the samples of that.
@@ -69,6 +72,9 @@ class Settings:
     takeover_grace: float = 30.0
     same_machine: bool = False
     adopt: bool = False
+    recover_from: str = ""
+    recover_uid: str = ""
+    recover_time: int = 0
     autoscale: str = "recommend"
     autoscale_interval: float = 15.0
     member_cores: float = 2.0
@@ -96,6 +102,10 @@ class Settings:
                 "max_shards",
             )
         }
+        if (self.recover_uid or self.recover_time) and not self.recover_from:
+            raise SettingsError("--recover-uid and --recover-time need --recover-from")
+        if self.recover_time < 0:
+            raise SettingsError(f"--recover-time {self.recover_time} is no time: give ms since 1970")
         if self.durability not in (None, *DURABILITIES):
             raise SettingsError(f"--durability {self.durability} is none of {', '.join(DURABILITIES)}")
         for name, value in positive.items():

@@ -31,6 +31,17 @@ def packed(states: Sequence[State]) -> Iterator[SlotEpoch]:
         first = last + 1
 
 
+def gone_back(known: Topology, then: Topology) -> Iterator[SlotEpoch]:
+    """Of a cluster that goes back to ``then``: slots that change hands by that get a newer epoch (M6)."""
+    before, since = by_slot(known), by_slot(then)
+    states = []
+    for slot in range(SLOT_COUNT):
+        moved = known.owner(slot) != then.owner(slot)
+        epoch = max(before[slot][0], since[slot][0]) + moved
+        states.append((epoch, since[slot][1]))
+    return packed(states)
+
+
 def slots_of(span: SlotSpan) -> range:
     return range(span.first, span.last + 1)
 

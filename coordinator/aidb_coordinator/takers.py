@@ -37,7 +37,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What it is told. `published`: its disk holds the shard already."""
+    """What it is told. `published`: its disk holds the shard already, or may begin it. Neither that nor a
+    `successor`: it is to restore the shard (D9).
+    """
 
     shard: Shard
     published: bool
@@ -76,8 +78,11 @@ class Takers:
         this coordinator leads for less than T (D2).
         """
         shard = self._shard(asked.shard)
-        if shard.disk_id == asked.disk_id:
+        if shard.disk_id == asked.disk_id or (shard.fresh and asked.incarnation == shard.incarnation):
             return Course(shard, True, None, False)
+        if shard.recovery is not None and asked.incarnation == shard.incarnation:
+            self._steps[shard.id] = asked.step[:MAX_STEP], self._clock.monotonic()
+            return Course(shard, False, None, False)
         successor = shard.successor
         if successor is None or successor.incarnation != asked.incarnation:
             raise errors.RegistrationRefused(succession.not_wanted(shard, asked.incarnation))

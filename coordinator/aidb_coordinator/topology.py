@@ -94,9 +94,22 @@ class Successor:
 
 
 @dataclass(frozen=True, slots=True)
+class Recovery:
+    """A shard that has to come from the objects of cluster `cluster_uid` (D9): to a time of its clock, to an
+    LSN, or, with neither, to the newest. `id`: of the restore, which is of other shards as well.
+    """
+
+    id: str
+    cluster_uid: str
+    clock_ms: int = 0
+    lsn: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Shard:
     """`epoch` 0 and no `disk_id`: no primary has ever registered. `least_lsn`: later epochs begin there or
-    above (V1).
+    above (V1). `recovery`: it has no disk, and the next one has to be restored first. `restored_by`: id of
+    the restore that its disk came from.
     """
 
     id: int
@@ -109,6 +122,8 @@ class Shard:
     tail_set: tuple[str, ...] = ()
     successor: Successor | None = None
     least_lsn: int = 0
+    recovery: Recovery | None = None
+    restored_by: str = ""
 
     @property
     def newest_epoch(self) -> int:
@@ -253,6 +268,8 @@ def check(topology: Topology) -> None:
     strangers = set(unpack_owners(topology.slot_owners)) - set(ids) - {NOBODY}
     if strangers:
         raise TopologyError(f"slots belong to shards that do not exist: {sorted(strangers)[:5]}")
+    if any(shard.recovery is not None and (shard.disk_id or shard.primary) for shard in topology.shards):
+        raise TopologyError("a shard that has to be restored has a disk")
     if len(topology.members) != sum(1 for s in topology.shards for _ in s.members()) + len(topology.routers):
         raise TopologyError("two members share a name")
 
@@ -332,7 +349,8 @@ def grant_epoch(
 
     Granting the published epoch once more is allowed (D10: granted, but never used). The successor that took
     the epoch is the shard's incarnation from now on; one that was wanted because the primary was gone is
-    wanted no more. Raises TopologyError when the epoch would fall or the shard does not exist.
+    wanted no more. One whose disk was restored goes on from there: cuts beyond are lowered, so that who saw
+    more is told (C5). Raises TopologyError when the epoch would fall or the shard does not exist.
     """
     shard = existing(topology, primary.shard)
     if epoch < max(shard.newest_epoch, 1):
@@ -342,9 +360,12 @@ def grant_epoch(
         incarnation, successor = successor.incarnation, None
     elif successor is not None and not successor.planned:
         successor = None
-    cuts = shard.cuts
+    cuts, restored_by = shard.cuts, shard.restored_by
+    if shard.recovery is not None and cut is not None:
+        cuts = tuple(Cut(kept.epoch, min(kept.lsn, cut.lsn)) for kept in cuts)
+        restored_by = shard.recovery.id
     if cut is not None:
-        cuts = (*(kept for kept in shard.cuts if kept.epoch < cut.epoch), cut)[-MAX_CUTS:]
+        cuts = (*(kept for kept in cuts if kept.epoch < cut.epoch), cut)[-MAX_CUTS:]
     granted = replace(
         shard,
         epoch=epoch,
@@ -353,6 +374,8 @@ def grant_epoch(
         cuts=cuts,
         incarnation=incarnation,
         successor=successor,
+        recovery=None,
+        restored_by=restored_by,
     )
     if granted == shard:
         return topology

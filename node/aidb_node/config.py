@@ -67,6 +67,7 @@ class Settings:
     tls_domain: str = DEFAULT_DOMAIN
     health_listen: str = ""
     incarnation: int = 1
+    recover_from: str = ""
     move_rate: int = 64 << 20
 
     @property
@@ -229,6 +230,13 @@ def _parser() -> argparse.ArgumentParser:
                 default=1,
                 metavar="N",
                 help="of the shard's primary; from 2 on it takes over from the one before, if wanted (1)",
+            )
+            add(
+                "--recover-from",
+                default="",
+                metavar="URL",
+                help="an empty directory of a cluster that begins with another one's objects: where these are "
+                "(nowhere)",
             )
             add(
                 "--move-rate",

@@ -53,7 +53,8 @@ def run(settings: Settings) -> int:
     try:
         if settings.role == "primary":
             _require_not_handed_over(settings)
-        taken = become(settings, log, stop) if settings.incarnation > 1 else None
+        joins_anew = settings.incarnation > 1 or bool(settings.recover_from)
+        taken = become(settings, log, stop) if joins_anew else None
         program = _Program(settings, log, stop, taken)
     except Stopped:
         return OK

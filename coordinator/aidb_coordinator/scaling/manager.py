@@ -81,6 +81,10 @@ class Manager:
         """Oldest first."""
         return tuple(self._operations.values())
 
+    def under_way(self) -> str:
+        """The id of one that has not ended, or nothing."""
+        return next((operation.id for operation in self.operations if not operation.ended), "")
+
     def waits_for(self, operation: Operation) -> str:
         return "" if operation.ended else self._waits.get(operation.id, "")
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from aidb import errors
 from aidb.slots import SLOT_COUNT
 from aidb.v1 import cluster_pb2 as pb
-from aidb_coordinator import codec
+from aidb_coordinator import codec, restores
 from aidb_coordinator.autoscaling.driver import Autoscaler
 from aidb_coordinator.control import Control, Process, Report
 from aidb_coordinator.health import MemberState
@@ -164,6 +164,16 @@ class Coordination(Operations):
             answer.incarnation = wanted.incarnation
         answer.topology_version = self._control.topology.version
         return answer
+
+    @answers
+    async def Restore(self, request: pb.RestoreRequest, context: Context) -> pb.RestoreResponse:
+        asked = restores.Asked(request.id, tuple(request.shards), request.clock_ms, request.lsn)
+        begun = await self._control.restores.start(asked)
+        return pb.RestoreResponse(
+            shards=begun.shards,
+            waiting=begun.waiting,
+            topology_version=self._control.topology.version,
+        )
 
     @answers
     async def MoveSlots(self, request: pb.MoveSlotsRequest, context: Context) -> pb.MoveSlotsResponse:

@@ -123,6 +123,7 @@ class Server:
             self._prober = Prober(self._control, dialer)
             self._sampler = Sampler(self._control, dialer)
             self._scaling = _scaling(self._control, dialer, self._sampler.load.weights)
+            self._control.restores.operation_under_way = self._scaling.under_way
             self._autoscaler = _autoscaler(self._control, self._sampler, self._scaling)
             stack.callback(self._event_writer.shutdown)
             stack.push_async_callback(self._write_events)

@@ -116,6 +116,9 @@ def _shard_status(control: Control, shard: Shard, load: pb.ShardLoad | None) -> 
         None if primary is None else control.roster.verdict(primary.name),
         ((replica.name, control.roster.verdict(replica.name)) for replica in shard.replicas),
     )
+    if shard.recovery is not None:
+        step, _ = control.takers.step(shard.id) or ("waits for a primary with an empty directory", 0)
+        reason = f"being restored ({shard.recovery.id}), incarnation {shard.incarnation}: {step}"
     seen = None if primary is None else control.roster.observation(primary.name)
     successor = shard.successor
     return pb.ShardStatus(

@@ -9,7 +9,7 @@
     wait     see `turn`; then the directory registers, which publishes it
 
 A taker that dies anywhere leaves a directory that begins anew, with a higher epoch; what it has downloaded
-stays.
+stays. A shard that has to be restored (D9) goes another way: see `restore`.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ from aidb_node.recovery.recover import Report
 from aidb_node.recovery.tail import append, seal_tails
 from aidb_node.recovery.tail import choose as choose_tail
 from aidb_node.stop import Stop
+from aidb_node.takeover import restore
 from aidb_node.takeover.asking import Asking, Stopped
-from aidb_node.takeover.turn import DRIFT, Sealed, turn
+from aidb_node.takeover.turn import DRIFT, Sealed, boot_time, turn
 
 # A hand-over begins when catching up with what came meanwhile takes less than so many seconds.
 _CLOSE_BEHIND = 0.3
@@ -77,7 +78,8 @@ def become(settings: Settings, log: Log, stop: Stop) -> Taken | None:
         StartRefused: it is not wanted, was overtaken, or the archive cannot be followed to its end.
         Stopped: the program was told to end.
     """
-    if not settings.objects:
+    # The one is a primary that takes over; the other may be any that starts.
+    if settings.incarnation > 1 and not settings.objects:
         raise StartRefused("a shard can only be taken over from an object store: name it with --objects")
     disk = identity.claim(settings.data, settings.shard)
     with (
@@ -87,13 +89,16 @@ def become(settings: Settings, log: Log, stop: Stop) -> Taken | None:
         course = asking.ask("starting")
         if course.published:
             return None
-        taker = _Taker(settings, log, stop, asking, course, disk)
         try:
+            if restore.of_course(course, settings.shard) is not None:
+                restored = restore.restore(settings, log, stop, asking, course, disk)
+                return Taken(restored.epoch, restored.turn, planned=False)
+            taker = _Taker(settings, log, stop, asking, course, disk)
             return taker.run()
         except (Superseded, Lossy, ObjectError, AidbError, OSError) as error:
             if stop.asked.is_set():
                 raise Stopped from error
-            raise StartRefused(f"shard {settings.shard} cannot be taken over: {error}") from error
+            raise StartRefused(f"shard {settings.shard} cannot be recovered: {error}") from error
 
 
 class _Taker:
@@ -182,7 +187,7 @@ class _Taker:
             # taken.
             self._stop.asked.wait(self._lease * (1 + DRIFT))
         seal_before(catalog, self._course.epoch, self._disk.disk_id)
-        return released or Sealed(_boot_time())
+        return released or Sealed(boot_time())
 
     def _await_release(self, catalog: Catalog, restore: Following) -> Sealed | None:
         """Follows the old primary's log to the seal that it makes itself; None: it made none in time."""
@@ -194,7 +199,7 @@ class _Taker:
             if seal is None:
                 self._stop.asked.wait(_POLL)
         if seal is not None and seal.id == owner and seal.clock_ms:
-            return Sealed(_boot_time(), released=True, clock_ms=seal.clock_ms)
+            return Sealed(boot_time(), released=True, clock_ms=seal.clock_ms)
         self._log.warning("the old primary did not hand over in time: its log is sealed for it", epoch=epoch)
         return None
 
@@ -256,7 +261,7 @@ class _Taker:
             clock_bound=course.clock_bound_ms / 1000,
             predecessor_dead=course.predecessor_dead,
             wall_ms=time.time_ns() // 1_000_000,
-            now=_boot_time(),
+            now=boot_time(),
         )
         self._log.info(
             "recovered",
@@ -266,7 +271,7 @@ class _Taker:
             records=report.records,
             released=sealed.released,
             predecessor_dead=course.predecessor_dead,
-            serves_in=f"{max(0.0, moment - _boot_time()):.3f}",
+            serves_in=f"{max(0.0, moment - boot_time()):.3f}",
         )
         return Taken(epoch, moment, course.planned)
 
@@ -282,13 +287,8 @@ def _rest(catalog: Catalog, branches: list[Branch], at: tuple[int, int]) -> Iter
 
 def wait_for(moment: float, stop: Stop) -> None:
     """Until that time of the boot clock, or the end."""
-    while not stop.asked.is_set() and (left := moment - _boot_time()) > 0:
+    while not stop.asked.is_set() and (left := moment - boot_time()) > 0:
         stop.asked.wait(left)
-
-
-def _boot_time() -> float:
-    """Goes on while the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @contextmanager
