@@ -1,4 +1,4 @@
-"""What an object store has of a cluster that is to be restored: who owned what, and how far epochs went (D9)."""
+"""What an object store has of a cluster that is to be restored: who owned what, how far epochs went (D9)."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _at(history: History, clock_ms: int) -> Placement:
 
 def _newest_whole(history: History, last: Topology) -> Topology:
     """A restore that did not come to its end has changed the table, and given nothing up."""
-    versions = [stat for stat in history.versions()] if pending(last) else []
+    versions = list(history.versions()) if pending(last) else []
     while pending(last):
         if not versions:
             raise TopologyError(f"{history.store.url} has no version of before the restore that is under way")

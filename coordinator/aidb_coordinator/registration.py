@@ -6,8 +6,8 @@ Before a primary asks, it writes the epoch it will ask for (`pending_epoch`) to 
 was lost, or the process died before it stored the grant, the published epoch equals the disk's pending one:
 that epoch was granted to this disk and never served, and is granted again. The lock on the data directory
 makes sure that one process speaks for a disk; `control` keeps copies of a live primary's disk out.
-A shard that has to be restored (D9) takes the disk that was: it is in the epoch that the document had reserved
-for the restore, and was never served.
+A shard that has to be restored (D9) takes the disk that was: it is in the epoch that the document had
+reserved for the restore, and was never served.
 A successor (D3, D6) registers with the epoch that it has taken, when it has recovered and waited: that
 publishes it. From the taking on, the disk that was published before is superseded.
 Rejected: granting published + 1 in that case as well. The disk's epoch would fall behind by each lost

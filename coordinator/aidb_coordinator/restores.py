@@ -1,8 +1,9 @@
-"""Restores of shards, or of the whole cluster, while the coordinator runs (D9): what is asked for goes into the
-document (`recovering`), whoever provisions starts primaries with empty directories, and these restore themselves.
+"""Restores of shards, or of the whole cluster, while the coordinator runs (D9): what is asked for goes into
+the document (`recovering`), whoever provisions starts primaries with empty directories, and these restore
+themselves.
 
-All shards of a restore are put in place, or none: a disk that was restored is published only when those of all
-others ask for that as well. Who has asked is in memory only; disks ask again until they are answered.
+All shards of a restore are put in place, or none: a disk that was restored is published only when those of
+all others ask for that as well. Who has asked is in memory only; disks ask again until they are answered.
 """
 
 from __future__ import annotations

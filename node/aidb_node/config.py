@@ -235,8 +235,7 @@ def _parser() -> argparse.ArgumentParser:
                 "--recover-from",
                 default="",
                 metavar="URL",
-                help="an empty directory of a cluster that begins with another one's objects: where these are "
-                "(nowhere)",
+                help="where another cluster's objects are that a new one begins with (nowhere)",
             )
             add(
                 "--move-rate",

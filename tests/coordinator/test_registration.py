@@ -16,11 +16,12 @@ from aidb_coordinator.registration import (
     decide,
     malformed,
 )
-from aidb_coordinator.topology import Cut, Member, Role, Shard, Topology
+from aidb_coordinator.topology import Cut, Member, Recovery, Role, Shard, Topology
 
 from tests.coordinator.values import primary, replica, router, topology
 
 FRESH = Shard(id=0)
+RESTORED = Shard(id=0, epoch=9, incarnation=2, recovery=Recovery("r", "uid-1"))
 SERVED = Shard(id=0, epoch=4, disk_id="disk-a", primary=primary())
 
 
@@ -40,6 +41,15 @@ SERVED = Shard(id=0, epoch=4, disk_id="disk-a", primary=primary())
         ("another, empty disk", SERVED, DiskClaim("disk-b", 0, 1, 0), "belongs to disk disk-a"),
         ("a disk that is behind", SERVED, DiskClaim("disk-a", 2, 3, 500), "older than the shard's"),
         ("a disk that is ahead", SERVED, DiskClaim("disk-a", 6, 7, 900), "is an older copy"),
+        ("restored", RESTORED, DiskClaim("disk-b", 9, 10, 700), Grant(10, Cut(9, 700))),
+        (
+            "restored, of a source that went on",
+            RESTORED,
+            DiskClaim("disk-b", 11, 12, 700),
+            Grant(12, Cut(11, 700)),
+        ),
+        ("the old disk while it is restored", RESTORED, DiskClaim("disk-a", 8, 9, 900), "kept aside"),
+        ("an empty disk that was not restored", RESTORED, DiskClaim("disk-b", 0, 1, 0), "being restored"),
         ("used disk, fresh shard", FRESH, DiskClaim("disk-a", 3, 4, 900), "never had a primary"),
     ],
 )

@@ -1,14 +1,14 @@
-"""A shard that has to come from the object store (D9), by a primary with an empty directory: a new cluster that
-begins with another one's objects, or a restore of one that lives.
+"""A shard that has to come from the object store (D9), by a primary with an empty directory: of a new cluster
+that begins with another one's objects, or of one that lives and goes back.
 
-    seal     of one's own cluster: every log below the epoch that the document reserved, so that there is an end
+    seal     of one's own cluster: every log through the epoch that the document reserved: there is an end
     restore  to the time or LSN of the document, beside an empty place (`recovery.recover`)
     place    `restored.json`, the directory's identity, then the store
     wait     of one's own cluster: T and drift after the last seal, as any taker (D3)
 
-It then registers as after a restart in place: its disk is in the reserved epoch. Another cluster's objects are
-only read, but for the hold that keeps them from its retention meanwhile. A primary that dies before it has
-registered goes on: with the SSTs that it has, or with the store that is in its place.
+It then registers as after a restart in place: its disk is in the reserved epoch. Another cluster's objects
+are only read, but for the hold that keeps them from its retention meanwhile. A primary that dies before it
+has registered goes on: with the SSTs that it has, or with the store that is in its place.
 """
 
 from __future__ import annotations
