@@ -13,6 +13,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable, Mapping
 from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -36,21 +37,30 @@ _SECURE_HERE = (
 )
 
 
+# HTTP status and text.
+Page = Callable[[], tuple[int, str]]
+
+
 class MetricsAddressError(ValueError):
     """The address cannot be listened on; the message says why and what to do."""
 
 
 class MetricsServer:
     """Listens from its construction on; `close` ends it. ``listen``: HOST:PORT, port 0 picks a free one.
+    ``pages``: by path, what is answered beside the figures.
 
     Raises:
         MetricsAddressError
     """
 
-    def __init__(self, listen: str, security: ServerSecurity | None = None) -> None:
+    def __init__(
+        self, listen: str, security: ServerSecurity | None = None, pages: Mapping[str, Page] | None = None
+    ) -> None:
         host, _, port = listen.rpartition(":")
         self._registry = CollectorRegistry()
         handler: Any = MetricsHandler.factory(self._registry)
+        if pages:
+            handler = _with_pages(handler, pages)
         address = host.strip("[]")
         try:
             if security is None:
@@ -163,6 +173,26 @@ class _SecureServer(_BoundedServer):
         if material is not self._material:
             self._material, self._context = material, material.context()
         return self._context
+
+
+def _with_pages(handler: Any, pages: Mapping[str, Page]) -> Any:
+    """``handler`` for all other paths."""
+
+    class WithPages(handler):  # type: ignore[misc]
+        def do_GET(self) -> None:  # noqa: N802
+            page = pages.get(self.path.partition("?")[0])
+            if page is None:
+                super().do_GET()
+                return
+            status, text = page()
+            body = text.encode() + b"\n"
+            self.send_response(status)
+            self.send_header("content-type", "text/plain; charset=utf-8")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    return WithPages
 
 
 def _guarded(handler: Any, security: ServerSecurity) -> Any:

@@ -1,0 +1,1 @@
+"""The API server: kinds, calls, what the watches have seen."""

@@ -1,0 +1,235 @@
+"""What is: of one cluster, at one moment. Made of what the watches saw and what the coordinator answered;
+nothing in it is read when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from aidb import topology_file
+from aidb_operator import names
+from aidb_operator.kubernetes import kinds
+from aidb_operator.kubernetes.kinds import Kind, Raw
+from aidb_operator.names import Names
+
+# A StatefulSet, an epoch and a primary are of one of these.
+Place = tuple[int, int]  # shard, incarnation
+
+DOCUMENT_KEY = "document"
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """As the topology names it. `wanted`: the incarnation beside the published one, 0 = none."""
+
+    id: int
+    published: int
+    wanted: int
+    epoch: int
+    primary: str
+    planned: bool
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        """Incarnations that are to run, oldest first."""
+        return (self.published, self.wanted) if self.wanted else (self.published,)
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The coordinator's document, read as it lies: it is there whether or not a coordinator answers."""
+
+    cluster_uid: str
+    version: int
+    shards: Mapping[int, Shard]
+    members: frozenset[str]
+
+
+class BadTopology(ValueError):
+    """The document cannot be read; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """The parts of a pod that decisions are made by."""
+
+    raw: Raw = field(repr=False)
+    name: str
+    uid: str
+    component: str
+    shard: int | None
+    incarnation: int | None
+    node: str
+    ip: str
+    ready: bool
+    phase: str
+    deleted: bool
+    leader: bool
+
+    @classmethod
+    def of(cls, raw: Raw) -> Pod:
+        metadata, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
+        labels = metadata.get("labels") or {}
+        conditions = {one["type"]: one["status"] for one in status.get("conditions") or ()}
+        deleted = metadata.get("deletionTimestamp") is not None
+        return cls(
+            raw=raw,
+            name=metadata["name"],
+            uid=metadata.get("uid", ""),
+            component=labels.get(names.COMPONENT, ""),
+            shard=names.number(labels, names.SHARD),
+            incarnation=names.number(labels, names.INCARNATION),
+            node=spec.get("nodeName") or "",
+            ip=status.get("podIP") or "",
+            ready=conditions.get("Ready") == "True" and not deleted,
+            phase=status.get("phase", "Pending"),
+            deleted=deleted,
+            leader=labels.get(names.LEADER) == "true",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    name: str
+    zone: str
+    ready: bool
+    schedulable: bool
+    raw: Raw = field(repr=False)
+
+    @classmethod
+    def of(cls, raw: Raw) -> Node:
+        metadata, spec = raw["metadata"], raw.get("spec", {})
+        conditions = {one["type"]: one["status"] for one in raw.get("status", {}).get("conditions") or ()}
+        return cls(
+            name=metadata["name"],
+            zone=(metadata.get("labels") or {}).get(names.ZONE, ""),
+            ready=conditions.get("Ready") == "True",
+            schedulable=not spec.get("unschedulable"),
+            raw=raw,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Coordination:
+    """What the leading coordinator answered: protobuf messages of `aidb.v1.cluster_pb2`."""
+
+    status: Any  # ClusterStatus
+    operations: tuple[Any, ...]  # Operation, oldest first
+    scaling: Any = None  # GetScalingResponse
+
+    @property
+    def under_way(self) -> tuple[Any, ...]:
+        """Operations that have not ended."""
+        return tuple(one for one in self.operations if one.state in ("running", "paused", "cancelling"))
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """`objects` of the cluster by kind and name. `coordination` is None while no coordinator answers;
+    `silence` says why.
+    """
+
+    objects: Mapping[Kind, Mapping[str, Raw]]
+    nodes: Mapping[str, Node]
+    topology: Topology | None
+    coordination: Coordination | None = None
+    silence: str = ""
+    available: frozenset[Kind] = frozenset(kinds.WATCHED)
+
+    def get(self, kind: Kind, name: str) -> Raw | None:
+        return self.objects.get(kind, {}).get(name)
+
+    def all(self, kind: Kind) -> Iterable[Raw]:
+        """In order of their names."""
+        found = self.objects.get(kind, {})
+        return [found[name] for name in sorted(found)]
+
+    @property
+    def pods(self) -> tuple[Pod, ...]:
+        return tuple(Pod.of(raw) for raw in self.all(kinds.POD))
+
+    def pods_of(self, component: names.Component, shard: int | None = None) -> tuple[Pod, ...]:
+        return tuple(pod for pod in self.pods if pod.component == component and shard in (None, pod.shard))
+
+    @property
+    def primaries(self) -> Mapping[Place, Raw]:
+        """The StatefulSets of primaries."""
+        found = {}
+        for raw in self.all(kinds.STATEFUL_SET):
+            labels = raw["metadata"].get("labels") or {}
+            shard, incarnation = names.number(labels, names.SHARD), names.number(labels, names.INCARNATION)
+            if shard is not None and incarnation is not None:
+                found[shard, incarnation] = raw
+        return found
+
+    @property
+    def leader(self) -> Pod | None:
+        """The coordinators' pod that leads: the youngest that says so, for a dead one cannot take it back."""
+        leading = [pod for pod in self.pods_of("coordinator") if pod.leader and pod.ip and not pod.deleted]
+        return max(
+            leading,
+            key=lambda pod: (pod.ready, pod.raw["metadata"].get("creationTimestamp", "")),
+            default=None,
+        )
+
+
+def observe(
+    cluster: str,
+    objects: Mapping[Kind, Mapping[str, Raw]],
+    nodes: Mapping[str, Raw],
+    available: frozenset[Kind] = frozenset(kinds.WATCHED),
+) -> Observed:
+    """Raises BadTopology."""
+    document = objects.get(kinds.CONFIG_MAP, {}).get(Names(cluster).topology)
+    return Observed(
+        objects=objects,
+        nodes={name: Node.of(raw) for name, raw in nodes.items()},
+        topology=None if document is None else topology_of(document),
+        available=available,
+    )
+
+
+def topology_of(config_map: Raw) -> Topology | None:
+    """None while the ConfigMap has no document. Raises BadTopology."""
+    encoded = (config_map.get("binaryData") or {}).get(DOCUMENT_KEY)
+    if encoded is None:
+        return None
+    name = config_map["metadata"]["name"]
+    try:
+        return parse(base64.b64decode(encoded, validate=True))
+    except (binascii.Error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BadTopology(f"ConfigMap {name} {error}") from error
+
+
+def parse(content: bytes) -> Topology:
+    """Raises ValueError and others for what is no topology, as `topology_file.unseal`."""
+    from google.protobuf import json_format
+
+    from aidb.v1 import cluster_pb2 as pb
+
+    body, _ = topology_file.unseal(content)
+    message = json_format.ParseDict(body, pb.Topology()) if isinstance(body, dict) else body
+    members = {member.name for shard in message.shards for member in (shard.primary, *shard.replicas)}
+    members |= {member.name for member in message.routers}
+    shards = {
+        shard.id: Shard(
+            id=shard.id,
+            published=shard.incarnation or 1,
+            wanted=shard.successor.incarnation,
+            epoch=shard.epoch,
+            primary=shard.primary.name,
+            planned=shard.successor.planned,
+        )
+        for shard in message.shards
+    }
+    return Topology(message.cluster_uid, message.version, shards, frozenset(members - {""}))
+
+
+def timestamp(text: str) -> datetime:
+    """Of Kubernetes: RFC 3339 in UTC. Raises ValueError."""
+    return datetime.fromisoformat(text).astimezone(UTC)

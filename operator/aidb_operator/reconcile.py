@@ -1,0 +1,125 @@
+"""One turn of one cluster: observe, ask the coordinator, plan, apply, tell. Level-triggered: whatever
+happened before, and whether or not an earlier turn came to its end, the next one goes on from what is.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from aidb_operator import names, status
+from aidb_operator.api.cluster import ClusterSpec
+from aidb_operator.apply import Applied, carry_out
+from aidb_operator.coordinator import Coordinators
+from aidb_operator.events import Events
+from aidb_operator.kubernetes import kinds
+from aidb_operator.kubernetes.api import Api
+from aidb_operator.kubernetes.kinds import Kind, Raw
+from aidb_operator.kubernetes.store import ClusterKey, Store
+from aidb_operator.observed import BadTopology, observe
+from aidb_operator.plan import planner
+from aidb_operator.plan.outcome import Event, View
+from aidb_operator.plan.planner import Plan
+from aidb_operator.plan.steps import GATES, STEPS
+
+log = logging.getLogger("aidb.operator")
+
+
+class TurnFailed(Exception):
+    """Something could not be done; it is tried again after a backoff."""
+
+
+class Telling(Protocol):
+    """Who is told how turns go: metrics."""
+
+    def turn(self, seconds: float, failed: bool) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a reconcile works with."""
+
+    store: Store
+    api: Api
+    coordinators: Coordinators
+    events: Events
+    telling: Telling
+    available: Callable[[], frozenset[Kind]]
+    image: str = ""
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    stopped: Callable[[], bool] = lambda: False
+
+
+def reconcile(key: ClusterKey, around: Surroundings) -> float | None:
+    """Seconds until the next turn, or None for the usual. Raises TurnFailed."""
+    objects = around.store.of_cluster(key)
+    cluster = objects.get(kinds.CLUSTER, {}).get(key.name)
+    if cluster is None:
+        around.coordinators.forget(key)
+        return None
+    began = time.monotonic()
+    failed = True
+    try:
+        again = _turn(key, cluster, objects, around)
+        failed = False
+        return again
+    finally:
+        around.telling.turn(time.monotonic() - began, failed)
+
+
+def _turn(
+    key: ClusterKey, cluster: Raw, objects: Mapping[Kind, Mapping[str, Raw]], around: Surroundings
+) -> float | None:
+    now = around.clock()
+    try:
+        spec = ClusterSpec.model_validate(cluster.get("spec", {}))
+    except ValidationError as error:
+        _write(cluster, status.invalid(cluster, _fields(error), now), around.api)
+        return None
+    try:
+        observed = observe(key.name, objects, around.store.all(kinds.NODE), around.available())
+    except BadTopology as error:
+        # Whoever decides without it might make a second first shard: nothing is touched.
+        _write(cluster, status.stopped(cluster, "TopologyUnreadable", str(error), now), around.api)
+        raise TurnFailed(str(error)) from error
+    caller = around.coordinators.of(key, observed)
+    observed = caller.asked(observed)
+    view = View(cluster, spec, observed, now, around.image)
+    if names.PAUSED in (cluster["metadata"].get("annotations") or {}):
+        _write(cluster, status.paused(view), around.api)
+        return None
+    plan = planner.plan(view, STEPS, GATES)
+    applied = carry_out(plan.actions, observed, key.namespace, around.api, caller, around.stopped)
+    _tell(cluster, plan, applied, around)
+    _write(cluster, status.of(view, plan, applied), around.api)
+    if applied.errors:
+        raise TurnFailed("; ".join(applied.errors[:3]))
+    return plan.again
+
+
+def _tell(cluster: Raw, plan: Plan, applied: Applied, around: Surroundings) -> None:
+    told = [event for step in plan.steps for event in step.outcome.events]
+    failed = [Event("ReconcileFailed", error, warning=True) for error in applied.errors]
+    around.events.post(cluster, [*told, *applied.events, *failed])
+
+
+def _write(cluster: Raw, wanted: Mapping[str, object], api: Api) -> None:
+    """Only when it says anything else."""
+    if status.differs(cluster.get("status", {}), wanted):
+        metadata = cluster["metadata"]
+        body = {"status": dict(wanted)}
+        api.patch(kinds.CLUSTER, metadata["namespace"], metadata["name"], body, subresource="status")
+
+
+def _fields(error: ValidationError) -> str:
+    """The fields of the spec that cannot be used, and why."""
+    found = (
+        "spec." + ".".join(str(part) for part in one["loc"]) + ": " + one["msg"] for one in error.errors()
+    )
+    return "; ".join(found)

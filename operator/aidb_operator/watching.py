@@ -1,0 +1,184 @@
+"""kopf, as a watch engine and nothing else: what it sees goes into the store, and wakes whom it concerns.
+
+No handler detects changes, so kopf writes nothing: no finalizers, no annotations. Deletions that fall into a
+gap of a watch (more than the server remembers, some minutes) are not told by kopf; such a gap shows by a
+second listing, and then everything is read anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection
+from typing import Any
+
+import kopf
+
+from aidb_operator import names
+from aidb_operator.kubernetes import kinds
+from aidb_operator.kubernetes.kinds import Kind
+from aidb_operator.kubernetes.store import ClusterKey, Store, owner_of
+
+log = logging.getLogger("aidb.operator")
+
+# Servers end watches by themselves after half an hour to an hour; a new one costs no list.
+SERVER_SECONDS = 1_800
+BEAT_SECONDS = 1.0
+
+Wake = Callable[[ClusterKey | None], None]  # None = every cluster
+
+
+class Watching:
+    """Runs until `stop`; the store is whole when `ready` is set. `beat`: monotonic time at which the loop
+    last lived.
+    """
+
+    def __init__(
+        self, store: Store, wake: Wake, namespaces: Collection[str], watched: Collection[Kind]
+    ) -> None:
+        self._store = store
+        self._wake = wake
+        self._namespaces = tuple(namespaces)
+        self._watched = tuple(watched)
+        self._stop = threading.Event()
+        self._gap = False
+        self._anew = threading.Event()
+        self.ready = threading.Event()
+        self.beat = time.monotonic()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def restart(self, watched: Collection[Kind]) -> None:
+        """With other kinds."""
+        self._watched = tuple(watched)
+        self._anew.set()
+
+    def run(self) -> None:
+        """Blocks. Returns after `stop`; begins anew when kopf ends or a watch had a gap."""
+        pause = 1.0
+        while not self._stop.is_set():
+            began = time.monotonic()
+            self._gap = False
+            try:
+                asyncio.run(self._once())
+            except Exception:
+                log.exception("the watches ended")
+            if self._stop.is_set():
+                return
+            if self._gap:
+                log.warning("a watch had a gap: everything is read anew")
+            pause = 1.0 if self._gap or time.monotonic() - began > 60 else min(30.0, pause * 2)
+            self._stop.wait(pause)
+
+    async def _once(self) -> None:
+        self._store.clear()
+        seen = _Seen()
+        ended = asyncio.Event()
+        ready = asyncio.Event()
+        helpers = [
+            asyncio.create_task(self._beat(ended)),
+            asyncio.create_task(self._tell_ready(ready)),
+        ]
+        try:
+            await kopf.operator(
+                registry=self._registry(seen, ended),
+                settings=settings(self._watched),
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+                standalone=True,
+                stop_flag=ended,
+                ready_flag=ready,
+            )
+        finally:
+            for helper in helpers:
+                helper.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await helper
+
+    async def _beat(self, ended: asyncio.Event) -> None:
+        while True:
+            self.beat = time.monotonic()
+            if self._stop.is_set() or self._anew.is_set():
+                self._anew.clear()
+                ended.set()
+            await asyncio.sleep(BEAT_SECONDS / 4)
+
+    async def _tell_ready(self, ready: asyncio.Event) -> None:
+        await ready.wait()
+        self.ready.set()
+
+    def _registry(self, seen: _Seen, ended: asyncio.Event) -> kopf.OperatorRegistry:
+        registry = kopf.get_default_registry().__class__()
+        for kind in self._watched:
+            self._follow(registry, kind, seen, ended)
+        return registry
+
+    def _follow(self, registry: kopf.OperatorRegistry, kind: Kind, seen: _Seen, ended: asyncio.Event) -> None:
+        where: dict[str, Any] = {"group": kind.group, "version": kind.version, "plural": kind.plural}
+
+        # All of a listing is indexed before any event is told: the first reconcile sees everything.
+        async def index(body: kopf.Body, **_: Any) -> None:
+            seen.changed[kind, body["metadata"]["uid"]] = self._store.put(kind, dict(body))
+
+        async def event(event: Any, **_: Any) -> None:
+            raw, what = event["object"], event["type"]
+            key = kind, raw["metadata"]["uid"]
+            if seen.late(key, what):
+                self._gap = True
+                ended.set()
+                return
+            if what == "DELETED":
+                self._store.remove(kind, raw)
+            elif not seen.changed.pop(key, True):
+                return
+            self._wake(owner_of(kind, raw))
+
+        kopf.index(registry=registry, id=f"{kind.plural}-index", **where)(index)
+        kopf.on.event(registry=registry, id=f"{kind.plural}-event", **where)(event)
+
+
+class _Seen:
+    """What one run of kopf has told."""
+
+    def __init__(self) -> None:
+        self.changed: dict[tuple[Kind, str], bool] = {}
+        self._told: set[tuple[Kind, str]] = set()
+
+    def late(self, key: tuple[Kind, str], what: str | None) -> bool:
+        """Whether this is a listing that has an object of which something was told before."""
+        known = key in self._told
+        if what == "DELETED":
+            self._told.discard(key)
+            self.changed.pop(key, None)
+        else:
+            self._told.add(key)
+        return known and what is None
+
+
+def settings(watched: Collection[Kind]) -> kopf.OperatorSettings:
+    """What is asked for is what carries the label of a cluster; nothing is written by kopf itself."""
+    made = kopf.OperatorSettings()
+    made.watching.server_timeout = SERVER_SECONDS
+    made.watching.client_timeout = SERVER_SECONDS + 60
+    made.watching.connect_timeout = 10
+    made.networking.request_timeout = 30
+    made.networking.error_backoffs = [1, 1, 2, 3, 5, 5, 10, 10, 20, 20]
+    made.scanning.disabled = True
+    made.posting.enabled = False
+    made.persistence.finalizer = f"{names.GROUP}/operator"
+    made.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=names.GROUP, v1=False)
+    made.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=names.GROUP)
+    for kind in watched:
+        if kind.owned:
+            made.watching.label_selectors[kind.group, kind.version, kind.plural] = names.CLUSTER
+    return made
+
+
+def available(kind_group_resources: Collection[tuple[str, str]]) -> frozenset[Kind]:
+    """The watched kinds that the server serves, of its (apiVersion, plural)."""
+    served = set(kind_group_resources)
+    return frozenset(kind for kind in kinds.WATCHED if (kind.api_version, kind.plural) in served)
