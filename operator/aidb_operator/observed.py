@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from aidb_operator.names import Names
 Place = tuple[int, int]  # shard, incarnation
 
 DOCUMENT_KEY = "document"
+_MOST_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +203,22 @@ def topology_of(config_map: Raw) -> Topology | None:
         return None
     name = config_map["metadata"]["name"]
     try:
-        return parse(base64.b64decode(encoded, validate=True))
-    except (binascii.Error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return parse(_unpacked(base64.b64decode(encoded, validate=True)))
+    except (
+        zlib.error,
+        binascii.Error,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise BadTopology(f"ConfigMap {name} {error}") from error
+
+
+def _unpacked(stored: bytes) -> bytes:
+    """Large documents are stored after zlib; JSON begins otherwise. Raises zlib.error."""
+    return zlib.decompressobj().decompress(stored, _MOST_BYTES) if stored[:1] == b"\x78" else stored
 
 
 def parse(content: bytes) -> Topology:

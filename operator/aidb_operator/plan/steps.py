@@ -2,8 +2,31 @@
 
 from __future__ import annotations
 
+from aidb_operator.plan import (
+    coordinator,
+    disruption,
+    monitoring,
+    primary,
+    replicas,
+    router,
+    services,
+    shard_groups,
+    shards,
+    zones,
+)
 from aidb_operator.plan.planner import Gate, Step
 
-STEPS: tuple[Step, ...] = ()
+STEPS: tuple[Step, ...] = (
+    Step("zones", zones.plan),
+    Step("services", services.plan),
+    Step("disruption", disruption.plan),
+    Step("coordinator", coordinator.plan),
+    Step("shardgroups", shard_groups.plan),
+    Step("primaries", primary.plan),
+    Step("replicas", replicas.plan),
+    Step("routers", router.plan),
+    Step("monitoring", monitoring.plan),
+    Step("shards", shards.plan),
+)
 
 GATES: tuple[Gate, ...] = ()

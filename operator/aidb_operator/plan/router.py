@@ -1,0 +1,46 @@
+"""Routers: one Deployment, behind the cluster's one address."""
+
+from __future__ import annotations
+
+from aidb_operator import names
+from aidb_operator.kubernetes import kinds
+from aidb_operator.names import STORAGE_PORT
+from aidb_operator.plan import pods
+from aidb_operator.plan.metadata import made
+from aidb_operator.plan.outcome import Desired, Outcome, View
+from aidb_operator.plan.pods import Program
+from aidb_operator.plan.primary import node_arguments, threads
+
+GRACE_SECONDS = 45
+
+
+def plan(view: View) -> Outcome:
+    program = _program(view)
+    raw = made(
+        view,
+        kinds.DEPLOYMENT,
+        view.names.router,
+        "router",
+        spec={
+            "selector": {"matchLabels": names.selector(view.name, "router")},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "revisionHistoryLimit": 3,
+            "template": pods.template(view, program),
+        },
+    )
+    count = 0 if view.spec.hibernate else view.spec.routers.replicas
+    return Outcome(actions=[Desired(raw, replicas=count, inputs=pods.inputs(view, program))])
+
+
+def _program(view: View) -> Program:
+    settings = view.spec.routers
+    return Program(
+        component="router",
+        command=("aidb-node", "router"),
+        arguments=[*node_arguments(view), *threads(pods.cores(settings))],
+        settings=settings,
+        ports={"storage": STORAGE_PORT},
+        tls_secret=view.names.node_tls,
+        service_account=view.names.nodes,
+        grace=GRACE_SECONDS,
+    )
