@@ -5,7 +5,6 @@ nothing in it is read when somebody asks for it.
 from __future__ import annotations
 
 import base64
-import binascii
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -27,14 +26,18 @@ _MOST_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """As the topology names it. `wanted`: the incarnation beside the published one, 0 = none."""
+    """As the topology names it. `wanted`: the incarnation beside the published one, 0 = none; `planned`, by a
+    hand-over; `reason`, for people; `taken`: the epoch that it has taken, 0 = none yet.
+    """
 
     id: int
     published: int
-    wanted: int
-    epoch: int
-    primary: str
-    planned: bool
+    wanted: int = 0
+    epoch: int = 0
+    primary: str = ""
+    planned: bool = False
+    reason: str = ""
+    taken: int = 0
 
     @property
     def running(self) -> tuple[int, ...]:
@@ -44,12 +47,16 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """The coordinator's document, read as it lies: it is there whether or not a coordinator answers."""
+    """The coordinator's document, read as it lies: it is there whether or not a coordinator answers.
+    `next_shard`: no shard of this id or a higher one ever was. `moving`: shards that give or take slots.
+    """
 
     cluster_uid: str
     version: int
     shards: Mapping[int, Shard]
-    members: frozenset[str]
+    members: frozenset[str] = frozenset()
+    next_shard: int = 0
+    moving: frozenset[int] = frozenset()
 
 
 class BadTopology(ValueError):
@@ -206,7 +213,6 @@ def topology_of(config_map: Raw) -> Topology | None:
         return parse(_unpacked(base64.b64decode(encoded, validate=True)))
     except (
         zlib.error,
-        binascii.Error,
         ValueError,
         KeyError,
         TypeError,
@@ -239,10 +245,19 @@ def parse(content: bytes) -> Topology:
             epoch=shard.epoch,
             primary=shard.primary.name,
             planned=shard.successor.planned,
+            reason=shard.successor.reason,
+            taken=shard.successor.epoch,
         )
         for shard in message.shards
     }
-    return Topology(message.cluster_uid, message.version, shards, frozenset(members - {""}))
+    return Topology(
+        cluster_uid=message.cluster_uid,
+        version=message.version,
+        shards=shards,
+        members=frozenset(members - {""}),
+        next_shard=message.next_shard,
+        moving=frozenset(shard for move in message.moves for shard in (move.source, move.target)),
+    )
 
 
 def timestamp(text: str) -> datetime:

@@ -70,7 +70,7 @@ def _program(view: View) -> Program:
     )
 
 
-# What a coordinator asks for: its documents, the Lease by which one leads, and who carries the leader's label.
+# What a coordinator asks for: its documents, the Lease by which one leads, who carries the leader's label.
 # Creating cannot be limited to names.
 def rules(own: names.Names) -> list[Raw]:
     documents = [own.topology, own.operations, own.autoscaler]

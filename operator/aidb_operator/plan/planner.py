@@ -1,4 +1,4 @@
-"""The plan of one turn: every step's, in order, less what a gate holds back, and at the end what has to go."""
+"""The plan of one turn: every step's, in order, less what a gate holds, and at the end what has to go."""
 
 from __future__ import annotations
 

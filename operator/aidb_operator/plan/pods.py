@@ -9,6 +9,7 @@ from typing import Any
 from aidb_operator import names
 from aidb_operator.api import quantity
 from aidb_operator.api.pod import PodSettings
+from aidb_operator.kubernetes import kinds
 from aidb_operator.kubernetes.kinds import Raw
 from aidb_operator.names import HEALTH_PORT, METRICS_PORT, Component
 from aidb_operator.plan.metadata import digest
@@ -20,8 +21,8 @@ USER = 65532
 CONTAINER = "aidb"
 TLS_PATH = "/etc/aidb/tls"
 TOKENS_PATH = "/etc/aidb/tokens"
-# A program listens for probes when it serves, or could: one that restores, or waits for its turn to take over,
-# may take as long as its shard is large. Only then may a probe end it.
+# A program listens for probes when it serves, or could: one that restores, or waits for its turn to take
+# over, may take as long as its shard is large. Only then may a probe end it.
 START_SECONDS = 2
 START_FAILURES = 43_200
 
@@ -50,8 +51,18 @@ class Program:
 
 
 def image(view: View) -> str:
-    """Of all programs; empty when neither the spec nor the operator names one."""
-    return view.spec.image or view.default_image
+    """Of all programs; empty when neither the spec nor the operator names one. Where the spec names none, a
+    cluster keeps the one that it was made with: another default, of an operator of another version, restarts
+    nothing.
+    """
+    if view.spec.image:
+        return view.spec.image
+    made = view.observed.get(kinds.DEPLOYMENT, view.names.coordinator)
+    if made is not None:
+        containers = made["spec"]["template"]["spec"]["containers"]
+        found = next((one["image"] for one in containers if one["name"] == CONTAINER), "")
+        return str(found) or view.default_image
+    return view.default_image
 
 
 def template(view: View, program: Program) -> Raw:
@@ -146,7 +157,7 @@ def _container(view: View, program: Program) -> Raw:
     if view.spec.security.tls.enabled:
         security += ["--tls", TLS_PATH, "--tokens", f"{TOKENS_PATH}/tokens.json"]
     ports = {**program.ports, "health": HEALTH_PORT, "metrics": METRICS_PORT}
-    mounts = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - the container's own
+    mounts: list[Raw] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - the container's own
     if view.spec.security.tls.enabled:
         mounts += [
             {"name": "tls", "mountPath": TLS_PATH, "readOnly": True},

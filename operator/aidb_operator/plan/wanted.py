@@ -20,10 +20,7 @@ def places(view: View) -> Mapping[int, Shard]:
         return {shard: topology.shards[shard] for shard in sorted(topology.shards)}
     if view.spec.bootstrap is not None and view.spec.bootstrap.recovery is not None:
         return {}
-    return {
-        shard: Shard(shard, published=1, wanted=0, epoch=0, primary="", planned=False)
-        for shard in range(view.spec.shards)
-    }
+    return {shard: Shard(shard, published=1) for shard in range(view.spec.shards)}
 
 
 def shards(view: View) -> list[int]:
