@@ -1,5 +1,5 @@
-"""What is made of a spec, as it goes to the API server: tests/operator/golden/<name>.yaml has a spec, and after
-it every object. AIDB_GOLDEN=write renews them; then the diff is what is to be reviewed.
+"""What is made of a spec, as it goes to the API server: tests/operator/golden/<name>.yaml has a spec, and
+after it every object. AIDB_GOLDEN=write renews them; then the diff is what is to be reviewed.
 """
 
 from __future__ import annotations

@@ -70,7 +70,9 @@ def plain(count: int) -> Topology:
 
 
 def coordination(
-    shards: Iterable[int], operations: Iterable[pb.Operation] = (), state: pb.ShardState = pb.SHARD_RUNNING
+    shards: Iterable[int],
+    operations: Iterable[pb.Operation] = (),
+    state: pb.ShardState.ValueType = pb.SHARD_RUNNING,
 ) -> Coordination:
     status = pb.ClusterStatus(shards=[pb.ShardStatus(id=shard, state=state) for shard in shards])
     return Coordination(status, tuple(operations))
