@@ -49,6 +49,7 @@ class Operator:
     def __init__(self, options: Options, client: Any) -> None:
         """Raises MetricsAddressError."""
         self._options = options
+        self._configuration = client.configuration
         self._stop = threading.Event()
         self._store = Store()
         self._coordinators = Coordinators()
@@ -75,23 +76,26 @@ class Operator:
         self.address = self._server.address
 
     def run(self) -> None:
-        """The calling thread gets the watches."""
+        """The watches have a thread of their own: in the main one kopf would take the signals."""
         log.info("serving /livez, /readyz and /metrics on %s", self.address)
         self._worker.start()
-        discovery = threading.Thread(target=self._discover, name="discovery", daemon=True)
+        helpers: list[threading.Thread] = []
         try:
             if not self._await_definitions():
                 return
-            discovery.start()
             watched = [kind for kind in kinds.WATCHED if kind in self._available]
-            self._watching = Watching(self._store, self._wake, self._options.namespaces, watched)
-            if not self._stop.is_set():
-                self._watching.run()
+            self._watching = Watching(
+                self._store, self._wake, self._options.namespaces, watched, self._configuration
+            )
+            for target in (self._watching.run, self._discover):
+                helpers.append(threading.Thread(target=target, name=target.__name__, daemon=True))
+                helpers[-1].start()
+            self._stop.wait()
         finally:
             self.stop()
+            for helper in helpers:
+                helper.join()
             self._worker.close()
-            if discovery.ident is not None:
-                discovery.join()
             self._coordinators.close()
             self._server.close()
 

@@ -18,7 +18,6 @@ from typing import Any
 import kopf
 
 from aidb_operator import names
-from aidb_operator.kubernetes import kinds
 from aidb_operator.kubernetes.kinds import Kind
 from aidb_operator.kubernetes.store import ClusterKey, Store, owner_of
 
@@ -37,12 +36,18 @@ class Watching:
     """
 
     def __init__(
-        self, store: Store, wake: Wake, namespaces: Collection[str], watched: Collection[Kind]
+        self,
+        store: Store,
+        wake: Wake,
+        namespaces: Collection[str],
+        watched: Collection[Kind],
+        configuration: Any,
     ) -> None:
         self._store = store
         self._wake = wake
         self._namespaces = tuple(namespaces)
         self._watched = tuple(watched)
+        self._configuration = configuration
         self._stop = threading.Event()
         self._gap = False
         self._anew = threading.Event()
@@ -112,7 +117,13 @@ class Watching:
         self.ready.set()
 
     def _registry(self, seen: _Seen, ended: asyncio.Event) -> kopf.OperatorRegistry:
-        registry = kopf.get_default_registry().__class__()
+        registry = kopf.OperatorRegistry()
+
+        # Also after a 401: tokens of pods are renewed by the hour.
+        async def login(**_: Any) -> kopf.ConnectionInfo:
+            return connection(self._configuration)
+
+        kopf.on.login(registry=registry, id="login")(login)
         for kind in self._watched:
             self._follow(registry, kind, seen, ended)
         return registry
@@ -159,6 +170,23 @@ class _Seen:
         return known and what is None
 
 
+def connection(configuration: Any) -> kopf.ConnectionInfo:
+    """As the official client is configured."""
+    header = configuration.get_api_key_with_prefix("BearerToken")
+    scheme, _, token = (header or "").rpartition(" ")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        username=configuration.username or None,
+        password=configuration.password or None,
+        scheme=scheme or None,
+        token=token or None,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+    )
+
+
 def settings(watched: Collection[Kind]) -> kopf.OperatorSettings:
     """What is asked for is what carries the label of a cluster; nothing is written by kopf itself."""
     made = kopf.OperatorSettings()
@@ -176,9 +204,3 @@ def settings(watched: Collection[Kind]) -> kopf.OperatorSettings:
         if kind.owned:
             made.watching.label_selectors[kind.group, kind.version, kind.plural] = names.CLUSTER
     return made
-
-
-def available(kind_group_resources: Collection[tuple[str, str]]) -> frozenset[Kind]:
-    """The watched kinds that the server serves, of its (apiVersion, plural)."""
-    served = set(kind_group_resources)
-    return frozenset(kind for kind in kinds.WATCHED if (kind.api_version, kind.plural) in served)

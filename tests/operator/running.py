@@ -1,0 +1,47 @@
+"""An operator in this process, against the API server of the tests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from aidb_operator.operating import Operator, Options
+from tests.kubernetes.apiserver import ApiServer, Refused
+
+IMAGE = "aidb-node:test"
+
+
+@contextmanager
+def operator(apiserver: ApiServer, *namespaces: str, kubeconfig: Any = None) -> Iterator[Operator]:
+    """Of these namespaces."""
+    client = apiserver.client(kubeconfig)
+    made = Operator(Options(namespaces=namespaces, image=IMAGE, listen="127.0.0.1:0", resync=5.0), client)
+    thread = threading.Thread(target=made.run, name="operator")
+    thread.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+        thread.join(30)
+        client.close()
+        assert not thread.is_alive(), "the operator does not end"
+
+
+def until(holds: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+    """What it returns when that is true; not found counts as not yet."""
+    end = time.monotonic() + seconds
+    found: Any = None
+    while time.monotonic() < end:
+        try:
+            found = holds()
+        except Refused as error:
+            if error.code != 404:
+                raise
+            found = None
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds:.0f} s: {what}; last {found!r}")

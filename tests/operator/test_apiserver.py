@@ -1,0 +1,103 @@
+"""The operator against a real API server, without anything that makes pods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.kubernetes.apiserver import ApiServer
+from tests.operator.running import operator, until
+
+CLUSTERS = "/apis/aidb.io/v1alpha1/namespaces/{}/aidbclusters"
+
+
+def make(apiserver: ApiServer, namespace: str, name: str = "db", **spec: Any) -> None:
+    spec = {"security": {"tls": {"enabled": False}, "networkPolicy": {"enabled": False}}, **spec}
+    body = {
+        "apiVersion": "aidb.io/v1alpha1",
+        "kind": "AidbCluster",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    }
+    apiserver.request("POST", CLUSTERS.format(namespace), body)
+
+
+def get(apiserver: ApiServer, namespace: str, what: str) -> Any:
+    """`what`: plural/name, of the groups that the tests look at."""
+    plural = what.partition("/")[0]
+    group = {
+        "statefulsets": "/apis/apps/v1",
+        "deployments": "/apis/apps/v1",
+        "poddisruptionbudgets": "/apis/policy/v1",
+        "shardgroups": "/apis/aidb.io/v1alpha1",
+        "aidbclusters": "/apis/aidb.io/v1alpha1",
+    }.get(plural, "/api/v1")
+    return apiserver.request("GET", f"{group}/namespaces/{namespace}/{what}")
+
+
+def names(apiserver: ApiServer, namespace: str, plural: str) -> set[str]:
+    return {one["metadata"]["name"] for one in get(apiserver, namespace, plural)["items"]}
+
+
+def test_a_cluster_is_made(apiserver: ApiServer, namespace: str) -> None:
+    with operator(apiserver, namespace):
+        make(apiserver, namespace, shards=2, replicas=3)
+        until(lambda: names(apiserver, namespace, "statefulsets") == {"db-0-1", "db-1-1"}, "primaries")
+        until(
+            lambda: get(apiserver, namespace, "deployments/db-1-replica")["spec"]["replicas"] == 3, "replicas"
+        )
+        assert names(apiserver, namespace, "shardgroups") == {"db-0", "db-1"}
+        assert get(apiserver, namespace, "shardgroups/db-1")["spec"]["replicas"] == 3
+        until(lambda: "db-router" in names(apiserver, namespace, "deployments"), "routers")
+        status = until(
+            lambda: get(apiserver, namespace, "aidbclusters/db").get("status", {}).get("conditions"), "status"
+        )
+        conditions = {one["type"]: one["status"] for one in status}
+        assert conditions["Ready"] == "False"
+        assert conditions["Valid"] == "True"
+
+
+def test_a_spec_that_does_not_change_writes_nothing(apiserver: ApiServer, namespace: str) -> None:
+    def writes(made: Any) -> float:
+        return sum(
+            sample.value
+            for metric in made.metrics.collect()
+            for sample in metric.samples
+            if sample.name == "aidb_operator_api_calls_total" and sample.labels["verb"] != "discover"
+        )
+
+    def turns(made: Any) -> float:
+        return sum(
+            sample.value
+            for metric in made.metrics.collect()
+            for sample in metric.samples
+            if sample.name == "aidb_operator_reconciles_total"
+        )
+
+    with operator(apiserver, namespace) as made:
+        make(apiserver, namespace, shards=1)
+        until(lambda: "db-router" in names(apiserver, namespace, "deployments"), "routers")
+        settled = until(lambda: _unchanged(writes, made, turns), "three turns without a call")
+        assert settled
+
+
+def _unchanged(writes: Any, made: Any, turns: Any) -> bool:
+    before, began = writes(made), turns(made)
+    until(lambda: turns(made) >= began + 3, "turns")
+    return bool(writes(made) == before)
+
+
+def test_what_was_deleted_or_changed_by_hand_is_put_right(apiserver: ApiServer, namespace: str) -> None:
+    budgets = f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"
+    services = f"/api/v1/namespaces/{namespace}/services"
+    with operator(apiserver, namespace):
+        make(apiserver, namespace, shards=1)
+        until(lambda: "db-router" in names(apiserver, namespace, "poddisruptionbudgets"), "budget")
+        until(lambda: "db" in names(apiserver, namespace, "services"), "service")
+        apiserver.request("DELETE", f"{budgets}/db-router")
+        patch = {"spec": {"selector": {"aidb.io/cluster": "other"}}}
+        apiserver.request("PATCH", f"{services}/db", patch, "application/merge-patch+json")
+        until(lambda: "db-router" in names(apiserver, namespace, "poddisruptionbudgets"), "budget again")
+        until(
+            lambda: get(apiserver, namespace, "services/db")["spec"]["selector"]["aidb.io/cluster"] == "db",
+            "selector",
+        )
