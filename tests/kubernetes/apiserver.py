@@ -166,7 +166,7 @@ class ApiServer:
         )
         end = time.monotonic() + 30
         while True:
-            conditions = self.request("GET", where).get("status", {}).get("conditions", [])
+            conditions = self.request("GET", where).get("status", {}).get("conditions") or []
             if {"Established": "True"}.items() <= {c["type"]: c["status"] for c in conditions}.items():
                 break
             assert time.monotonic() < end, f"{name} is not served: {conditions}"

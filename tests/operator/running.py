@@ -15,10 +15,12 @@ IMAGE = "aidb-node:test"
 
 
 @contextmanager
-def operator(apiserver: ApiServer, *namespaces: str, kubeconfig: Any = None) -> Iterator[Operator]:
+def operator(
+    apiserver: ApiServer, *namespaces: str, kubeconfig: Any = None, resync: float = 5.0
+) -> Iterator[Operator]:
     """Of these namespaces."""
     client = apiserver.client(kubeconfig)
-    made = Operator(Options(namespaces=namespaces, image=IMAGE, listen="127.0.0.1:0", resync=5.0), client)
+    made = Operator(Options(namespaces=namespaces, image=IMAGE, listen="127.0.0.1:0", resync=resync), client)
     thread = threading.Thread(target=made.run, name="operator")
     thread.start()
     try:

@@ -73,7 +73,7 @@ def test_a_spec_that_does_not_change_writes_nothing(apiserver: ApiServer, namesp
             if sample.name == "aidb_operator_reconciles_total"
         )
 
-    with operator(apiserver, namespace) as made:
+    with operator(apiserver, namespace, resync=1.0) as made:
         make(apiserver, namespace, shards=1)
         until(lambda: "db-router" in names(apiserver, namespace, "deployments"), "routers")
         settled = until(lambda: _unchanged(writes, made, turns), "three turns without a call")
