@@ -11,7 +11,7 @@ from aidb_operator.api.autoscaling import Autoscaling
 from aidb_operator.api.conditions import Conditions
 from aidb_operator.api.model import Model, Resource, Rule, extra, group
 from aidb_operator.api.object_store import Backup, ObjectStore
-from aidb_operator.api.pod import Name, PodSettings
+from aidb_operator.api.pod import Name, Peer, PodSettings
 from aidb_operator.api.quantity import SizeText
 from aidb_operator.api.recovery import Bootstrap
 
@@ -55,18 +55,12 @@ class Storage(Model):
             "a volume cannot shrink: add shards, or restore into a new cluster",
             ".size",
         ),
-        Rule(
-            "has(self.className) == has(oldSelf.className)"
-            " && (!has(self.className) || self.className == oldSelf.className)",
-            "the storage class cannot be changed: restore into a new cluster",
-            ".className",
-        ),
         Rule("quantity(self.size).compareTo(quantity('64Mi')) >= 0", "a volume is 64Mi or more", ".size"),
     )
 
     size: SizeText = Field(default="10Gi", description="Of the volume of each primary. It may grow.")
     class_name: Name | None = Field(
-        default=None, description="StorageClass of local volumes; the cluster's default when not given."
+        default=None, description="StorageClass of local volumes; the default one when not given. May change."
     )
     reclaim_policy: Keep = Field(
         default=Keep.RETAIN,
@@ -84,6 +78,11 @@ class Coordinators(PodSettings):
     )
 
 
+_A_MEGABYTE = Rule(
+    "quantity(self).compareTo(quantity('1Mi')) >= 0", "1Mi or more: is a suffix such as Mi missing?"
+)
+
+
 class Primary(PodSettings):
     rules = (
         Rule(
@@ -93,15 +92,24 @@ class Primary(PodSettings):
         ),
     )
 
-    cache_bytes: SizeText | None = Field(default=None, description="Of the block cache; 64Mi when not given.")
+    cache_bytes: SizeText | None = Field(
+        default=None,
+        description="Of the block cache; 64Mi when not given.",
+        json_schema_extra=extra(_A_MEGABYTE),
+    )
     memory_bytes: SizeText | None = Field(
         default=None,
         description="One budget for caches, indexes, memtables and records kept, instead of cacheBytes.",
+        json_schema_extra=extra(_A_MEGABYTE),
     )
 
 
 class Replica(PodSettings):
-    cache_bytes: SizeText | None = Field(default=None, description="Of the cache; 64Mi when not given.")
+    cache_bytes: SizeText | None = Field(
+        default=None,
+        description="Of the cache; 64Mi when not given.",
+        json_schema_extra=extra(_A_MEGABYTE),
+    )
 
 
 class Takeover(Model):
@@ -139,6 +147,9 @@ class Tls(Model):
 
 class NetworkPolicies(Model):
     enabled: bool = Field(default=True, description="Pods accept only what they need.")
+    clients: tuple[Peer, ...] = Field(
+        default=(), max_length=32, description="Who may reach the storage port; everybody when empty."
+    )
 
 
 class Security(Model):

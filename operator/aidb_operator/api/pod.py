@@ -137,6 +137,33 @@ class Affinity(Model):
     pod_anti_affinity: PodAffinity | None = Field(default=None, description="Away from other pods.")
 
 
+class IpBlock(Model):
+    cidr: str = Field(max_length=64, description="Addresses, such as 10.0.0.0/8.")
+    except_: tuple[Annotated[str, Field(max_length=64)], ...] = Field(
+        default=(), alias="except", max_length=16, description="But these within it."
+    )
+
+
+class Peer(Model):
+    """As of a NetworkPolicy."""
+
+    rules = (
+        Rule(
+            "has(self.ipBlock) ? !(has(self.podSelector) || has(self.namespaceSelector))"
+            " : (has(self.podSelector) || has(self.namespaceSelector))",
+            "either ipBlock, or podSelector and namespaceSelector",
+            ".ipBlock",
+        ),
+    )
+
+    pod_selector: LabelSelector | None = Field(
+        default=None,
+        description="Pods by label, in the cluster's namespace unless namespaceSelector is given.",
+    )
+    namespace_selector: LabelSelector | None = Field(default=None, description="Namespaces by label.")
+    ip_block: IpBlock | None = Field(default=None, description="Addresses outside of the cluster.")
+
+
 class TolerationOperator(StrEnum):
     EXISTS = "Exists"
     EQUAL = "Equal"
