@@ -22,6 +22,7 @@ from aidb_operator.api.pod import Affinity, NodeRequirement, NodeSelectorTerm, P
 
 LABEL_NAME_MOST = 63
 ANNOTATIONS_MOST = 256 * 1024
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 PLAIN_RESOURCES = ("cpu", "memory", "ephemeral-storage")
 
 
@@ -190,8 +191,10 @@ def _clients(spec: ClusterSpec) -> Iterator[Problem]:
                 yield Problem(f"{path}.{where}", f"{part} is not within {whole}")
 
 
-def _within(part: Any, whole: Any) -> bool:
-    return part.version == whole.version and part.subnet_of(whole) and part != whole
+def _within(part: Network, whole: Network) -> bool:
+    if isinstance(part, ipaddress.IPv4Network):
+        return isinstance(whole, ipaddress.IPv4Network) and part != whole and part.subnet_of(whole)
+    return isinstance(whole, ipaddress.IPv6Network) and part != whole and part.subnet_of(whole)
 
 
 def _affinity(path: str, affinity: Affinity) -> Iterator[Problem]:
