@@ -5,13 +5,14 @@ ROUNDS ?= 100
 MINUTES ?= 10
 SEED ?= 1
 SECONDS ?= 60
+TAG ?= dev
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 PROTOS := $(wildcard proto/aidb/v1/*.proto)
 RUST := Cargo.toml Cargo.lock $(PROTOS) $(shell find node -name '*.rs' -not -path '*/target/*') $(shell find node -name Cargo.toml)
 
-.PHONY: help setup up down test test-rust test-python test-interleavings evidence-engine fuzz lint fmt gen constraints bench-engine autoscaler-pictures bench-engine-python bench-placement bench-scaling bench-restore bench-cost bench-cluster-build bench-cluster bench-latency bench-overload soak clean
+.PHONY: help setup up down test test-rust test-python test-interleavings evidence-engine fuzz lint fmt gen constraints bench-engine autoscaler-pictures bench-engine-python bench-placement bench-scaling bench-restore bench-cost bench-cluster-build bench-cluster bench-latency bench-overload soak images clean
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
 
@@ -50,7 +51,6 @@ gen: $(STAMPS)/packages ## generated Python code of the contracts; CRDs and thei
 	$(BIN)/python tools/generate_crds.py
 
 constraints: $(STAMPS)/packages ## pin the newest third-party versions that pyproject.toml allows, with hashes
-	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --extra dev pyproject.toml -o constraints.txt
 
 evidence-%: setup ## a long evidence run: make evidence-restart ROUNDS=100 SEED=1
@@ -125,6 +125,9 @@ bench-overload: bench-cluster-build ## three times as much as the server can
 
 soak: bench-cluster-build ## memory and descriptors under a modest load: make soak MINUTES=60
 	$(BENCH_CLUSTER) soak --minutes $(MINUTES) --page docs/performance/cluster.md
+
+images: $(STAMPS)/packages ## aidb-node and aidb-operator, with docker, buildah, podman, or IMAGE_BUILD=command (TAG=dev)
+	$(BIN)/python tools/images.py --tag $(TAG)
 
 clean: down ## remove what was built (the data in .aidb stays)
 	rm -rf $(VENV) target
