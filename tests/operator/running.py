@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from aidb_operator.operating import Operator, Options
+
 from tests.kubernetes.apiserver import ApiServer, Refused
 
 IMAGE = "aidb-node:test"
@@ -47,3 +48,17 @@ def until(holds: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
             return found
         time.sleep(0.05)
     raise AssertionError(f"not within {seconds:.0f} s: {what}; last {found!r}")
+
+
+def calls(made: Operator) -> int:
+    """Of the API server, watches and discovery apart."""
+    return _total(made, "aidb_operator_api_calls_total", lambda labels: labels["verb"] != "discover")
+
+
+def turns(made: Operator) -> int:
+    return _total(made, "aidb_operator_reconciles_total", lambda labels: True)
+
+
+def _total(made: Operator, name: str, counts: Callable[[dict[str, str]], bool]) -> int:
+    samples = (sample for metric in made.metrics.collect() for sample in metric.samples)
+    return int(sum(one.value for one in samples if one.name == name and counts(one.labels)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.kubernetes.apiserver import ApiServer
-from tests.operator.running import operator, until
+from tests.operator.running import calls, operator, turns, until
 
 CLUSTERS = "/apis/aidb.io/v1alpha1/namespaces/{}/aidbclusters"
 
@@ -57,33 +57,16 @@ def test_a_cluster_is_made(apiserver: ApiServer, namespace: str) -> None:
 
 
 def test_a_spec_that_does_not_change_writes_nothing(apiserver: ApiServer, namespace: str) -> None:
-    def writes(made: Any) -> float:
-        return sum(
-            sample.value
-            for metric in made.metrics.collect()
-            for sample in metric.samples
-            if sample.name == "aidb_operator_api_calls_total" and sample.labels["verb"] != "discover"
-        )
-
-    def turns(made: Any) -> float:
-        return sum(
-            sample.value
-            for metric in made.metrics.collect()
-            for sample in metric.samples
-            if sample.name == "aidb_operator_reconciles_total"
-        )
-
     with operator(apiserver, namespace, resync=1.0) as made:
         make(apiserver, namespace, shards=1)
         until(lambda: "db-router" in names(apiserver, namespace, "deployments"), "routers")
-        settled = until(lambda: _unchanged(writes, made, turns), "three turns without a call")
-        assert settled
 
+        def settled() -> bool:
+            before, began = calls(made), turns(made)
+            until(lambda: turns(made) >= began + 3, "turns")
+            return calls(made) == before
 
-def _unchanged(writes: Any, made: Any, turns: Any) -> bool:
-    before, began = writes(made), turns(made)
-    until(lambda: turns(made) >= began + 3, "turns")
-    return bool(writes(made) == before)
+        until(settled, "three turns without a call")
 
 
 def test_what_was_deleted_or_changed_by_hand_is_put_right(apiserver: ApiServer, namespace: str) -> None:
