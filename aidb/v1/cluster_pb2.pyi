@@ -900,6 +900,146 @@ class RestoreResponse(_message.Message):
 Global___RestoreResponse: _TypeAlias = RestoreResponse  # noqa: Y015
 
 @_typing.final
+class RestoreStatus(_message.Message):
+    """Asked for since this coordinator began."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    SHARDS_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    error: _builtins.str
+    """why it was not begun"""
+    @_builtins.property
+    def shards(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def waiting(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """of these, not in place yet"""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        shards: _abc.Iterable[_builtins.int] | None = ...,
+        waiting: _abc.Iterable[_builtins.int] | None = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "id", b"id", "shards", b"shards", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreStatus: _TypeAlias = RestoreStatus  # noqa: Y015
+
+@_typing.final
+class BackupClusterRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """chosen by the caller"""
+    name: _builtins.str
+    """for people, kept in the manifests"""
+    release: _builtins.bool
+    """retention may have it from now on"""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        release: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name", "release", b"release"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackupClusterRequest: _TypeAlias = BackupClusterRequest  # noqa: Y015
+
+@_typing.final
+class ClusterBackup(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    BEGAN_MS_FIELD_NUMBER: _builtins.int
+    ENDED_MS_FIELD_NUMBER: _builtins.int
+    CLOCK_MS_FIELD_NUMBER: _builtins.int
+    CLUSTER_UID_FIELD_NUMBER: _builtins.int
+    SHARDS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    complete: _builtins.bool
+    began_ms: _builtins.int
+    """since 1970"""
+    ended_ms: _builtins.int
+    clock_ms: _builtins.int
+    """complete: a restore to this time has all of it"""
+    cluster_uid: _builtins.str
+    @_builtins.property
+    def shards(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShardBackup]: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        complete: _builtins.bool = ...,
+        began_ms: _builtins.int = ...,
+        ended_ms: _builtins.int = ...,
+        clock_ms: _builtins.int = ...,
+        cluster_uid: _builtins.str = ...,
+        shards: _abc.Iterable[Global___ShardBackup] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["began_ms", b"began_ms", "clock_ms", b"clock_ms", "cluster_uid", b"cluster_uid", "complete", b"complete", "ended_ms", b"ended_ms", "id", b"id", "shards", b"shards"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClusterBackup: _TypeAlias = ClusterBackup  # noqa: Y015
+
+@_typing.final
+class ShardBackup(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARD_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    LSN_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    shard: _builtins.int
+    snapshot: _builtins.str
+    """e<epoch>-<sequence>; empty = not complete yet"""
+    lsn: _builtins.int
+    at_ms: _builtins.int
+    bytes: _builtins.int
+    """of all its files"""
+    problem: _builtins.str
+    """why it is not complete; it is tried again"""
+    def __init__(
+        self,
+        *,
+        shard: _builtins.int = ...,
+        snapshot: _builtins.str = ...,
+        lsn: _builtins.int = ...,
+        at_ms: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "bytes", b"bytes", "lsn", b"lsn", "problem", b"problem", "shard", b"shard", "snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShardBackup: _TypeAlias = ShardBackup  # noqa: Y015
+
+@_typing.final
 class HeartbeatRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1405,6 +1545,8 @@ class ClusterStatus(_message.Message):
     DURABILITY_FIELD_NUMBER: _builtins.int
     HOT_SLOTS_FIELD_NUMBER: _builtins.int
     AUTOSCALER_FIELD_NUMBER: _builtins.int
+    BACKUPS_FIELD_NUMBER: _builtins.int
+    RESTORES_FIELD_NUMBER: _builtins.int
     cluster_uid: _builtins.str
     term: _builtins.int
     topology_version: _builtins.int
@@ -1426,6 +1568,12 @@ class ClusterStatus(_message.Message):
 
     @_builtins.property
     def autoscaler(self) -> Global___AutoscalerStatus: ...
+    @_builtins.property
+    def backups(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClusterBackup]:
+        """asked for since this coordinator began, the newest"""
+
+    @_builtins.property
+    def restores(self) -> _containers.RepeatedCompositeFieldContainer[Global___RestoreStatus]: ...
     def __init__(
         self,
         *,
@@ -1442,10 +1590,12 @@ class ClusterStatus(_message.Message):
         durability: _common_pb2.Durability.ValueType = ...,
         hot_slots: _abc.Iterable[Global___HotSlot] | None = ...,
         autoscaler: Global___AutoscalerStatus | None = ...,
+        backups: _abc.Iterable[Global___ClusterBackup] | None = ...,
+        restores: _abc.Iterable[Global___RestoreStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["autoscaler", b"autoscaler"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "autoscaler", b"autoscaler", "cluster_uid", b"cluster_uid", "durability", b"durability", "feature_level", b"feature_level", "hot_slots", b"hot_slots", "metrics_address", b"metrics_address", "pid", b"pid", "routers", b"routers", "shards", b"shards", "term", b"term", "topology_version", b"topology_version", "uptime_ms", b"uptime_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "autoscaler", b"autoscaler", "backups", b"backups", "cluster_uid", b"cluster_uid", "durability", b"durability", "feature_level", b"feature_level", "hot_slots", b"hot_slots", "metrics_address", b"metrics_address", "pid", b"pid", "restores", b"restores", "routers", b"routers", "shards", b"shards", "term", b"term", "topology_version", b"topology_version", "uptime_ms", b"uptime_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1506,6 +1656,7 @@ class ShardStatus(_message.Message):
     SUCCESSOR_FIELD_NUMBER: _builtins.int
     INCARNATION_FIELD_NUMBER: _builtins.int
     LOAD_FIELD_NUMBER: _builtins.int
+    SECOND_COPY_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     state: Global___ShardState.ValueType
     reason: _builtins.str
@@ -1531,6 +1682,10 @@ class ShardStatus(_message.Message):
     def load(self) -> Global___ShardLoad:
         """absent = it is not known"""
 
+    @_builtins.property
+    def second_copy(self) -> Global___SecondCopy:
+        """as its primary last said; absent = it is not known"""
+
     def __init__(
         self,
         *,
@@ -1547,14 +1702,71 @@ class ShardStatus(_message.Message):
         successor: Global___SuccessorStatus | None = ...,
         incarnation: _builtins.int = ...,
         load: Global___ShardLoad | None = ...,
+        second_copy: Global___SecondCopy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load", "primary", b"primary", "successor", b"successor"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load", "primary", b"primary", "second_copy", b"second_copy", "successor", b"successor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "epoch", b"epoch", "id", b"id", "incarnation", b"incarnation", "keys", b"keys", "load", b"load", "primary", b"primary", "reason", b"reason", "replicas", b"replicas", "slots", b"slots", "state", b"state", "successor", b"successor", "tail_set", b"tail_set"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "epoch", b"epoch", "id", b"id", "incarnation", b"incarnation", "keys", b"keys", "load", b"load", "primary", b"primary", "reason", b"reason", "replicas", b"replicas", "second_copy", b"second_copy", "slots", b"slots", "state", b"state", "successor", b"successor", "tail_set", b"tail_set"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ShardStatus: _TypeAlias = ShardStatus  # noqa: Y015
+
+@_typing.final
+class SecondCopy(_message.Message):
+    """Of a shard, in the object store."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGE_MS_FIELD_NUMBER: _builtins.int
+    ARCHIVE_LAG_MS_FIELD_NUMBER: _builtins.int
+    ARCHIVE_LAG_BYTES_FIELD_NUMBER: _builtins.int
+    ARCHIVE_ERROR_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_AT_MS_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_ERROR_FIELD_NUMBER: _builtins.int
+    VERIFIED_AT_MS_FIELD_NUMBER: _builtins.int
+    VERIFY_PROBLEM_FIELD_NUMBER: _builtins.int
+    DRILLED_AT_MS_FIELD_NUMBER: _builtins.int
+    DRILL_PROBLEM_FIELD_NUMBER: _builtins.int
+    age_ms: _builtins.int
+    """of what is said here"""
+    archive_lag_ms: _builtins.int
+    archive_lag_bytes: _builtins.int
+    archive_error: _builtins.str
+    snapshot: _builtins.str
+    """the newest that is complete"""
+    snapshot_at_ms: _builtins.int
+    """since 1970; 0 = there is none"""
+    snapshot_error: _builtins.str
+    """of the newest that ended"""
+    verified_at_ms: _builtins.int
+    """0 = never"""
+    verify_problem: _builtins.str
+    drilled_at_ms: _builtins.int
+    drill_problem: _builtins.str
+    def __init__(
+        self,
+        *,
+        age_ms: _builtins.int = ...,
+        archive_lag_ms: _builtins.int = ...,
+        archive_lag_bytes: _builtins.int = ...,
+        archive_error: _builtins.str = ...,
+        snapshot: _builtins.str = ...,
+        snapshot_at_ms: _builtins.int = ...,
+        snapshot_error: _builtins.str = ...,
+        verified_at_ms: _builtins.int = ...,
+        verify_problem: _builtins.str = ...,
+        drilled_at_ms: _builtins.int = ...,
+        drill_problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_ms", b"age_ms", "archive_error", b"archive_error", "archive_lag_bytes", b"archive_lag_bytes", "archive_lag_ms", b"archive_lag_ms", "drill_problem", b"drill_problem", "drilled_at_ms", b"drilled_at_ms", "snapshot", b"snapshot", "snapshot_at_ms", b"snapshot_at_ms", "snapshot_error", b"snapshot_error", "verified_at_ms", b"verified_at_ms", "verify_problem", b"verify_problem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SecondCopy: _TypeAlias = SecondCopy  # noqa: Y015
 
 @_typing.final
 class ShardLoad(_message.Message):

@@ -191,6 +191,11 @@ class CoordinationStub:
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.RestoreRequest.SerializeToString,
                 response_deserializer=aidb_dot_v1_dot_cluster__pb2.RestoreResponse.FromString,
                 _registered_method=True)
+        self.BackupCluster = channel.unary_unary(
+                '/aidb.v1.Coordination/BackupCluster',
+                request_serializer=aidb_dot_v1_dot_cluster__pb2.BackupClusterRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_cluster__pb2.ClusterBackup.FromString,
+                _registered_method=True)
         self.MoveSlots = channel.unary_unary(
                 '/aidb.v1.Coordination/MoveSlots',
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.MoveSlotsRequest.SerializeToString,
@@ -311,6 +316,14 @@ class CoordinationServicer:
     def Restore(self, request, context):
         """Shards go back to what the object store has, to a time or an LSN, each in a new incarnation with an empty directory.
         Answers when that is recorded; GetClusterStatus tells how it goes. Clients are without those shards meanwhile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BackupCluster(self, request, context):
+        """A snapshot of every shard, kept from retention until it is released. Answers when that has begun, or with what became of the one of
+        that id; GetClusterStatus tells how it goes. A coordinator that restarts knows of none: it is asked again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -450,6 +463,11 @@ def add_CoordinationServicer_to_server(servicer, server):
                     servicer.Restore,
                     request_deserializer=aidb_dot_v1_dot_cluster__pb2.RestoreRequest.FromString,
                     response_serializer=aidb_dot_v1_dot_cluster__pb2.RestoreResponse.SerializeToString,
+            ),
+            'BackupCluster': grpc.unary_unary_rpc_method_handler(
+                    servicer.BackupCluster,
+                    request_deserializer=aidb_dot_v1_dot_cluster__pb2.BackupClusterRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_cluster__pb2.ClusterBackup.SerializeToString,
             ),
             'MoveSlots': grpc.unary_unary_rpc_method_handler(
                     servicer.MoveSlots,
@@ -711,6 +729,33 @@ class Coordination:
             '/aidb.v1.Coordination/Restore',
             aidb_dot_v1_dot_cluster__pb2.RestoreRequest.SerializeToString,
             aidb_dot_v1_dot_cluster__pb2.RestoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BackupCluster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aidb.v1.Coordination/BackupCluster',
+            aidb_dot_v1_dot_cluster__pb2.BackupClusterRequest.SerializeToString,
+            aidb_dot_v1_dot_cluster__pb2.ClusterBackup.FromString,
             options,
             channel_credentials,
             insecure,

@@ -93,6 +93,10 @@ class CoordinationStub:
     """Shards go back to what the object store has, to a time or an LSN, each in a new incarnation with an empty directory.
     Answers when that is recorded; GetClusterStatus tells how it goes. Clients are without those shards meanwhile.
     """
+    BackupCluster: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.BackupClusterRequest, _cluster_pb2.ClusterBackup]
+    """A snapshot of every shard, kept from retention until it is released. Answers when that has begun, or with what became of the one of
+    that id; GetClusterStatus tells how it goes. A coordinator that restarts knows of none: it is asked again.
+    """
     MoveSlots: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.MoveSlotsRequest, _cluster_pb2.MoveSlotsResponse]
     """Asks for slots to be moved to another shard (rules M). Answers when that is recorded; ListMoves tells how it goes."""
     CancelMove: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.CancelMoveRequest, _cluster_pb2.CancelMoveResponse]
@@ -140,6 +144,10 @@ class CoordinationAsyncStub(CoordinationStub):
     Restore: _aio.UnaryUnaryMultiCallable[_cluster_pb2.RestoreRequest, _cluster_pb2.RestoreResponse]  # type: ignore[assignment]
     """Shards go back to what the object store has, to a time or an LSN, each in a new incarnation with an empty directory.
     Answers when that is recorded; GetClusterStatus tells how it goes. Clients are without those shards meanwhile.
+    """
+    BackupCluster: _aio.UnaryUnaryMultiCallable[_cluster_pb2.BackupClusterRequest, _cluster_pb2.ClusterBackup]  # type: ignore[assignment]
+    """A snapshot of every shard, kept from retention until it is released. Answers when that has begun, or with what became of the one of
+    that id; GetClusterStatus tells how it goes. A coordinator that restarts knows of none: it is asked again.
     """
     MoveSlots: _aio.UnaryUnaryMultiCallable[_cluster_pb2.MoveSlotsRequest, _cluster_pb2.MoveSlotsResponse]  # type: ignore[assignment]
     """Asks for slots to be moved to another shard (rules M). Answers when that is recorded; ListMoves tells how it goes."""
@@ -227,6 +235,16 @@ class CoordinationServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_cluster_pb2.RestoreResponse, _abc.Awaitable[_cluster_pb2.RestoreResponse]]:
         """Shards go back to what the object store has, to a time or an LSN, each in a new incarnation with an empty directory.
         Answers when that is recorded; GetClusterStatus tells how it goes. Clients are without those shards meanwhile.
+        """
+
+    @_abc_1.abstractmethod
+    def BackupCluster(
+        self,
+        request: _cluster_pb2.BackupClusterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.ClusterBackup, _abc.Awaitable[_cluster_pb2.ClusterBackup]]:
+        """A snapshot of every shard, kept from retention until it is released. Answers when that has begun, or with what became of the one of
+        that id; GetClusterStatus tells how it goes. A coordinator that restarts knows of none: it is asked again.
         """
 
     @_abc_1.abstractmethod

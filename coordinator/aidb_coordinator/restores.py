@@ -30,6 +30,7 @@ from aidb_coordinator.topology import Recovery, Topology, TopologyError
 _ID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 # A disk that waits asks at least each two seconds.
 _HEARD_SECONDS = 10.0
+_MOST = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +51,47 @@ class Begun:
     waiting: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is said of a restore that was asked for: its shards, or why it was not begun."""
+
+    shards: tuple[int, ...] = ()
+    error: str = ""
+
+
 class Restores:
-    """Methods raise subclasses of AidbError, and StoreError."""
+    """Methods raise subclasses of AidbError, and StoreError. `asked`: by id, since this coordinator began; the
+    newest ones, read only.
+    """
 
     def __init__(self, document: Document, events: EventLog, settings: Settings, clock: Clock) -> None:
         self._document = document
         self._events = events
         self._settings = settings
         self._clock = clock
+        self.asked: dict[str, Told] = {}
         self._ready: dict[int, tuple[str, float]] = {}
         # An operation moves slots by a plan that a restore makes void.
         self.operation_under_way: Callable[[], str] = str
 
     async def start(self, asked: Asked) -> Begun:
+        """As `_start`; what came of it is remembered."""
+        try:
+            begun = await self._start(asked)
+        except errors.InvalidArgument as error:
+            self._tell(asked.id, Told(error=error.message))
+            raise
+        self._tell(asked.id, Told(begun.shards))
+        return begun
+
+    def _tell(self, id: str, told: Told) -> None:
+        if id:
+            self.asked.pop(id, None)
+            self.asked[id] = told
+            while len(self.asked) > _MOST:
+                del self.asked[next(iter(self.asked))]
+
+    async def _start(self, asked: Asked) -> Begun:
         """Records it, or finds that it was.
 
         Raises InvalidArgument when it cannot be done, Conflict when something else has to end first, Busy

@@ -37,7 +37,9 @@ class _Answer:
 
 
 class Sampler:
-    """`load`, `spots`: as of the newest sample; read only."""
+    """`load`, `spots`: as of the newest sample; `second_copies` what primaries last said of theirs, and when
+    (monotonic seconds), by shard. Read only.
+    """
 
     def __init__(self, control: Control, dialer: Dialer) -> None:
         self._control = control
@@ -46,6 +48,7 @@ class Sampler:
         self._before: dict[str, _Answer] = {}
         self.load = SlotLoad()
         self.spots = NOTHING
+        self.second_copies: dict[int, tuple[float, storage_pb2.DurabilityStats]] = {}
 
     async def close(self) -> None:
         """Hang up."""
@@ -64,6 +67,7 @@ class Sampler:
             member.name: answer for member, answer in zip(present, heard, strict=True) if answer is not None
         }
         self._take_load(topology, answers)
+        self._take_second_copies(topology, answers)
         shards = tuple(self._shard(shard, answers) for shard in topology.shards)
         # Of who does not answer once, the next rates are of twice the time.
         heard_of = {**self._before, **answers}
@@ -101,6 +105,16 @@ class Sampler:
                 sizes = [(one.first, one.bytes) for one in primary.sizes]
                 self.load.take_sizes(shard.id, primary.counters.at, sizes)
         self.spots = spots(self.load, topology)
+
+    def _take_second_copies(self, topology: Topology, answers: dict[str, _Answer]) -> None:
+        found = {}
+        for shard in topology.shards:
+            answer = None if shard.primary is None else answers.get(shard.primary.name)
+            if answer is not None:
+                found[shard.id] = answer.counters.at, answer.stats.durability
+            elif shard.id in self.second_copies:
+                found[shard.id] = self.second_copies[shard.id]
+        self.second_copies = found
 
     def _counted_before(self, answer: _Answer) -> Counted | None:
         before = self._before.get(answer.stats.name)

@@ -22,7 +22,7 @@ from tests.node.process import NodeProcess
 
 SHARDS = 2
 SECONDS = 120.0
-LEASE = ("--lease-ms", "1000", "--takeover", "off")
+LEASE = ("--lease-ms", "1000", "--takeover", "off", "--autoscale-interval", "1")
 State = dict[bytes, bytes]
 
 
@@ -219,6 +219,47 @@ def test_a_cluster_goes_back_while_its_coordinator_runs(tmp_path: Path, clusters
     cluster.restore(id="newest")
     assert cluster.start().serving().state() == first | second
     assert last != first
+
+
+def test_a_backup_of_the_cluster_is_kept_until_it_is_released(
+    tmp_path: Path, clusters: dict[str, Cluster]
+) -> None:
+    cluster = clusters["a"] = Cluster(tmp_path, tmp_path / "objects", "a").start().serving()
+    cluster.write(first := entries("a", 50))
+    ask = cluster.coordinator.coordination.BackupCluster
+    request = pb.BackupClusterRequest(id="one", name="by hand")
+    begun = ask(request, timeout=10)
+    assert (begun.complete, begun.cluster_uid) == (False, "a")
+
+    def done() -> pb.ClusterBackup | None:
+        (found,) = cluster.coordinator.status().backups
+        return found if found.complete else None
+
+    found = until(done, SECONDS)
+    assert found is not None
+    assert ask(request, timeout=10).shards == found.shards
+    assert [one.shard for one in found.shards] == [0, 1]
+    assert all(one.bytes and one.lsn and not one.problem for one in found.shards)
+    assert found.clock_ms >= found.ended_ms >= found.began_ms
+    holds = sorted(
+        path.relative_to(tmp_path / "objects") for path in (tmp_path / "objects").rglob("hold/one")
+    )
+    assert [str(path) for path in holds] == ["a/0/hold/one", "a/1/hold/one"]
+
+    # The coordinator knows how the second copy is.
+    until(lambda: all(one.HasField("second_copy") for one in cluster.coordinator.status().shards), SECONDS)
+    cluster.write({b"later": b"one"})
+    until(lambda: time.time_ns() // 1_000_000 > found.clock_ms, SECONDS)
+    cluster.restore(id="back", clock_ms=found.clock_ms)
+    (told,) = cluster.coordinator.status().restores
+    assert (told.id, list(told.shards), told.error) == ("back", [0, 1], "")
+    state = cluster.start().serving().state()
+    assert {key: value for key, value in state.items() if key != b"later"} == first
+    ask(pb.BackupClusterRequest(id="one", release=True), timeout=10)
+    assert not list((tmp_path / "objects").rglob("hold/one"))
+    with pytest.raises(grpc.RpcError, match="nothing so old"):
+        cluster.restore(id="long-ago", clock_ms=1_000)
+    assert "nothing so old" in cluster.coordinator.status().restores[-1].error
 
 
 @pytest.mark.timeout(600)  # many starts of programs

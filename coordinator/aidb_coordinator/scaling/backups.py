@@ -34,6 +34,8 @@ class _Asked:
     at: float
     state: Backup = Backup.RUNNING
     failed_at: float = 0.0
+    snapshot: str = ""
+    error: str = ""
 
 
 class Snapshots(Protocol):
@@ -59,6 +61,14 @@ class Backups(Snapshots):
     @property
     def states(self) -> Mapping[int, Backup]:
         return {shard: asked.state for shard, asked in self._asked.items()}
+
+    def taken(self, shard: int) -> str:
+        """The label of its snapshot, when it is done."""
+        return self._asked[shard].snapshot
+
+    def error(self, shard: int) -> str:
+        """Why it failed."""
+        return self._asked[shard].error
 
     async def ask(self, shard: int, address: str, name: str) -> str:
         began = time.monotonic()
@@ -99,6 +109,7 @@ class Backups(Snapshots):
         if found.snapshots_ended <= asked.ended:
             return
         asked.state = Backup.FAILED if found.snapshot_error else Backup.DONE
+        asked.snapshot, asked.error = found.snapshot, found.snapshot_error
         if found.snapshot_error:
             asked.failed_at = time.monotonic()
             log.warning("snapshot of shard %d failed: %s", shard, found.snapshot_error)

@@ -11,6 +11,7 @@ from aidb.slots import SLOT_COUNT
 from aidb.v1 import cluster_pb2 as pb
 from aidb_coordinator import codec, restores
 from aidb_coordinator.autoscaling.driver import Autoscaler
+from aidb_coordinator.cluster_backups import ClusterBackups
 from aidb_coordinator.control import Control, Process, Report
 from aidb_coordinator.health import MemberState
 from aidb_coordinator.isolation import isolated
@@ -25,6 +26,7 @@ from aidb_coordinator.service.answers import Context, answers
 from aidb_coordinator.service.operations import Operations
 from aidb_coordinator.service.views import (
     ClusterViews,
+    backup_to_proto,
     event_to_proto,
     hot_keys_to_proto,
     plan_to_proto,
@@ -51,12 +53,14 @@ class Coordination(Operations):
         sampler: Sampler,
         scaling: Manager,
         autoscaler: Autoscaler,
+        backups: ClusterBackups,
     ) -> None:
         super().__init__(control, scaling)
         self._views = views
         self._status = status
         self._sampler = sampler
         self._autoscaler = autoscaler
+        self._backups = backups
 
     @answers
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
@@ -174,6 +178,14 @@ class Coordination(Operations):
             waiting=begun.waiting,
             topology_version=self._control.topology.version,
         )
+
+    @answers
+    async def BackupCluster(self, request: pb.BackupClusterRequest, context: Context) -> pb.ClusterBackup:
+        if request.release:
+            await self._backups.release(request.id)
+            return pb.ClusterBackup(id=request.id)
+        backup = self._backups.start(request.id, request.name)
+        return backup_to_proto(backup, self._control.topology.cluster_uid)
 
     @answers
     async def MoveSlots(self, request: pb.MoveSlotsRequest, context: Context) -> pb.MoveSlotsResponse:

@@ -30,6 +30,7 @@ from aidb_coordinator.autoscaling.operations import ManagedOperations
 from aidb_coordinator.bootstrap import begin_term
 from aidb_coordinator.changes import ChangeLog
 from aidb_coordinator.clock import Clock
+from aidb_coordinator.cluster_backups import ClusterBackups
 from aidb_coordinator.control import Control
 from aidb_coordinator.dial import Dialer
 from aidb_coordinator.events import EventLog
@@ -122,6 +123,7 @@ class Server:
             self._control = Control(store, stored, events, self._settings, ask, changes=changes)
             self._prober = Prober(self._control, dialer)
             self._sampler = Sampler(self._control, dialer)
+            self._backups = ClusterBackups(self._control, dialer)
             self._scaling = _scaling(self._control, dialer, self._sampler.load.weights)
             self._control.restores.operation_under_way = self._scaling.under_way
             self._autoscaler = _autoscaler(self._control, self._sampler, self._scaling)
@@ -148,6 +150,7 @@ class Server:
                 self._autoscaler.run(),
                 self._moves(),
                 self._operations(),
+                self._back_up(),
                 self._write_events_as_they_come(),
                 self._archive_topologies(archive),
             ):
@@ -168,7 +171,12 @@ class Server:
 
         def status() -> pb.ClusterStatus:
             return cluster_status(
-                self._control, self.address, metrics_address, self._sampler.spots, self._autoscaler
+                self._control,
+                self.address,
+                metrics_address,
+                self._sampler,
+                self._autoscaler,
+                self._backups,
             )
 
         if metrics:
@@ -179,7 +187,16 @@ class Server:
         self._health = health_service.HealthServicer()
         rpc.add_DiscoveryServicer_to_server(self._discovery, server)
         rpc.add_CoordinationServicer_to_server(
-            Coordination(self._control, views, status, self._sampler, self._scaling, self._autoscaler), server
+            Coordination(
+                self._control,
+                views,
+                status,
+                self._sampler,
+                self._scaling,
+                self._autoscaler,
+                self._backups,
+            ),
+            server,
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [pb.DESCRIPTOR.services_by_name[name].full_name for name in ("Discovery", "Coordination")]
@@ -224,6 +241,11 @@ class Server:
             await self._scaling.tick()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(changed.wait(), TICK_SECONDS)
+
+    async def _back_up(self) -> None:
+        while True:
+            await self._backups.tick()
+            await asyncio.sleep(TICK_SECONDS)
 
     async def _probes(self) -> None:
         try:

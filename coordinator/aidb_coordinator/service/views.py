@@ -6,16 +6,20 @@ import os
 
 from aidb.physical import split
 from aidb.v1 import cluster_pb2 as pb
+from aidb.v1 import storage_pb2
 from aidb_coordinator import codec
 from aidb_coordinator.autoscaler import Decision, History, Scale
 from aidb_coordinator.autoscaler.configuration import values
 from aidb_coordinator.autoscaling.driver import Autoscaler
 from aidb_coordinator.autoscaling.memory import Begun
+from aidb_coordinator.cluster_backups import ClusterBackup, ClusterBackups
 from aidb_coordinator.control import Control
 from aidb_coordinator.events import Event
 from aidb_coordinator.health import shard_state
 from aidb_coordinator.hot_spots import Spots
 from aidb_coordinator.rebalance import Plan
+from aidb_coordinator.recovering import waiting
+from aidb_coordinator.sampler import Sampler
 from aidb_coordinator.slot_load import LOAD_SCALE, By
 from aidb_coordinator.topology import Member, Shard, Successor
 
@@ -48,15 +52,24 @@ def _health_set(control: Control) -> pb.MemberHealthSet:
 
 
 def cluster_status(
-    control: Control, address: str, metrics_address: str, spots: Spots, autoscaler: Autoscaler
+    control: Control,
+    address: str,
+    metrics_address: str,
+    sampler: Sampler,
+    autoscaler: Autoscaler,
+    backups: ClusterBackups,
 ) -> pb.ClusterStatus:
-    topology = control.topology
+    topology, spots = control.topology, sampler.spots
     loads = _shard_loads(control, spots)
+    copies = {shard: _second_copy(control, *said) for shard, said in sampler.second_copies.items()}
     return pb.ClusterStatus(
         cluster_uid=topology.cluster_uid,
         term=topology.term,
         topology_version=topology.version,
-        shards=[_shard_status(control, shard, loads.get(shard.id)) for shard in topology.shards],
+        shards=[
+            _shard_status(control, shard, loads.get(shard.id), copies.get(shard.id))
+            for shard in topology.shards
+        ],
         routers=[_member_status(control, router) for router in topology.routers],
         pid=os.getpid(),
         address=address,
@@ -77,6 +90,44 @@ def cluster_status(
             for hot in spots.slots
         ],
         autoscaler=_autoscaler_status(autoscaler),
+        backups=[backup_to_proto(backup, topology.cluster_uid) for backup in backups.backups],
+        restores=[
+            pb.RestoreStatus(id=id, shards=said.shards, waiting=waiting(topology, id), error=said.error)
+            for id, said in control.restores.asked.items()
+        ],
+    )
+
+
+def backup_to_proto(backup: ClusterBackup, cluster_uid: str) -> pb.ClusterBackup:
+    message = pb.ClusterBackup(
+        id=backup.id,
+        complete=bool(backup.ended_ms),
+        began_ms=backup.began_ms,
+        ended_ms=backup.ended_ms,
+        clock_ms=backup.clock_ms,
+        cluster_uid=cluster_uid,
+    )
+    for shard in sorted(backup.taken.keys() | backup.problems.keys()):
+        one = message.shards.add(shard=shard, problem=backup.problems.get(shard, ""))
+        if (manifest := backup.taken.get(shard)) is not None:
+            one.snapshot, one.lsn, one.at_ms = manifest.label, manifest.lsn, manifest.at_ms
+            one.bytes = manifest.size
+    return message
+
+
+def _second_copy(control: Control, at: float, said: storage_pb2.DurabilityStats) -> pb.SecondCopy:
+    return pb.SecondCopy(
+        age_ms=int((control.clock.monotonic() - at) * 1000),
+        archive_lag_ms=said.archive_lag_ms,
+        archive_lag_bytes=said.archive_lag_bytes,
+        archive_error=said.archive_error,
+        snapshot=said.snapshot,
+        snapshot_at_ms=said.snapshot_at_ms,
+        snapshot_error=said.snapshot_error,
+        verified_at_ms=said.verify.at_ms,
+        verify_problem=said.verify.problem,
+        drilled_at_ms=said.drill.at_ms,
+        drill_problem=said.drill.problem,
     )
 
 
@@ -110,7 +161,9 @@ def hot_keys_to_proto(spots: Spots) -> pb.ListHotKeysResponse:
     return pb.ListHotKeysResponse(keys=keys)
 
 
-def _shard_status(control: Control, shard: Shard, load: pb.ShardLoad | None) -> pb.ShardStatus:
+def _shard_status(
+    control: Control, shard: Shard, load: pb.ShardLoad | None, second_copy: pb.SecondCopy | None
+) -> pb.ShardStatus:
     primary = shard.primary
     state, reason = shard_state(
         None if primary is None else control.roster.verdict(primary.name),
@@ -134,6 +187,7 @@ def _shard_status(control: Control, shard: Shard, load: pb.ShardLoad | None) -> 
         tail_set=shard.tail_set,
         incarnation=shard.incarnation,
         load=load,
+        second_copy=second_copy,
         successor=None if successor is None else _successor_status(control, shard.id, successor),
     )
 
