@@ -60,7 +60,7 @@ class Told:
 
 
 class Restores:
-    """Methods raise subclasses of AidbError, and StoreError. `asked`: by id, since this coordinator began; the
+    """Methods raise subclasses of AidbError, and StoreError. `asked`: by id, since this one began; the
     newest ones, read only.
     """
 
