@@ -13,13 +13,13 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
-from aidb_operator import names, status
+from aidb_operator import group_status, names, status
 from aidb_operator.api.cluster import ClusterSpec
 from aidb_operator.apply import Applied, carry_out
 from aidb_operator.coordinator import Coordinators
 from aidb_operator.events import Events
 from aidb_operator.kubernetes import kinds
-from aidb_operator.kubernetes.api import Api
+from aidb_operator.kubernetes.api import Api, ApiError
 from aidb_operator.kubernetes.kinds import Kind, Raw
 from aidb_operator.kubernetes.store import ClusterKey, Store
 from aidb_operator.observed import BadTopology, observe
@@ -98,6 +98,8 @@ def _turn(
     applied = carry_out(plan.actions, observed, key.namespace, around.api, caller, around.stopped)
     _tell(cluster, plan, applied, around)
     _write(cluster, status.of(view, plan, applied), around.api)
+    for name, told in group_status.changes(view):
+        _patch_status(kinds.SHARD_GROUP, key.namespace, name, told, around.api)
     if applied.errors:
         raise TurnFailed("; ".join(applied.errors[:3]))
     return plan.again
@@ -109,12 +111,20 @@ def _tell(cluster: Raw, plan: Plan, applied: Applied, around: Surroundings) -> N
     around.events.post(cluster, [*told, *applied.events, *failed])
 
 
-def _write(cluster: Raw, wanted: Mapping[str, object], api: Api) -> None:
+def _write(cluster: Raw, wanted: Raw, api: Api) -> None:
     """Only when it says anything else."""
     if status.differs(cluster.get("status", {}), wanted):
         metadata = cluster["metadata"]
-        body = {"status": dict(wanted)}
-        api.patch(kinds.CLUSTER, metadata["namespace"], metadata["name"], body, subresource="status")
+        _patch_status(kinds.CLUSTER, metadata["namespace"], metadata["name"], wanted, api)
+
+
+def _patch_status(kind: Kind, namespace: str, name: str, told: Raw, api: Api) -> None:
+    """Raises TurnFailed: what it says is out of date then."""
+    try:
+        api.patch(kind, namespace, name, {"status": told}, subresource="status")
+    except ApiError as error:
+        if not error.gone:
+            raise TurnFailed(str(error)) from error
 
 
 def _fields(error: ValidationError) -> str:
