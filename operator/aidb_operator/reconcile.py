@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from pydantic import ValidationError
-
 from aidb_operator import group_status, names, status
-from aidb_operator.api.cluster import ClusterSpec
+from aidb_operator.api import validation
+from aidb_operator.api.cluster import AidbCluster, ClusterSpec
 from aidb_operator.apply import Applied, carry_out
 from aidb_operator.coordinator import Coordinators
 from aidb_operator.events import Events
@@ -23,7 +22,7 @@ from aidb_operator.kubernetes.api import Api, ApiError
 from aidb_operator.kubernetes.kinds import Kind, Raw
 from aidb_operator.kubernetes.store import ClusterKey, Store
 from aidb_operator.observed import BadTopology, observe
-from aidb_operator.plan import planner
+from aidb_operator.plan import planner, pods
 from aidb_operator.plan.outcome import Event, View
 from aidb_operator.plan.planner import Plan
 from aidb_operator.plan.steps import GATES, STEPS
@@ -77,10 +76,10 @@ def _turn(
     key: ClusterKey, cluster: Raw, objects: Mapping[Kind, Mapping[str, Raw]], around: Surroundings
 ) -> float | None:
     now = around.clock()
-    try:
-        spec = ClusterSpec.model_validate(cluster.get("spec", {}))
-    except ValidationError as error:
-        _write(cluster, status.invalid(cluster, _fields(error), now), around.api)
+    deleting = "deletionTimestamp" in cluster["metadata"]
+    spec, problems = _read(cluster)
+    if problems and not deleting:
+        _write(cluster, status.invalid(cluster, problems, now), around.api)
         return None
     try:
         observed = observe(key.name, objects, around.store.all(kinds.NODE), around.available())
@@ -91,8 +90,12 @@ def _turn(
     caller = around.coordinators.of(key, observed)
     observed = caller.asked(observed)
     view = View(cluster, spec, observed, now, around.image)
-    if names.PAUSED in (cluster["metadata"].get("annotations") or {}):
+    if names.PAUSED in (cluster["metadata"].get("annotations") or {}) and not deleting:
         _write(cluster, status.paused(view), around.api)
+        return None
+    if not pods.image(view) and not deleting:
+        problem = "spec.image: none is given, and the operator was started without --image"
+        _write(cluster, status.invalid(cluster, problem, now), around.api)
         return None
     plan = planner.plan(view, STEPS, GATES)
     applied = carry_out(plan.actions, observed, key.namespace, around.api, caller, around.stopped)
@@ -127,9 +130,10 @@ def _patch_status(kind: Kind, namespace: str, name: str, told: Raw, api: Api) ->
             raise TurnFailed(str(error)) from error
 
 
-def _fields(error: ValidationError) -> str:
-    """The fields of the spec that cannot be used, and why."""
-    found = (
-        "spec." + ".".join(str(part) for part in one["loc"]) + ": " + one["msg"] for one in error.errors()
-    )
-    return "; ".join(found)
+def _read(cluster: Raw) -> tuple[ClusterSpec, str]:
+    """The spec, and what is wrong with it: an unreadable one is one of defaults, for nothing but deletion."""
+    unreadable = validation.unreadable(AidbCluster, cluster)
+    if unreadable:
+        return ClusterSpec(), validation.sentence(unreadable)
+    spec = ClusterSpec.model_validate(cluster.get("spec", {}))
+    return spec, validation.sentence(validation.problems(spec))

@@ -17,6 +17,8 @@ from aidb_operator.plan import wanted
 from aidb_operator.plan.outcome import Condition, View
 from aidb_operator.plan.planner import Plan
 
+INVALID = "InvalidSpec"
+
 
 def of(view: View, plan: Plan, applied: Applied) -> Raw:
     """After a turn."""
@@ -39,11 +41,14 @@ def of(view: View, plan: Plan, applied: Applied) -> Raw:
 
 
 def invalid(cluster: Raw, problems: str, now: datetime) -> Raw:
-    """The spec cannot be used: nothing is changed."""
+    """The spec cannot be used: nothing is changed. What runs by an earlier one is as ready as it was."""
     found = [
-        Condition(Type.VALID, False, "Invalid", problems),
-        Condition(Type.DEGRADED, True, "Invalid", problems),
+        Condition(Type.VALID, False, INVALID, problems),
+        Condition(Type.PROGRESSING, False, INVALID, "nothing is changed before the spec is"),
     ]
+    before = ClusterStatus.model_validate(cluster.get("status", {})).conditions
+    if api.find(before, Type.READY) is None:
+        found.append(Condition(Type.READY, False, INVALID, problems))
     return _kept(cluster, found, now)
 
 
