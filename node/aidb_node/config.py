@@ -14,6 +14,7 @@ from typing import Literal, TypedDict, get_args
 from aidb.security.names import DEFAULT_DOMAIN
 from aidb.security.server import add_arguments
 from aidb_node.backup.settings import BackupSettings
+from aidb_node.zones import zone_of
 
 Warm = Literal["none", "siblings", "scan"]
 Role = Literal["primary", "replica", "router"]
@@ -106,6 +107,9 @@ class Common(TypedDict):
 def parse(arguments: Sequence[str] | None = None) -> Settings:
     """Settings from a command line; exits with 2 and a message when it is wrong."""
     options = vars(_parser().parse_args(arguments))
+    zones = options.pop("zones")
+    if zones is not None and not options["zone"]:
+        options["zone"] = zone_of(zones, options["node"])
     return Settings(**options)
 
 
@@ -187,6 +191,12 @@ def _parser() -> argparse.ArgumentParser:
             "request, or to take an answer (30)",
         )
         add("--zone", default="")
+        add(
+            "--zones",
+            type=Path,
+            metavar="FILE",
+            help="instead of --zone: lines `node zone`, of which that of --node is taken",
+        )
         add("--node", default=socket.gethostname(), help="the machine (its host name)")
         add("--grace-seconds", type=float, default=10.0, help="for requests in flight at the end (10)")
         if role != "router":

@@ -126,3 +126,14 @@ def test_a_damaged_identity_is_refused() -> None:
     for text in (b"", b"[]", b'{"format": "x"}', b"\xff"):
         with pytest.raises(StartRefused, match="damaged"):
             identity.parse(text, Path("data"))
+
+
+def test_a_zone_comes_from_a_file_of_nodes(tmp_path: Path) -> None:
+    file = tmp_path / "zones"
+    common = ["router", "--coordinator", "h:1", "--name", "r", "--listen", "h:0", "--zones", str(file)]
+    assert config.parse([*common, "--node", "n1"]).zone == ""
+    file.write_text("n1 west\nn10 east\n")
+    assert config.parse([*common, "--node", "n1"]).zone == "west"
+    assert config.parse([*common, "--node", "n10"]).zone == "east"
+    assert config.parse([*common, "--node", "n2"]).zone == ""
+    assert config.parse([*common, "--node", "n1", "--zone", "given"]).zone == "given"

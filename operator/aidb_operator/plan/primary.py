@@ -6,14 +6,12 @@ name are `retire`'s, and a volume stays whatever becomes of its StatefulSet.
 
 from __future__ import annotations
 
-import math
-
 from aidb_operator import names
 from aidb_operator.api import quantity
 from aidb_operator.kubernetes import kinds
 from aidb_operator.kubernetes.kinds import Raw
-from aidb_operator.names import COORDINATOR_PORT, STORAGE_PORT
-from aidb_operator.plan import object_store, pods, wanted
+from aidb_operator.names import STORAGE_PORT
+from aidb_operator.plan import node, object_store, pods, wanted
 from aidb_operator.plan.metadata import made
 from aidb_operator.plan.outcome import Desired, Outcome, View
 from aidb_operator.plan.pods import Program
@@ -64,12 +62,12 @@ def stateful_set(view: View, shard: int, incarnation: int, count: int = 1) -> De
 def _program(view: View, shard: int, incarnation: int) -> Program:
     spec, own = view.spec, view.names
     arguments = [
-        *node_arguments(view),
+        *node.arguments(view),
         *("--shard", str(shard), "--incarnation", str(incarnation)),
         *("--data", DATA_PATH, "--sync", spec.sync.value),
         *("--grace-seconds", str(SERVING_SECONDS)),
         *_memory(view),
-        *threads(pods.cores(spec.primary)),
+        *node.threads(spec.primary),
     ]
     access = object_store.access(spec.object_store)
     if spec.object_store is not None:
@@ -92,22 +90,9 @@ def _program(view: View, shard: int, incarnation: int) -> Program:
         shard=shard,
         incarnation=incarnation,
         access=access,
-        mounts=({"name": "data", "mountPath": DATA_PATH},),
+        volumes=node.volumes(view),
+        mounts=({"name": "data", "mountPath": DATA_PATH}, *node.MOUNTS),
     )
-
-
-def node_arguments(view: View) -> list[str]:
-    """Of every node: who it is and whom it reports to."""
-    return [
-        *("--coordinator", f"{view.names.coordinator}.{view.namespace}.svc:{COORDINATOR_PORT}"),
-        *("--name", "$(POD_NAME)", "--node", "$(NODE_NAME)"),
-        *("--listen", f"0.0.0.0:{STORAGE_PORT}", "--advertise", f"$(POD_IP):{STORAGE_PORT}"),
-    ]
-
-
-def threads(cores: float | None) -> list[str]:
-    """One for each core that it may use; as many as the program uses by itself where nothing is said."""
-    return [] if cores is None else ["--threads", str(max(1, math.ceil(cores)))]
 
 
 def _memory(view: View) -> list[str]:

@@ -7,11 +7,10 @@ from aidb_operator.api import quantity
 from aidb_operator.kubernetes import kinds
 from aidb_operator.kubernetes.kinds import Raw
 from aidb_operator.names import STORAGE_PORT
-from aidb_operator.plan import pods, wanted
+from aidb_operator.plan import node, pods, wanted
 from aidb_operator.plan.metadata import made
 from aidb_operator.plan.outcome import Desired, Outcome, View
 from aidb_operator.plan.pods import Program
-from aidb_operator.plan.primary import node_arguments, threads
 
 GRACE_SECONDS = 45
 
@@ -46,8 +45,8 @@ def deployment(view: View, shard: int, count: int) -> Desired:
 
 def _program(view: View, shard: int) -> Program:
     settings = view.spec.replica
-    arguments = [*node_arguments(view), "--shard", str(shard), "--warm", "siblings"]
-    arguments += threads(pods.cores(settings))
+    arguments = [*node.arguments(view), "--shard", str(shard), "--warm", "siblings"]
+    arguments += node.threads(settings)
     of_container = pods.memory(settings)
     if settings.cache_bytes is not None:
         arguments += ["--cache-bytes", str(quantity.whole(settings.cache_bytes))]
@@ -62,6 +61,8 @@ def _program(view: View, shard: int) -> Program:
         tls_secret=view.names.node_tls,
         service_account=view.names.nodes,
         grace=GRACE_SECONDS,
+        volumes=node.volumes(view),
+        mounts=node.MOUNTS,
         shard=shard,
         affinity=_elsewhere(view, shard),
     )

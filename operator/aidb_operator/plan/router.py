@@ -5,11 +5,10 @@ from __future__ import annotations
 from aidb_operator import names
 from aidb_operator.kubernetes import kinds
 from aidb_operator.names import STORAGE_PORT
-from aidb_operator.plan import pods
+from aidb_operator.plan import node, pods
 from aidb_operator.plan.metadata import made
 from aidb_operator.plan.outcome import Desired, Outcome, View
 from aidb_operator.plan.pods import Program
-from aidb_operator.plan.primary import node_arguments, threads
 
 GRACE_SECONDS = 45
 
@@ -37,10 +36,12 @@ def _program(view: View) -> Program:
     return Program(
         component="router",
         command=("aidb-node", "router"),
-        arguments=[*node_arguments(view), *threads(pods.cores(settings))],
+        arguments=[*node.arguments(view), *node.threads(settings)],
         settings=settings,
         ports={"storage": STORAGE_PORT},
         tls_secret=view.names.node_tls,
         service_account=view.names.nodes,
         grace=GRACE_SECONDS,
+        volumes=node.volumes(view),
+        mounts=node.MOUNTS,
     )
