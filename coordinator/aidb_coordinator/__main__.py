@@ -39,23 +39,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _serve(settings: Settings) -> int:
-    server = Server(settings)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
+        if settings.store == "kubernetes":
+            return await _stand(settings, stop)
+        server = Server(settings)
         await server.start()
     except StoreError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 2
-    ready = {
-        "ready": True,
-        "role": "coordinator",
-        "name": "coordinator",
-        "address": server.address,
-        "pid": os.getpid(),
-    }
-    print(json.dumps(ready), flush=True)
+    _announce(server)
     failed = asyncio.create_task(server.wait())
     asked = asyncio.create_task(stop.wait())
     await asyncio.wait((failed, asked), return_when=asyncio.FIRST_COMPLETED)
@@ -66,6 +61,37 @@ async def _serve(settings: Settings) -> int:
         return 0
     print(f"{PROGRAM}: {failed.exception()}", file=sys.stderr)
     return 1
+
+
+async def _stand(settings: Settings, stop: asyncio.Event) -> int:
+    """As one of several coordinators. Raises StoreError, SettingsError, AddressInUse."""
+    try:
+        # Imported here: only who keeps things there needs that client.
+        from aidb_coordinator.kubernetes.api import Api, NotConfigured
+        from aidb_coordinator.service.candidate import Candidate
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"--store kubernetes: {error}; pip install 'aidb[kubernetes]'") from error
+    try:
+        api = Api.configured()
+    except NotConfigured as error:
+        raise SettingsError(str(error)) from error
+    try:
+        await Candidate(settings, api, _announce).run(stop)
+    finally:
+        api.close()
+    return 0
+
+
+def _announce(server: Server) -> None:
+    """The line on stdout that starters wait for; one among others writes it each time that it leads."""
+    ready = {
+        "ready": True,
+        "role": "coordinator",
+        "name": "coordinator",
+        "address": server.address,
+        "pid": os.getpid(),
+    }
+    print(json.dumps(ready), flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -146,9 +172,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--provisioner",
-        choices=("none", "local"),
+        choices=("none", "local", "kubernetes"),
         default="none",
-        help="who starts and stops programs for operations: nobody, or the supervisor of aidb up (none)",
+        help="who starts and stops programs for operations: nobody, the supervisor of aidb up, or the "
+        "operator (none)",
+    )
+    add(
+        "--store",
+        choices=("file", "kubernetes"),
+        default="file",
+        help="where topology and operations are: in --data, or in ConfigMaps for several coordinators (file)",
+    )
+    add("--namespace", default="", metavar="NAME", help="of the ConfigMaps and the Lease")
+    add("--cluster-name", default="", metavar="NAME", help="that theirs begin with")
+    add("--identity", default="", metavar="NAME", help="who this is among the coordinators: its pod's name")
+    add(
+        "--leader-lease",
+        type=int,
+        default=defaults["leader_lease"].default,
+        metavar="SECONDS",
+        help="after a leader's silence for so long another coordinator leads (15)",
     )
     add("--same-machine", action="store_true", help="all members run here: a process that is gone is dead")
     add("--adopt", action="store_true", help="begin anew although the store has objects of this cluster")

@@ -45,14 +45,14 @@ def judge(settings: Settings, uid: str, known: Topology | None, newest: int, hol
         if newest <= known.version:
             return ""
         return (
-            f"{settings.objects} has topology version {newest} of cluster {uid}, {settings.data} only "
+            f"{settings.objects} has topology version {newest} of cluster {uid}, {settings.place} only "
             f"{known.version}: it is an old copy; start with the newest one, or restore the cluster with "
             "aidb-admin recover"
         )
     if settings.adopt or not (newest or holds_data):
         return ""
     return (
-        f"{settings.objects} has data of cluster {uid}, {settings.data} has no topology: put the "
+        f"{settings.objects} has data of cluster {uid}, {settings.place} has no topology: put the "
         "coordinator's directory back, restore the cluster with aidb-admin recover, or begin a new one all "
         "the same with --adopt"
     )

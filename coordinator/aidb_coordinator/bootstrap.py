@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from dataclasses import replace
@@ -12,8 +13,10 @@ from aidb_coordinator import adoption, archived, recovering
 from aidb_coordinator import topology as topologies
 from aidb_coordinator.placement import first_table
 from aidb_coordinator.settings import Settings, SettingsError
-from aidb_coordinator.store import Store, Stored
+from aidb_coordinator.store import Conflict, LeadershipEnded, Store, Stored
 from aidb_coordinator.topology import Durability, Recovery, Shard, Topology, TopologyError
+
+log = logging.getLogger("aidb.coordinator")
 
 DEFAULT_SHARDS = 3
 # Id of the restore that a new cluster begins with.
@@ -27,6 +30,17 @@ def begin_term(store: Store, settings: Settings) -> Stored:
     Raises SettingsError when the settings, or the object store (D8), contradict the stored cluster,
     StoreError.
     """
+    while True:
+        try:
+            return _begin(store, settings)
+        except LeadershipEnded:
+            raise
+        except Conflict as error:
+            # The one that led before has written its last: it is read again, and cannot write any more.
+            log.info("the topology is read again: %s", error)
+
+
+def _begin(store: Store, settings: Settings) -> Stored:
     stored = store.load()
     adoption.check(settings, None if stored is None else stored.topology)
     if stored is None:
@@ -35,8 +49,8 @@ def begin_term(store: Store, settings: Settings) -> Stored:
     topology = stored.topology
     if settings.cluster_uid and settings.cluster_uid != topology.cluster_uid:
         raise SettingsError(
-            f"{settings.data} belongs to cluster {topology.cluster_uid}, not to {settings.cluster_uid}: "
-            "name the data directory of that cluster"
+            f"{settings.place} belongs to cluster {topology.cluster_uid}, not to {settings.cluster_uid}: "
+            "name where that cluster is kept"
         )
     topology = topologies.with_term(topology, topology.term + 1)
     if settings.mode is not None:

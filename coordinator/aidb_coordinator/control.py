@@ -81,7 +81,8 @@ class Control:
         self.changed = Signal()
         self.started = self.clock.monotonic()
         self.document = Document(store, stored, self._topology_changed)
-        self.leases = Leases(settings.lease_ms / 1000, store.leads_until())
+        self.leads_until = store.leads_until
+        self.leases = Leases(settings.lease_ms / 1000, self.leads_until)
         self.roster = Roster(settings.health_rules, version=stored.topology.term << 32)
         self.roster.follow(stored.topology.members, self.started)
         for name in events.left() & self.topology.members.keys():
@@ -126,6 +127,12 @@ class Control:
             self.events.add(Severity.WARNING, "RegistrationRefused", member.name, outcome.message)
             raise errors.RegistrationRefused(outcome.message)
         now = self.clock.monotonic()
+        if member.role is Role.PRIMARY and not self.leases.covered(now):
+            # Its epoch may be published: it was never served, and is granted again (D10).
+            raise errors.Busy(
+                "this coordinator's leadership is about to end: it gives out no lease",
+                retry_after=self.leases.duration / 10,
+            )
         if member.role is Role.PRIMARY:
             self.leases.grant(member.shard, outcome.epoch, process.id, now)
             message = f"epoch {outcome.epoch} of shard {member.shard} at {member.address}"

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from aidb_coordinator import origin
-from aidb_coordinator.store import Conflict, Store, StoreBroken, Stored
+from aidb_coordinator.store import Conflict, Store, StoreBroken, Stored, StoreError
 from aidb_coordinator.topology import Topology, TopologyError
 
 Outcome = TypeVar("Outcome")
@@ -87,8 +87,8 @@ class Document:
             except Exception as error:
                 for waiting in batch:
                     waiting.fail(error)
-                if isinstance(error, StoreBroken | Conflict) and not self.broken.done():
-                    self.broken.set_exception(error)
+                if isinstance(error, StoreBroken | Conflict):
+                    self.end(error)
         self._writer = None
 
     async def _swap(self, batch: list[_Waiting[Any]]) -> None:
@@ -101,6 +101,11 @@ class Document:
             self._changed(before.topology, [waiting.by for waiting in batch if waiting.changes])
         for waiting in batch:
             waiting.succeed()
+
+    def end(self, error: StoreError) -> None:
+        """No more of it: whoever waits for `broken` learns why."""
+        if not self.broken.done():
+            self.broken.set_exception(error)
 
     async def close(self) -> None:
         """Lets the writes that have begun come to their end."""

@@ -12,6 +12,7 @@ locked disk).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -37,12 +38,12 @@ class Lease:
 
 @dataclass(slots=True)
 class Leases:
-    """`duration` is T in seconds, `leads_until` the end of the coordinator's own leadership (monotonic
-    seconds).
+    """`duration` is T in seconds, `leads_until` says when the coordinator's own leadership ends, as far as it
+    is known now (monotonic seconds).
     """
 
     duration: float
-    leads_until: float
+    leads_until: Callable[[], float]
     _held: dict[int, Lease] = field(default_factory=dict)
 
     def grant(self, shard: int, epoch: int, process_id: str, now: float) -> None:
@@ -57,11 +58,15 @@ class Leases:
         if epoch != published:
             awaits_grant = lease is not None and epoch < published and now < lease.granted_at + self.duration
             return Renewal.NOT_NOW if awaits_grant else Renewal.REGISTER_AGAIN
-        if now + self.duration > self.leads_until:
+        if not self.covered(now):
             return Renewal.NOT_NOW
         granted_at = now if lease is None else lease.granted_at
         self._held[shard] = Lease(epoch, process_id, granted_at, now + self.duration)
         return Renewal.RENEWED
+
+    def covered(self, now: float) -> bool:
+        """Whether this leadership outlives a lease that is given out now (D2)."""
+        return now + self.duration <= self.leads_until()
 
     def release(self, shard: int, process_id: str) -> None:
         """A clean stop."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from aidb_coordinator.health import Rules
 from aidb_coordinator.takeover import Rules as TakeoverRules
 from aidb_coordinator.topology import Durability
 
+# Of the coordinator's own Lease that a member's lease may be (D2): the rest is for renewing it in time.
+LEASE_SHARE = 0.7
 DURABILITIES = tuple(mode.name.lower() for mode in Durability)
 
 
@@ -40,10 +43,14 @@ class Settings:
     autoscale: whether members are asked for their figures, and decisions made and shown.
     autoscale_interval: seconds between the samples of that.
     member_cores: that a member may use; what its CPU time is measured by.
-    provisioner: who starts and stops programs for operations: none, or local (the supervisor of aidb up).
+    provisioner: who starts and stops programs for operations: none, local (the supervisor of aidb up), or
+    kubernetes (the operator).
     replicas: of a shard, unless an operation says otherwise; with a provisioner.
     max_shards: that operations may make of the cluster.
     durability: the cluster's mode; None leaves it as it is stored (a new cluster: async).
+    store: where what must outlive it is kept: file (`data`) or kubernetes (`namespace`, `cluster_name`); then
+    `data` has what is for people only.
+    identity: the pod's name. leader_lease: seconds, of the Lease that the leading coordinator holds.
     """
 
     data: Path
@@ -83,6 +90,11 @@ class Settings:
     provisioner: str = "none"
     replicas: int = 0
     max_shards: int = 1_000
+    store: str = "file"
+    namespace: str = ""
+    cluster_name: str = ""
+    identity: str = ""
+    leader_lease: int = 15
 
     def __post_init__(self) -> None:
         positive = {
@@ -125,6 +137,7 @@ class Settings:
             )
         if not 0 <= self.replicas <= 256:
             raise SettingsError(f"--replicas {self.replicas} is out of range: 0 to 256")
+        self._check_store()
         if self.heartbeat_ms * 3 > self.lease_ms:
             raise SettingsError(
                 f"--heartbeat-ms {self.heartbeat_ms} is more than a third of --lease-ms {self.lease_ms}: "
@@ -135,6 +148,30 @@ class Settings:
                 f"--heartbeat-timeout-ms {self.heartbeat_timeout_ms} is less than two heartbeats "
                 f"of {self.heartbeat_ms}"
             )
+
+    def _check_store(self) -> None:
+        if self.store == "file":
+            if self.provisioner == "kubernetes":
+                raise SettingsError("--provisioner kubernetes goes with --store kubernetes")
+            return
+        for name in ("namespace", "cluster_name", "identity"):
+            if not getattr(self, name):
+                raise SettingsError(f"--store kubernetes needs --{name.replace('_', '-')}")
+        if self.provisioner == "local":
+            raise SettingsError("--provisioner local goes with --store file")
+        least = self.lease_ms / 1000 / LEASE_SHARE
+        if not least <= self.leader_lease <= 3_600:
+            raise SettingsError(
+                f"--leader-lease {self.leader_lease} is out of range: {math.ceil(least)} (--lease-ms "
+                f"{self.lease_ms}, and time to renew it in) to 3600 seconds"
+            )
+
+    @property
+    def place(self) -> str:
+        """Where the topology is, for people."""
+        if self.store == "file":
+            return str(self.data)
+        return f"ConfigMap {self.namespace}/{self.cluster_name}-topology"
 
     @property
     def mode(self) -> Durability | None:

@@ -9,7 +9,7 @@ T = 10.0
 
 
 def held_by_a() -> Leases:
-    leases = Leases(T, math.inf)
+    leases = Leases(T, lambda: math.inf)
     leases.grant(0, 4, "a", 100.0)
     return leases
 
@@ -36,16 +36,21 @@ def test_a_heartbeat_renews_for_the_right_process_and_epoch(
 
 
 def test_a_restarted_coordinator_believes_the_published_epoch_only() -> None:
-    leases = Leases(T, math.inf)
+    leases = Leases(T, lambda: math.inf)
     assert leases.renew(0, 4, 3, "old", 0.0) is Renewal.REGISTER_AGAIN
     assert leases.renew(0, 4, 4, "a", 1.0) is Renewal.RENEWED
     assert leases.renew(0, 4, 4, "b", 2.0) is Renewal.REGISTER_AGAIN, "one process per epoch"
 
 
 def test_no_lease_outlives_the_coordinators_own_leadership() -> None:
-    leases = Leases(T, leads_until=50.0)
+    until = 50.0
+    leases = Leases(T, lambda: until)
     assert leases.renew(0, 1, 1, "a", 40.0) is Renewal.RENEWED
     assert leases.renew(0, 1, 1, "a", 40.1) is Renewal.NOT_NOW
+    until = 60.0
+    assert leases.renew(0, 1, 1, "a", 40.1) is Renewal.RENEWED, "the leadership was renewed"
+    until = -math.inf
+    assert leases.renew(0, 1, 1, "a", 40.1) is Renewal.NOT_NOW, "it is over"
 
 
 def test_only_the_holder_releases() -> None:

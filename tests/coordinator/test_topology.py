@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from aidb_coordinator import codec
 from aidb_coordinator import topology as topologies
-from aidb_coordinator.store.file import _encode
+from aidb_coordinator.store.content import encode
 from aidb_coordinator.topology import (
     MAX_CUTS,
     NOBODY,
@@ -68,7 +68,7 @@ def test_a_thousand_shards_stay_below_a_megabyte() -> None:
     )
     document = replace(topology(1000), shards=shards)
     assert len(codec.to_proto(document).SerializeToString()) < 1_000_000
-    assert len(_encode(topology(1000), 1)) < 1_000_000, "without members, as a new cluster is stored"
+    assert len(encode(topology(1000), 1)) < 1_000_000, "without members, as a new cluster is stored"
 
 
 def test_the_slot_table_is_packed_big_endian() -> None:

@@ -18,8 +18,7 @@ from aidb_coordinator import changes, codec, events
 from aidb_coordinator.rebalance import PlannedMove
 from aidb_coordinator.scaling import journal
 from aidb_coordinator.scaling.operation import Kind, Operation, Phase, State
-from aidb_coordinator.store import StoreError
-from aidb_coordinator.store import file as topology_store
+from aidb_coordinator.store import StoreError, content
 from aidb_coordinator.topology import Shard, SlotSpan, Topology, TopologyError
 from aidb_node import identity
 from aidb_node.failure import StartRefused
@@ -128,16 +127,16 @@ def test_topologies_on_the_wire(data: bytes) -> None:
         is_sound(codec.from_proto(cluster_pb2.Topology.FromString(data)))
 
 
-FILE = topology_store._encode(TOPOLOGY, 3)
+FILE = content.encode(TOPOLOGY, 3)
 BODY = codec.to_json(TOPOLOGY)
 
 
 def is_read_or_refused(data: bytes) -> None:
     with contextlib.suppress(StoreError):
-        is_sound(topology_store._decode(Path("topology.json"), data).topology)
+        is_sound(content.decode("topology.json", data, "")[0])
 
 
-COMPACT_FILE = topology_store._encode(
+COMPACT_FILE = content.encode(
     replace(TOPOLOGY, shards=tuple(Shard(shard, disk_id="d" * 40_000) for shard in range(3))), 3
 )
 

@@ -12,7 +12,7 @@ from aidb import errors
 from aidb_coordinator.autoscaler import Decision, History, Mode, Rules, RulesError, Sample, decide
 from aidb_coordinator.autoscaler.configuration import configured
 from aidb_coordinator.autoscaler.steps import Step, next_step
-from aidb_coordinator.autoscaling.memory import Begun, Memory, MemoryFile
+from aidb_coordinator.autoscaling.memory import Begun, Memory, MemoryKeeper
 from aidb_coordinator.control import Control
 from aidb_coordinator.events import Severity
 from aidb_coordinator.health import MemberState
@@ -45,14 +45,14 @@ class Autoscaler:
     """`run` until cancelled. `operations` is None where nobody starts and stops programs."""
 
     def __init__(
-        self, control: Control, sampler: Sampler, file: MemoryFile, operations: Operations | None
+        self, control: Control, sampler: Sampler, keeper: MemoryKeeper, operations: Operations | None
     ) -> None:
         """Raises StoreError."""
         self._control = control
         self._sampler = sampler
-        self._file = file
+        self._keeper = keeper
         self._operations = operations
-        self._memory = file.load()
+        self._memory = keeper.load()
         self._rules = self._rules_of(self._memory)
         clock = control.clock
         self._history = History(changes=self._memory.history(clock.monotonic(), clock.wall_ms()))
@@ -178,7 +178,7 @@ class Autoscaler:
 
     async def _save(self, memory: Memory) -> None:
         """Raises StoreError."""
-        await asyncio.to_thread(self._file.save, memory)
+        await asyncio.to_thread(self._keeper.save, memory)
         self._memory = memory
 
     async def _rest(self, seconds: float) -> None:

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from aidb.local.layout import write_atomically
 from aidb_coordinator.autoscaler.history import SHARDS, Change, Sample
@@ -84,14 +84,23 @@ class Memory:
         )
 
 
-class MemoryFile:
-    """In the coordinator's directory. Calls block."""
+class MemoryKeeper(Protocol):
+    """Calls block; they are made from one thread at a time, by the leader."""
+
+    def load(self) -> Memory:
+        """Raises StoreError."""
+
+    def save(self, memory: Memory) -> None:
+        """Durably. Raises StoreError."""
+
+
+class MemoryFile(MemoryKeeper):
+    """In the coordinator's directory."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / FILE
 
     def load(self) -> Memory:
-        """Raises StoreError."""
         try:
             content = self._path.read_bytes()
         except FileNotFoundError:
@@ -107,7 +116,6 @@ class MemoryFile:
             ) from error
 
     def save(self, memory: Memory) -> None:
-        """Durably. Raises StoreError."""
         try:
             write_atomically(self._path, encode(memory), durable=True)
         except OSError as error:

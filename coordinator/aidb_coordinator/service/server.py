@@ -25,7 +25,7 @@ from aidb.v1 import cluster_pb2_grpc as rpc
 from aidb_coordinator.archive import TopologyArchive
 from aidb_coordinator.autoscaler import RulesError
 from aidb_coordinator.autoscaling.driver import Autoscaler
-from aidb_coordinator.autoscaling.memory import MemoryFile
+from aidb_coordinator.autoscaling.memory import MemoryKeeper
 from aidb_coordinator.autoscaling.operations import ManagedOperations
 from aidb_coordinator.bootstrap import begin_term
 from aidb_coordinator.changes import ChangeLog
@@ -34,13 +34,11 @@ from aidb_coordinator.cluster_backups import ClusterBackups
 from aidb_coordinator.control import Control
 from aidb_coordinator.dial import Dialer
 from aidb_coordinator.events import EventLog
+from aidb_coordinator.keeping import Keeping, in_directory
 from aidb_coordinator.probes import Prober, probe
 from aidb_coordinator.sampler import Sampler
-from aidb_coordinator.scaling.absent import NoProvisioner
 from aidb_coordinator.scaling.backups import Backups
-from aidb_coordinator.scaling.journal import FileJournal
-from aidb_coordinator.scaling.local import LocalProvisioner
-from aidb_coordinator.scaling.manager import Figures, Manager
+from aidb_coordinator.scaling.manager import Manager
 from aidb_coordinator.scaling.provisioner import Provisioner, ProvisionError
 from aidb_coordinator.scaling.requests import Limits
 from aidb_coordinator.service.coordination import Coordination
@@ -52,7 +50,8 @@ from aidb_coordinator.service.scaling_metrics import ScalingCollector
 from aidb_coordinator.service.views import ClusterViews, cluster_status
 from aidb_coordinator.settings import Settings, SettingsError
 from aidb_coordinator.slot_load import By
-from aidb_coordinator.store.file import CHANGES, EVENTS, FileStore
+from aidb_coordinator.store import LeadershipEnded
+from aidb_coordinator.store.file import CHANGES, EVENTS
 
 log = logging.getLogger("aidb.coordinator")
 
@@ -89,8 +88,11 @@ class AddressInUse(Exception):
 class Server:
     """`start`, then `wait` until it fails or is stopped, then `stop`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, keeping: Keeping | None = None) -> None:
+        """`keeping`: where it keeps what must outlive it; None: in its directory."""
         self._settings = settings
+        self._keeping = keeping
+        self._grace = settings.grace_seconds
         self._stack = contextlib.AsyncExitStack()
         self._events_added = asyncio.Event()
         self._event_writer = ThreadPoolExecutor(1, "events")
@@ -101,16 +103,17 @@ class Server:
         open.
         """
         async with contextlib.AsyncExitStack() as stack:
-            store = FileStore(self._settings.data)
+            keeping = self._keeping or in_directory(self._settings)
+            store = keeping.store
             stack.callback(store.close)
             settings = self._settings
             security = ServerSecurity.of(settings.tls, settings.tokens, settings.tls_domain, "coordinator")
-            server = _new_server(security)
+            server = new_server(security)
             # Bound before the term is raised: a start that cannot serve leaves no trace.
-            self.address = _bind(server, self._settings.listen, security)
-            plain = _new_server() if self._settings.health_listen else None
+            self.address = bind(server, self._settings.listen, security)
+            plain = new_server() if self._settings.health_listen else None
             if plain:
-                _bind(plain, self._settings.health_listen)
+                bind(plain, self._settings.health_listen)
             metrics = MetricsServer(self._settings.metrics, security) if self._settings.metrics else None
             if metrics:
                 stack.callback(metrics.close)
@@ -124,9 +127,16 @@ class Server:
             self._prober = Prober(self._control, dialer)
             self._sampler = Sampler(self._control, dialer)
             self._backups = ClusterBackups(self._control, dialer)
-            self._scaling = _scaling(self._control, dialer, self._sampler.load.weights)
+            provisioner = await asyncio.to_thread(_provisioner, keeping, self._control)
+            limits = Limits(settings.max_shards, replicas=settings.replicas, by=tuple(By))
+            backups, weights = Backups(dialer), self._sampler.load.weights
+            self._scaling = await asyncio.to_thread(
+                Manager, self._control, keeping.journal, provisioner, backups, limits, weights
+            )
             self._control.restores.operation_under_way = self._scaling.under_way
-            self._autoscaler = _autoscaler(self._control, self._sampler, self._scaling)
+            self._autoscaler = await asyncio.to_thread(
+                _autoscaler, self._control, self._sampler, self._scaling, keeping.memory
+            )
             stack.callback(self._event_writer.shutdown)
             stack.push_async_callback(self._write_events)
             stack.push_async_callback(self._control.document.close)
@@ -161,8 +171,10 @@ class Server:
         """Raises StoreError when the store is broken."""
         await asyncio.shield(self._control.document.broken)
 
-    async def stop(self) -> None:
-        """Refuses new requests, ends watches, gives those in flight the grace time."""
+    async def stop(self, at_once: bool = False) -> None:
+        """Refuses new requests, ends watches, gives those in flight the grace time, unless `at_once`."""
+        if at_once:
+            self._grace = 0.0
         await self._stack.aclose()
 
     def _add_services(self, server: grpc.aio.Server, metrics: MetricsServer | None) -> None:
@@ -207,13 +219,15 @@ class Server:
     async def _close_server(self, server: grpc.aio.Server) -> None:
         await self._health.enter_graceful_shutdown()
         self._discovery.close()
-        await server.stop(self._settings.grace_seconds)
+        await server.stop(self._grace)
 
     async def _ticks(self) -> None:
         for service in ("", LIVENESS):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         late = 0.0
         while True:
+            if self._control.clock.monotonic() >= self._control.leads_until():
+                self._control.document.end(LeadershipEnded("another coordinator may lead by now"))
             self._control.tick(late)
             begin = self._control.clock.monotonic()
             await asyncio.sleep(TICK_SECONDS)
@@ -299,26 +313,20 @@ class Server:
                 log.error("%d lines were not written to %s: %s", len(batch), name, error.strerror)
 
 
-def _scaling(control: Control, dialer: Dialer, figures: Figures) -> Manager:
-    """Raises StoreError, SettingsError."""
-    settings = control.settings
-    provisioner: Provisioner = NoProvisioner(lambda: control.topology)
-    if settings.provisioner == "local":
-        shards = tuple(shard.id for shard in control.topology.shards)
-        try:
-            provisioner = LocalProvisioner(settings.data, shards, settings.replicas)
-        except ProvisionError as error:
-            raise SettingsError(str(error)) from error
-    limits = Limits(settings.max_shards, replicas=settings.replicas, by=tuple(By))
-    return Manager(control, FileJournal(settings.data), provisioner, Backups(dialer), limits, figures)
+def _provisioner(keeping: Keeping, control: Control) -> Provisioner:
+    """Raises SettingsError."""
+    try:
+        return keeping.provisioner(control)
+    except ProvisionError as error:
+        raise SettingsError(str(error)) from error
 
 
-def _autoscaler(control: Control, sampler: Sampler, manager: Manager) -> Autoscaler:
+def _autoscaler(control: Control, sampler: Sampler, manager: Manager, memory: MemoryKeeper) -> Autoscaler:
     """Raises StoreError, SettingsError."""
     provisioned = control.settings.provisioner != "none"
     operations = ManagedOperations(manager) if provisioned else None
     try:
-        return Autoscaler(control, sampler, MemoryFile(control.settings.data), operations)
+        return Autoscaler(control, sampler, memory, operations)
     except RulesError as error:
         raise SettingsError(f"the settings of the autoscaler: {error}") from error
 
@@ -337,7 +345,7 @@ def _tell(problem: bool, message: str) -> None:
     log.log(logging.ERROR if problem else logging.INFO, message)
 
 
-def _new_server(security: ServerSecurity | None = None) -> grpc.aio.Server:
+def new_server(security: ServerSecurity | None = None) -> grpc.aio.Server:
     return grpc.aio.server(
         interceptors=(Guard(security),) if security else (),
         options=(
@@ -371,7 +379,7 @@ def _room() -> int:
     return MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, files // 2)
 
 
-def _bind(server: grpc.aio.Server, listen: str, security: ServerSecurity | None = None) -> str:
+def bind(server: grpc.aio.Server, listen: str, security: ServerSecurity | None = None) -> str:
     host, _, port = listen.rpartition(":")
     try:
         if not 0 <= int(port) < 65_536:

@@ -1,7 +1,7 @@
 """Where the topology is kept. One writer at a time, and every write is a compare-and-swap.
 
-`store.file` keeps it in a directory (local mode). A revision names one stored state and means nothing else:
-a counter there, a resourceVersion in a Kubernetes object.
+`store.file` keeps it in a directory (local mode), `store.kubernetes` in a ConfigMap. A revision names one
+stored state and means nothing else: a counter in a file, a random word in a ConfigMap.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ class StoreError(Exception):
 
 class Conflict(StoreError):
     """Somebody else has written since: the swap did not happen."""
+
+
+class LeadershipEnded(Conflict):
+    """Another coordinator may lead by now: nothing was written."""
 
 
 class StoreBroken(StoreError):

@@ -20,10 +20,9 @@ import math
 import os
 from pathlib import Path
 
-from aidb import topology_file
-from aidb_coordinator import codec
 from aidb_coordinator.store import Conflict, Store, StoreBroken, Stored, StoreError
-from aidb_coordinator.topology import Topology, TopologyError
+from aidb_coordinator.store.content import decode, encode
+from aidb_coordinator.topology import Topology
 
 LOCK = "LOCK"
 CURRENT = "topology.json"
@@ -57,7 +56,9 @@ class FileStore(Store):
             return None
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror}") from error
-        stored = _decode(path, text)
+        advice = f"restore it from a copy; the state before it is in {PREVIOUS}"
+        topology, revision = decode(str(path), text, advice)
+        stored = Stored(topology, str(revision))
         self._last = stored, identity
         return stored
 
@@ -70,7 +71,7 @@ class FileStore(Store):
         revision = 1 if stored is None else int(stored.revision) + 1
         new, current = self._directory / UNFINISHED, self._directory / CURRENT
         try:
-            identity = _write_synced(new, _encode(topology, revision))
+            identity = _write_synced(new, encode(topology, revision))
             if stored is not None:
                 self._keep_previous(current)
         except OSError as error:
@@ -145,25 +146,6 @@ def _lock(directory: Path) -> int:
             f"{directory} is locked: another coordinator runs on it; stop that one first"
         ) from error
     return descriptor
-
-
-def _encode(topology: Topology, revision: int) -> bytes:
-    return topology_file.seal(codec.to_proto(topology), revision)
-
-
-def _decode(path: Path, content: bytes) -> Stored:
-    """Raises StoreError that names `path`."""
-    try:
-        body, revision = topology_file.unseal(content)
-        topology = codec.from_json(body) if isinstance(body, dict) else codec.from_proto(body)
-    except topology_file.Damaged as error:
-        advice = f"restore it from a copy; the state before it is in {PREVIOUS}"
-        raise StoreError(f"{path} {error}; {advice}") from error
-    except topology_file.Unreadable as error:
-        raise StoreError(f"{path} {error}") from error
-    except TopologyError as error:
-        raise StoreError(f"{path}: {error}") from error
-    return Stored(topology, str(revision))
 
 
 # Inode, size and time of change: another file, or another content, differs in one of them.
