@@ -12,7 +12,7 @@ STAMPS := $(VENV)/stamps
 PROTOS := $(wildcard proto/aidb/v1/*.proto)
 RUST := Cargo.toml Cargo.lock $(PROTOS) $(shell find node -name '*.rs' -not -path '*/target/*') $(shell find node -name Cargo.toml)
 
-.PHONY: help setup up down test test-rust test-python test-interleavings evidence-engine fuzz lint fmt gen constraints bench-engine autoscaler-pictures bench-engine-python bench-placement bench-scaling bench-restore bench-cost bench-cluster-build bench-cluster bench-latency bench-overload soak images clean
+.PHONY: help setup up down test test-rust test-python test-interleavings evidence-engine fuzz lint fmt gen helm manifests constraints bench-engine autoscaler-pictures bench-engine-python bench-placement bench-scaling bench-restore bench-cost bench-cluster-build bench-cluster bench-latency bench-overload soak images clean
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
 
@@ -29,7 +29,7 @@ test: test-rust test-python ## every test
 test-rust:
 	cargo test --workspace --locked
 
-test-python: setup
+test-python: setup helm
 	$(BIN)/python -m pytest
 
 lint: setup ## format, lint, types, import layers
@@ -49,6 +49,13 @@ fmt: $(STAMPS)/packages ## format everything
 gen: $(STAMPS)/packages ## generated Python code of the contracts; CRDs and their reference
 	$(BIN)/python tools/generate_protobuf.py aidb/v1
 	$(BIN)/python tools/generate_crds.py
+	$(BIN)/python tools/generate_chart.py
+
+helm: ## build Helm below target/tools, unless there is one (needs Go; without either the chart is not tested)
+	@$(PYTHON) tools/helm.py install
+
+manifests: $(STAMPS)/packages helm ## what the chart has from elsewhere, and manifests/, which are the chart rendered
+	$(BIN)/python tools/generate_chart.py
 
 constraints: $(STAMPS)/packages ## pin the newest third-party versions that pyproject.toml allows, with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --extra dev pyproject.toml -o constraints.txt
