@@ -36,6 +36,7 @@ def view(
     coordination: Coordination | None = None,
     nodes: Mapping[str, str] | None = None,
     now: datetime = NOW,
+    image: str = IMAGE,
 ) -> View:
     """`nodes`: their zones."""
     raw = cluster(spec)
@@ -48,7 +49,7 @@ def view(
         topology=topology,
         coordination=coordination,
     )
-    return View(raw, ClusterSpec.model_validate(raw["spec"]), observed, now, IMAGE)
+    return View(raw, ClusterSpec.model_validate(raw["spec"]), observed, now, image)
 
 
 def node(name: str, zone: str = "", ready: bool = True, unschedulable: bool = False) -> Node:

@@ -10,9 +10,11 @@ from aidb_operator.names import API_VERSION
 Raw = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """`owned`: the operator makes them; its watch is of those that carry the cluster's label alone."""
+    """There is one object of each. `owned`: the operator makes them; its watch is of those that carry the
+    cluster's label alone.
+    """
 
     api_version: str
     name: str

@@ -81,6 +81,7 @@ def rules(own: names.Names) -> list[Raw]:
         _rule("coordination.k8s.io", "leases", ["get", "patch", "watch"], [own.coordinator]),
         _rule("", "pods", ["get", "list", "patch"]),
         _rule(names.GROUP, "shardgroups", ["get", "list"]),
+        _rule(names.GROUP, "shardgroups/scale", ["get", "patch"]),
     ]
 
 
