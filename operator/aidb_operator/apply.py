@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aidb_operator import names
+from aidb_operator.kubernetes import kinds
 from aidb_operator.kubernetes.api import Api, ApiError
 from aidb_operator.kubernetes.kinds import Raw, kind_of
-from aidb_operator.observed import Observed
+from aidb_operator.observed import BadTopology, Observed, topology_of
 from aidb_operator.plan.difference import difference
 from aidb_operator.plan.metadata import digest
-from aidb_operator.plan.outcome import Action, Call, Delete, Desired, Event, Patch
+from aidb_operator.plan.outcome import Action, Call, Delete, Desired, Event, Over, Patch
 
 log = logging.getLogger("aidb.operator")
 
@@ -59,10 +60,7 @@ def carry_out(
                 case Desired():
                     _apply(action, observed, namespace, api, applied)
                 case Delete():
-                    if api.delete(
-                        action.kind, namespace, action.name, uid=action.uid, propagation=action.propagation
-                    ):
-                        _tell(applied, "Deleted", f"{action.kind.name} {action.name}: {action.why}")
+                    _delete(action, namespace, api, applied)
                 case Patch():
                     api.patch(
                         action.kind, namespace, action.name, dict(action.body), subresource=action.subresource
@@ -71,7 +69,7 @@ def carry_out(
                 case Call():
                     caller.call(action.method, action.request)
                     _tell(applied, action.method, action.why)
-        except (ApiError, CallError) as error:
+        except (ApiError, CallError, BadTopology) as error:
             applied.errors.append(str(error))
     return applied
 
@@ -86,12 +84,34 @@ def _apply(desired: Desired, observed: Observed, namespace: str, api: Api, appli
             if existing is None
             else f": {difference(existing, desired.raw) or 'a field is not named any more'}"
         )
-        existing = api.apply(marked(desired))
+        create = desired.fresh and existing is None
+        wanted = marked(desired)
+        existing = api.create(kind, namespace, wanted) if create else api.apply(wanted)
         _tell(applied, verb, f"{kind.name} {desired.name}{why}")
     if desired.replicas is not None and existing.get("spec", {}).get("replicas", 1) != desired.replicas:
         was = existing.get("spec", {}).get("replicas", 1)
         api.scale(kind, namespace, desired.name, desired.replicas)
         _tell(applied, "Scaled", f"{kind.name} {desired.name} from {was} to {desired.replicas}")
+
+
+def _delete(action: Delete, namespace: str, api: Api, applied: Applied) -> None:
+    if action.over is not None and not _is_over(action.over, namespace, api):
+        return
+    if api.delete(
+        action.kind,
+        namespace,
+        action.name,
+        uid=action.uid,
+        propagation=action.propagation,
+        grace=action.grace,
+    ):
+        _tell(applied, "Deleted", f"{action.kind.name} {action.name}: {action.why}")
+
+
+def _is_over(over: Over, namespace: str, api: Api) -> bool:
+    """Raises ApiError, BadTopology."""
+    topology = topology_of(api.get(kinds.CONFIG_MAP, namespace, over.topology))
+    return topology is not None and topology.is_over(over.place)
 
 
 def needs_applying(desired: Desired, existing: Raw) -> bool:

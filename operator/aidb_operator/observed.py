@@ -22,6 +22,8 @@ Place = tuple[int, int]  # shard, incarnation
 
 DOCUMENT_KEY = "document"
 _MOST_BYTES = 64 << 20
+# Steps of a move in which nodes are at it.
+_MOVING = ("prepared", "fenced")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,17 @@ class Topology:
     members: frozenset[str] = frozenset()
     next_shard: int = 0
     moving: frozenset[int] = frozenset()
+
+    def runs(self, place: Place) -> bool:
+        """Whether that incarnation is to run."""
+        shard = self.shards.get(place[0])
+        return shard is not None and place[1] in shard.running
+
+    def is_over(self, place: Place) -> bool:
+        """Whether that incarnation certainly is not to run: it was replaced or given up, or its shard was
+        removed. A shard that this document never had may be of another one, that was lost.
+        """
+        return not self.runs(place) and (place[0] in self.shards or place[0] < self.next_shard)
 
 
 class BadTopology(ValueError):
@@ -192,9 +205,11 @@ def observe(
     objects: Mapping[Kind, Mapping[str, Raw]],
     nodes: Mapping[str, Raw],
     available: frozenset[Kind] = frozenset(kinds.WATCHED),
+    *,
+    deleting: bool = False,
 ) -> Observed:
-    """Raises BadTopology."""
-    document = objects.get(kinds.CONFIG_MAP, {}).get(Names(cluster).topology)
+    """`deleting`: what the topology says does not matter any more. Raises BadTopology."""
+    document = None if deleting else objects.get(kinds.CONFIG_MAP, {}).get(Names(cluster).topology)
     return Observed(
         objects=objects,
         nodes={name: Node.of(raw) for name, raw in nodes.items()},
@@ -256,7 +271,9 @@ def parse(content: bytes) -> Topology:
         shards=shards,
         members=frozenset(members - {""}),
         next_shard=message.next_shard,
-        moving=frozenset(shard for move in message.moves for shard in (move.source, move.target)),
+        moving=frozenset(
+            shard for move in message.moves if move.step in _MOVING for shard in (move.source, move.target)
+        ),
     )
 
 

@@ -38,6 +38,8 @@ class Type:
     """The annotation aidb.io/paused stops the operator's changes."""
     HIBERNATED = "Hibernated"
     """spec.hibernate took everything down; data stays."""
+    HAND_OVER = "HandOver"
+    """A primary is about to get another node or volume."""
     CERTIFICATES_READY = "CertificatesReady"
     """The programs have certificates that are good for a while."""
     COMPLETE = "Complete"

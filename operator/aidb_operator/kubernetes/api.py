@@ -96,11 +96,22 @@ class Api:
             content="application/json",
         )
 
-    def delete(self, kind: Kind, namespace: str, name: str, *, uid: str, propagation: str = "") -> bool:
+    def delete(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        *,
+        uid: str,
+        propagation: str = "",
+        grace: int | None = None,
+    ) -> bool:
         """The object of that uid and no other. False when it is gone already."""
         body: Raw = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
         if propagation:
             body["propagationPolicy"] = propagation
+        if grace is not None:
+            body["gracePeriodSeconds"] = grace
         try:
             self._call("delete", "DELETE", kind.name, kind.path(namespace, name), body)
         except ApiError as error:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from aidb_operator.api.cluster import ClusterSpec
 from aidb_operator.kubernetes.kinds import Kind, Raw
 from aidb_operator.names import Names
-from aidb_operator.observed import Observed
+from aidb_operator.observed import Observed, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,15 @@ class Desired:
 
     `inputs`: hash of what users may change of a pod template. An object whose hash is the same is left
     alone, whatever the operator of today would make of it. `only_count`: a gate holds the rest back.
+    `fresh`: one that was not seen is created, which fails when there is one: for what must never be
+    overwritten by somebody who has not seen it.
     """
 
     raw: Raw
     replicas: int | None = None
     inputs: str = ""
     only_count: bool = False
+    fresh: bool = False
 
     @property
     def name(self) -> str:
@@ -34,14 +37,28 @@ class Desired:
 
 
 @dataclass(frozen=True, slots=True)
+class Over:
+    """An incarnation that the topology, in the ConfigMap `topology`, does not want any more."""
+
+    topology: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Delete:
-    """Of the object with that uid. `propagation`: Orphan keeps what it owns."""
+    """Of the object with that uid. `propagation`: Orphan keeps what it owns. `grace`: seconds, of a pod.
+
+    `over`: only if the topology, read once more, says so. What the watches saw of two objects may be of
+    different times, and this is what data is lost by.
+    """
 
     kind: Kind
     name: str
     uid: str
     why: str
     propagation: Literal["", "Foreground", "Background", "Orphan"] = ""
+    grace: int | None = None
+    over: Over | None = None
 
 
 @dataclass(frozen=True, slots=True)

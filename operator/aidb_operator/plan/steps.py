@@ -6,6 +6,7 @@ from aidb_operator.plan import (
     coordinator,
     disruption,
     monitoring,
+    network,
     primary,
     replicas,
     router,
@@ -14,9 +15,12 @@ from aidb_operator.plan import (
     shards,
     zones,
 )
+from aidb_operator.plan.certificates import step as certificates
 from aidb_operator.plan.planner import Gate, Step
 
 STEPS: tuple[Step, ...] = (
+    Step("certificates", certificates.plan),
+    Step("network", network.plan),
     Step("zones", zones.plan),
     Step("services", services.plan),
     Step("disruption", disruption.plan),
