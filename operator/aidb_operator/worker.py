@@ -33,7 +33,7 @@ class _Cluster:
     last_end: float = 0.0
 
 
-# One turn: seconds until the next although nothing happens, or None for the resync period. Raises whatever.
+# One turn: seconds until the next although nothing happens, at most the resync period. Raises whatever.
 Turn = Callable[[ClusterKey], float | None]
 
 
@@ -129,7 +129,8 @@ class Worker:
             if failed:
                 pause = backoff(cluster.failures, random.random())
             else:
-                pause = (self._resync if again is None else again) * random.uniform(0.9, 1.1)
+                asked = self._resync if again is None else min(again, self._resync)
+                pause = asked * random.uniform(0.9, 1.1)
             due = self._last_end + pause
             if failed or cluster.due is None or due < cluster.due:
                 cluster.due = due

@@ -11,12 +11,11 @@ CLUSTERS = "/apis/aidb.io/v1alpha1/namespaces/{}/aidbclusters"
 
 
 def make(apiserver: ApiServer, namespace: str, name: str = "db", **spec: Any) -> None:
-    spec = {"security": {"tls": {"enabled": False}, "networkPolicy": {"enabled": False}}, **spec}
     body = {
         "apiVersion": "aidb.io/v1alpha1",
         "kind": "AidbCluster",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": spec,
+        "spec": dict(spec),
     }
     apiserver.request("POST", CLUSTERS.format(namespace), body)
 
@@ -48,12 +47,14 @@ def test_a_cluster_is_made(apiserver: ApiServer, namespace: str) -> None:
         assert names(apiserver, namespace, "shardgroups") == {"db-0", "db-1"}
         assert get(apiserver, namespace, "shardgroups/db-1")["spec"]["replicas"] == 3
         until(lambda: "db-router" in names(apiserver, namespace, "deployments"), "routers")
+        secrets = {"db-ca", "db-tokens", "db-node-tls", "db-coordinator-tls", "db-client-tls"}
+        assert names(apiserver, namespace, "secrets") == secrets
         status = until(
             lambda: get(apiserver, namespace, "aidbclusters/db").get("status", {}).get("conditions"), "status"
         )
         conditions = {one["type"]: one["status"] for one in status}
         assert conditions["Ready"] == "False"
-        assert conditions["Valid"] == "True"
+        assert conditions["Valid"] == conditions["CertificatesReady"] == "True"
 
 
 def test_a_spec_that_does_not_change_writes_nothing(apiserver: ApiServer, namespace: str) -> None:

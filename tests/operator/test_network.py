@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aidb_operator import names
 from aidb_operator.plan import network
+from aidb_operator.plan.difference import difference
 from aidb_operator.plan.network import PROGRAMS
 from aidb_operator.plan.outcome import Desired
 
@@ -116,3 +117,8 @@ def test_other_pods_with_the_clusters_label_are_left_alone() -> None:
 
 def test_they_can_be_switched_off() -> None:
     assert policies({"security": {"networkPolicy": {"enabled": False}}}) == []
+
+
+def test_what_is_there_is_not_written_again() -> None:
+    for policy in policies(STORE):
+        assert difference(policy, policy) == ""

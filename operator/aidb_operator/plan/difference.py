@@ -55,8 +55,11 @@ def _of_lists(existing: Any, desired: list[Any], where: str) -> str:
 
 
 def _key(desired: list[Any]) -> str | None:
+    """One that names each of them: a port may be there for two protocols."""
+    if not desired or not all(isinstance(one, dict) for one in desired):
+        return None
     for key in _KEYS:
-        if desired and all(isinstance(one, dict) and key in one for one in desired):
+        if all(key in one for one in desired) and len({str(one[key]) for one in desired}) == len(desired):
             return key
     return None
 

@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aidb_operator import names
+from aidb_operator.api.object_store import Bucket
 from aidb_operator.kubernetes import kinds
 from aidb_operator.kubernetes.kinds import Raw
 from aidb_operator.names import Component
@@ -123,7 +124,7 @@ def _ports(*numbers: int) -> list[Any]:
 
 def _store_ports(view: View) -> list[int]:
     """Of the object stores that primaries read and write; the cloud's services of identity are on https."""
-    stores = [view.spec.object_store]
+    stores: list[Bucket | None] = [view.spec.object_store]
     if view.spec.bootstrap is not None and view.spec.bootstrap.recovery is not None:
         stores.append(view.spec.bootstrap.recovery.source)
     found = [store for store in stores if store is not None]
