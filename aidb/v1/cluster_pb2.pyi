@@ -317,6 +317,7 @@ class Recovery(_message.Message):
     CLUSTER_UID_FIELD_NUMBER: _builtins.int
     CLOCK_MS_FIELD_NUMBER: _builtins.int
     LSN_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """of the restore: all of its shards are put in place, or none"""
     cluster_uid: _builtins.str
@@ -325,6 +326,8 @@ class Recovery(_message.Message):
     """to this time of the shard's clock; 0 = no time"""
     lsn: _builtins.int
     """to this LSN; 0 = no LSN. Neither = the newest"""
+    url: _builtins.str
+    """of the object store that has them; empty = the cluster's own"""
     def __init__(
         self,
         *,
@@ -332,10 +335,11 @@ class Recovery(_message.Message):
         cluster_uid: _builtins.str = ...,
         clock_ms: _builtins.int = ...,
         lsn: _builtins.int = ...,
+        url: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_ms", b"clock_ms", "cluster_uid", b"cluster_uid", "id", b"id", "lsn", b"lsn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_ms", b"clock_ms", "cluster_uid", b"cluster_uid", "id", b"id", "lsn", b"lsn", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

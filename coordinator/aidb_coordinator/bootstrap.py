@@ -80,7 +80,7 @@ def recovered_cluster(settings: Settings) -> Topology:
     except (ObjectError, TopologyError) as error:
         raise SettingsError(f"cannot begin with what is in {settings.recover_from}: {error}") from error
     clock_ms = settings.recover_time or now_ms + settings.clock_bound_ms
-    recovery = Recovery(BOOTSTRAP, source, clock_ms)
+    recovery = Recovery(BOOTSTRAP, source, clock_ms, url=settings.recover_from)
     made = recovering.new_cluster(found.newest, found.then, found.epochs, recovery, uid)
     return made if settings.mode is None else replace(made, durability=settings.mode)
 

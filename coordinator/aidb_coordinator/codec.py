@@ -112,6 +112,7 @@ def _recovery_to_proto(recovery: Recovery) -> pb.Recovery:
         cluster_uid=recovery.cluster_uid,
         clock_ms=recovery.clock_ms,
         lsn=recovery.lsn,
+        url=recovery.url,
     )
 
 
@@ -190,7 +191,7 @@ def _shard_from_proto(message: pb.Shard) -> Shard:
 
 
 def _recovery_from_proto(message: pb.Recovery) -> Recovery:
-    return Recovery(message.id, message.cluster_uid, message.clock_ms, message.lsn)
+    return Recovery(message.id, message.cluster_uid, message.clock_ms, message.lsn, message.url)
 
 
 def _successor_from_proto(message: pb.Successor) -> Successor:

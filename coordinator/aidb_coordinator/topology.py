@@ -96,13 +96,15 @@ class Successor:
 @dataclass(frozen=True, slots=True)
 class Recovery:
     """A shard that has to come from the objects of cluster `cluster_uid` (D9): to a time of its clock, to an
-    LSN, or, with neither, to the newest. `id`: of the restore, which is of other shards as well.
+    LSN, or, with neither, to the newest. `id`: of the restore, which is of other shards as well. `url`: of
+    the object store, empty = the cluster's own.
     """
 
     id: str
     cluster_uid: str
     clock_ms: int = 0
     lsn: int = 0
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

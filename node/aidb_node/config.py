@@ -68,7 +68,6 @@ class Settings:
     tls_domain: str = DEFAULT_DOMAIN
     health_listen: str = ""
     incarnation: int = 1
-    recover_from: str = ""
     move_rate: int = 64 << 20
 
     @property
@@ -240,12 +239,6 @@ def _parser() -> argparse.ArgumentParser:
                 default=1,
                 metavar="N",
                 help="of the shard's primary; from 2 on it takes over from the one before, if wanted (1)",
-            )
-            add(
-                "--recover-from",
-                default="",
-                metavar="URL",
-                help="where another cluster's objects are that a new one begins with (nowhere)",
             )
             add(
                 "--move-rate",

@@ -53,8 +53,9 @@ def run(settings: Settings) -> int:
     try:
         if settings.role == "primary":
             _require_not_handed_over(settings)
-        joins_anew = settings.incarnation > 1 or bool(settings.recover_from)
-        taken = become(settings, log, stop) if joins_anew else None
+        # An empty directory may have to be restored first (D9).
+        empty = bool(settings.objects) and not (settings.data / identity.STORE).exists()
+        taken = become(settings, log, stop) if settings.incarnation > 1 or empty else None
         program = _Program(settings, log, stop, taken)
     except Stopped:
         return OK

@@ -62,16 +62,25 @@ def carry_out(
                 case Delete():
                     _delete(action, namespace, api, applied)
                 case Patch():
-                    api.patch(
-                        action.kind, namespace, action.name, dict(action.body), subresource=action.subresource
-                    )
-                    applied.changed += 1
+                    _patch(action, namespace, api, applied)
                 case Call():
                     caller.call(action.method, action.request)
                     _tell(applied, action.method, action.why)
+                    for patch in action.then:
+                        _patch(patch, namespace, api, applied)
         except (ApiError, CallError, BadTopology) as error:
             applied.errors.append(str(error))
     return applied
+
+
+def _patch(patch: Patch, namespace: str, api: Api, applied: Applied) -> None:
+    """One that is gone meanwhile needs none."""
+    try:
+        api.patch(patch.kind, namespace, patch.name, dict(patch.body), subresource=patch.subresource)
+    except ApiError as error:
+        if not error.gone:
+            raise
+    applied.changed += 1
 
 
 def _apply(desired: Desired, observed: Observed, namespace: str, api: Api, applied: Applied) -> None:

@@ -153,7 +153,7 @@ class Coordination:
 @dataclass(frozen=True, slots=True)
 class Observed:
     """`objects` of the cluster by kind and name. `coordination` is None while no coordinator answers;
-    `silence` says why.
+    `silence` says why. `source`: the AidbBackup that the cluster begins with, of another one.
     """
 
     objects: Mapping[Kind, Mapping[str, Raw]]
@@ -162,6 +162,7 @@ class Observed:
     coordination: Coordination | None = None
     silence: str = ""
     available: frozenset[Kind] = frozenset(kinds.WATCHED)
+    source: Raw | None = field(default=None, repr=False)
 
     def get(self, kind: Kind, name: str) -> Raw | None:
         return self.objects.get(kind, {}).get(name)

@@ -134,7 +134,9 @@ class Operator:
 
     def _wake(self, key: ClusterKey | None) -> None:
         for one in self._store.clusters() if key is None else (key,):
-            if key is None or key in self._store.clusters() or key in self._worker.known():
+            known = key is None or key in self._store.clusters() or key in self._worker.known()
+            # Backups outlive their cluster, and may be deleted after it.
+            if known or self._store.of_cluster(one).get(kinds.BACKUP):
                 self._worker.wake(one)
 
     def _await_definitions(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -21,8 +21,8 @@ from aidb_operator.kubernetes import kinds
 from aidb_operator.kubernetes.api import Api, ApiError
 from aidb_operator.kubernetes.kinds import Kind, Raw
 from aidb_operator.kubernetes.store import ClusterKey, Store
-from aidb_operator.observed import BadTopology, observe
-from aidb_operator.plan import planner, pods
+from aidb_operator.observed import BadTopology, Observed, observe
+from aidb_operator.plan import backups, planner, pods
 from aidb_operator.plan.outcome import Event, View
 from aidb_operator.plan.planner import Plan
 from aidb_operator.plan.steps import GATES, STEPS
@@ -61,6 +61,8 @@ def reconcile(key: ClusterKey, around: Surroundings) -> float | None:
     cluster = objects.get(kinds.CLUSTER, {}).get(key.name)
     if cluster is None:
         around.coordinators.forget(key)
+        for patch in backups.orphaned(objects):
+            around.api.patch(patch.kind, key.namespace, patch.name, dict(patch.body))
         return None
     began = time.monotonic()
     failed = True
@@ -87,6 +89,7 @@ def _turn(
         # Whoever decides without it might make a second first shard: nothing is touched.
         _write(cluster, status.stopped(cluster, "TopologyUnreadable", str(error), now), around.api)
         raise TurnFailed(str(error)) from error
+    observed = _with_source(observed, spec, key, around.store)
     caller = around.coordinators.of(key, observed)
     observed = caller.asked(observed)
     view = View(cluster, spec, observed, now, around.image)
@@ -106,6 +109,14 @@ def _turn(
     if applied.errors:
         raise TurnFailed("; ".join(applied.errors[:3]))
     return plan.again
+
+
+def _with_source(observed: Observed, spec: ClusterSpec, key: ClusterKey, store: Store) -> Observed:
+    """What it begins with is another cluster's, and not among what is known of this one."""
+    recovery = None if spec.bootstrap is None else spec.bootstrap.recovery
+    if observed.topology is not None or recovery is None or recovery.backup is None:
+        return observed
+    return replace(observed, source=store.get(kinds.BACKUP, key.namespace, recovery.backup))
 
 
 def _tell(cluster: Raw, plan: Plan, applied: Applied, around: Surroundings) -> None:

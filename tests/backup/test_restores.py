@@ -34,11 +34,9 @@ class Cluster:
         self.objects = objects
         self._directory = directory / uid
         self._url = f"file://{objects}"
-        self._recover = ["--recover-from", self._url] if recover else []
+        source = ["--recover-from", self._url] if recover else []
         arguments = ["--shards", str(SHARDS), "--cluster-uid", uid, "--objects", self._url, *FAST, *LEASE]
-        self.coordinator = CoordinatorProcess(
-            self._directory / "coordinator", *arguments, *self._recover, *recover
-        )
+        self.coordinator = CoordinatorProcess(self._directory / "coordinator", *arguments, *source, *recover)
         self.nodes: dict[tuple[int, int], NodeProcess] = {}
 
     def start(self) -> Cluster:
@@ -49,7 +47,7 @@ class Cluster:
                 self.nodes[key] = NodeProcess(
                     self.coordinator.address,
                     self._directory / f"shard-{key[0]}.{key[1]}",
-                    *("--objects", self._url, "--incarnation", str(key[1]), *self._recover),
+                    *("--objects", self._url, "--incarnation", str(key[1])),
                     shard=shard.id,
                     name=f"shard-{key[0]}-primary-{key[1]}",
                 )

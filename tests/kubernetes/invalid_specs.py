@@ -144,9 +144,12 @@ STORAGE = (
         {"spec.objectStore": STORE, "spec.bootstrap.recovery": {}},
     ),
     Invalid(
-        "recovery from where it will write",
-        "spec.bootstrap.recovery.source.url",
-        {"spec.objectStore": STORE, "spec.bootstrap.recovery.source.url": "s3://bucket"},
+        "a source with other credentials",
+        "spec.bootstrap.recovery.source.credentialsSecret",
+        {
+            "spec.objectStore": STORE,
+            "spec.bootstrap.recovery.source": {"url": "s3://other/x", "credentialsSecret": "others"},
+        },
     ),
     Invalid(
         "a time that is none",

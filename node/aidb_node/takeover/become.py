@@ -78,7 +78,6 @@ def become(settings: Settings, log: Log, stop: Stop) -> Taken | None:
         StartRefused: it is not wanted, was overtaken, or the archive cannot be followed to its end.
         Stopped: the program was told to end.
     """
-    # The one is a primary that takes over; the other may be any that starts.
     if settings.incarnation > 1 and not settings.objects:
         raise StartRefused("a shard can only be taken over from an object store: name it with --objects")
     disk = identity.claim(settings.data, settings.shard)

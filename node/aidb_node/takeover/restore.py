@@ -31,7 +31,6 @@ from aidb.objects.store import ObjectStore
 from aidb.v1 import cluster_pb2 as pb
 from aidb_node import identity
 from aidb_node.config import Settings
-from aidb_node.failure import StartRefused
 from aidb_node.logs import Log
 from aidb_node.recovery import origin
 from aidb_node.recovery.recover import prepare
@@ -79,18 +78,13 @@ def restore(
     """Goes through all of it but the end of the wait.
 
     Raises:
-        StartRefused: it is not known where the objects are.
         Lossy, ObjectError, AidbError, OSError: it cannot be restored, or not now.
         Stopped: the program was told to end.
     """
     shard = of_course(course, settings.shard)
     assert shard is not None
     own = shard.recovery.cluster_uid == course.cluster_uid
-    url = settings.objects if own else settings.recover_from
-    if not url:
-        option = "--objects" if own else "--recover-from"
-        raise StartRefused(f"shard {shard.id} has to be restored: say with {option} where its objects are")
-    store = connect(url)
+    store = connect(shard.recovery.url or settings.objects)
     try:
         wait = course.lease_ms / 1000 * (1 + DRIFT) if own else 0.0
         try:

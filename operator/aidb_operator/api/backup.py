@@ -21,12 +21,22 @@ class BackupPhase(StrEnum):
     FAILED = "Failed"
 
 
+class DeletionPolicy(StrEnum):
+    RELEASE = "Release"
+    RETAIN = "Retain"
+
+
 class AidbBackupSpec(Model):
     rules = (Rule("self == oldSelf", "a backup is of what it was asked for: make another one"),)
 
     cluster: Name = Field(description="The AidbCluster, in the same namespace.")
     deadline_seconds: int = Field(
         default=3600, ge=10, le=604_800, description="After that time it has failed."
+    )
+    deletion_policy: DeletionPolicy = Field(
+        default=DeletionPolicy.RELEASE,
+        description="When this object is deleted, retention may have its snapshots (Release), or they are"
+        " kept for good (Retain). Until then they, and the log that follows them, are kept.",
     )
 
 
@@ -35,6 +45,11 @@ class ShardBackup(Model):
     snapshot: str = Field(max_length=128, description="Name of its snapshot in the object store.")
     lsn: int = Field(description="Up to which the snapshot has everything.")
     bytes: int = Field(default=0, description="Of all its files.")
+    time: str | None = Field(
+        default=None,
+        description="When it was taken, RFC 3339.",
+        json_schema_extra={"format": "date-time"},
+    )
 
 
 class AidbBackupStatus(Model):
@@ -47,6 +62,8 @@ class AidbBackupStatus(Model):
         default=None, description="RFC 3339.", json_schema_extra={"format": "date-time"}
     )
     url: str | None = Field(default=None, description="The object store that has it.")
+    endpoint: str | None = Field(default=None, description="Of the object store, where it is not Amazon's.")
+    region: str | None = Field(default=None, description="Of the bucket.")
     cluster_uid: str | None = Field(default=None, description="Of the data.")
     time: str | None = Field(
         default=None,

@@ -19,7 +19,11 @@ class Recovery(Model):
     backup: Name | None = Field(
         default=None, description="An AidbBackup in this namespace: its cluster, as of its time."
     )
-    source: Bucket | None = Field(default=None, description="The object store of the cluster to begin from.")
+    source: Bucket | None = Field(
+        default=None,
+        description="The object store of the cluster to begin from, which is only read. It is reached with"
+        " the credentials and the authority of objectStore; it may be the same one.",
+    )
     cluster_uid: str | None = Field(
         default=None,
         max_length=64,

@@ -15,7 +15,15 @@ from aidb_operator.api.pod import Name
 class AidbRestoreSpec(Model):
     rules = (
         Rule("self == oldSelf", "a restore does what it was asked for: make another one"),
-        Rule("has(self.backup) != has(self.time)", "exactly one of backup and time has to be given"),
+        Rule(
+            "[has(self.backup), has(self.time), has(self.lsn)].filter(given, given).size() <= 1",
+            "at most one of backup, time and lsn can be given",
+        ),
+        Rule(
+            "!has(self.lsn) || (has(self.shards) && self.shards.size() == 1)",
+            "an lsn is of one shard: name it in shards",
+            ".shards",
+        ),
     )
 
     cluster: Name = Field(description="The AidbCluster, in the same namespace. What it has now is given up.")
@@ -24,9 +32,10 @@ class AidbRestoreSpec(Model):
     )
     time: str | None = Field(
         default=None,
-        description="To this time, RFC 3339.",
+        description="To this time, RFC 3339; to the newest when neither it nor backup nor lsn is given.",
         json_schema_extra={"format": "date-time"},
     )
+    lsn: int | None = Field(default=None, ge=1, description="To this LSN of the one shard.")
     shards: tuple[int, ...] = Field(
         default=(), max_length=1000, description="These shards alone; all when not given."
     )
@@ -45,6 +54,9 @@ class AidbRestoreStatus(Model):
         default=None,
         description="To which the cluster went, RFC 3339.",
         json_schema_extra={"format": "date-time"},
+    )
+    waiting: tuple[int, ...] = Field(
+        default=(), max_length=1000, description="Shards that are not in place yet."
     )
     conditions: Conditions = ()
 

@@ -154,20 +154,22 @@ def _bucket(path: str, bucket: Bucket) -> Iterator[Problem]:
 
 
 def _recovery(spec: ClusterSpec) -> Iterator[Problem]:
-    """Two clusters in one place would each clear away what they do not know."""
+    """The pods reach both stores with one set of credentials."""
     recovery = spec.bootstrap.recovery if spec.bootstrap else None
     if recovery is None or recovery.source is None:
         return
     yield from _bucket("spec.bootstrap.recovery.source", recovery.source)
     if spec.object_store is None:
         return
-    own, other = (f"{bucket.url.rstrip('/')}/" for bucket in (spec.object_store, recovery.source))
-    same_server = spec.object_store.endpoint == recovery.source.endpoint
-    if same_server and (own.startswith(other) or other.startswith(own)):
-        yield Problem(
-            "spec.bootstrap.recovery.source.url",
-            f"{recovery.source.url} and spec.objectStore.url lie in one another: each cluster needs its own",
-        )
+    for name, own, other in (
+        ("credentialsSecret", spec.object_store.credentials_secret, recovery.source.credentials_secret),
+        ("caSecret", spec.object_store.ca_secret, recovery.source.ca_secret),
+    ):
+        if other is not None and other != own:
+            yield Problem(
+                f"spec.bootstrap.recovery.source.{name}",
+                f"{other} is not that of spec.objectStore: both are reached with the same one",
+            )
 
 
 def _clients(spec: ClusterSpec) -> Iterator[Problem]:

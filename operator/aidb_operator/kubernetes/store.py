@@ -69,6 +69,11 @@ class Store:
         with self._lock:
             return {name: raw for (_, name), raw in self._objects[kind].items()}
 
+    def get(self, kind: Kind, namespace: str, name: str) -> Raw | None:
+        """Whosever it is."""
+        with self._lock:
+            return self._objects[kind].get((namespace, name))
+
     def clusters(self) -> Iterable[ClusterKey]:
         with self._lock:
             return [ClusterKey(*place) for place in self._objects[kinds.CLUSTER]]

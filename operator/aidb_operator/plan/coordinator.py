@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from aidb_operator import names
+from aidb_operator.api.conditions import Type
 from aidb_operator.kubernetes import kinds
 from aidb_operator.kubernetes.kinds import Raw
 from aidb_operator.names import COORDINATOR_PORT
-from aidb_operator.plan import object_store, pods, wanted
+from aidb_operator.plan import bootstrap, object_store, pods, wanted
 from aidb_operator.plan.metadata import digest, made
-from aidb_operator.plan.outcome import Desired, Outcome, View, objects
+from aidb_operator.plan.outcome import Condition, Desired, Outcome, View, objects
 from aidb_operator.plan.pods import Program
 
 GRACE_SECONDS = 30
@@ -17,10 +21,16 @@ DATA_PATH = "/var/lib/aidb"
 
 
 def plan(view: View) -> Outcome:
-    return Outcome(actions=[*objects(_rights(view)), _deployment(view)])
+    try:
+        source = bootstrap.arguments(view)
+    except bootstrap.NoSource as error:
+        told = Condition(Type.DEGRADED, True, "NoRecoverySource", str(error))
+        return Outcome(actions=objects(_rights(view)), conditions=[told])
+    return Outcome(actions=[*objects(_rights(view)), _deployment(view, source)])
 
 
-def _deployment(view: View) -> Desired:
+def _deployment(view: View, source: Sequence[str]) -> Desired:
+    """`source`: what a cluster begins with. It is no input: that it is told no more restarts nothing."""
     program = _program(view)
     raw = made(
         view,
@@ -31,7 +41,7 @@ def _deployment(view: View) -> Desired:
             "selector": {"matchLabels": names.selector(view.name, "coordinator")},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "revisionHistoryLimit": 3,
-            "template": pods.template(view, program),
+            "template": pods.template(view, replace(program, arguments=[*program.arguments, *source])),
         },
     )
     count = 0 if view.spec.hibernate else view.spec.coordinators.replicas

@@ -74,11 +74,14 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Of the coordinator: a method of `aidb.v1.Coordination` and its request, which may be repeated."""
+    """Of the coordinator: a method of `aidb.v1.Coordination` and its request, which may be repeated. `then`
+    is carried out once it was answered well.
+    """
 
     method: str
     request: Any = field(repr=False)
     why: str
+    then: Sequence[Patch] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from aidb_operator.plan import (
+    backup_health,
+    backups,
     coordinator,
     disruption,
     monitoring,
     network,
     primary,
     replicas,
+    restores,
     router,
+    schedules,
     services,
     shard_groups,
     shards,
@@ -31,6 +35,10 @@ STEPS: tuple[Step, ...] = (
     Step("routers", router.plan),
     Step("monitoring", monitoring.plan),
     Step("shards", shards.plan),
+    Step("schedules", schedules.plan),
+    Step("backups", backups.plan),
+    Step("restores", restores.plan),
+    Step("backup health", backup_health.plan),
 )
 
 GATES: tuple[Gate, ...] = ()
