@@ -400,7 +400,10 @@ OTHERS = (
     Invalid("a schedule that keeps nothing", "spec.keep", {"spec.keep": 0}, AidbBackupSchedule),
     Invalid("a schedule's name too long", "metadata.name", {"metadata.name": "a" * 53}, AidbBackupSchedule),
     Invalid("a restore of nobody", "spec.cluster", {"spec.cluster": None}, AidbRestore),
-    Invalid("a restore to nothing", "spec", {"spec.backup": None}, AidbRestore),
+    Invalid("two targets", "spec", {"spec.time": "2026-11-28T12:00:00Z"}, AidbRestore),
+    Invalid("an lsn of all", "spec.shards", {"spec.backup": None, "spec.lsn": 7}, AidbRestore),
+    Invalid("a zone of nowhere", "spec.timeZone", {"spec.timeZone": "+1 hour"}, AidbBackupSchedule),
+    Invalid("replaced", "spec.concurrencyPolicy", {"spec.concurrencyPolicy": "R"}, AidbBackupSchedule),
 )
 
 ALL = NAMES + NUMBERS + STORAGE + AUTOSCALING + SECURITY + PODS + OTHERS
