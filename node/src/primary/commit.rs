@@ -217,7 +217,9 @@ impl StorageService {
         let view = self.node.view_for(Some(asked), &admitted).await?;
         let view = self.passed(view, &admitted, |view| is_fenced(view, write.key));
         let view = view.await?;
-        self.slowed(&view, std::iter::once(write.key)).await;
+        let bytes = write.value.as_ref().map_or(0, |value| value.len());
+        self.slowed(&view, &admitted, std::iter::once((write.key, bytes)))
+            .await?;
         let mode = self.mode(&view, Some(asked));
         let op = self
             .context(asked, &admitted)

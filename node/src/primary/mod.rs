@@ -307,7 +307,7 @@ impl Role for Primary {
         let compacted_bytes = written.sum();
         let hidden_keys = self.hidden.keys();
         let (parked, parked_before) = self.parking.counts();
-        let delay = self.moving.delay().unwrap_or_default();
+        let delay = self.moving.delay();
         pb::GetStatsResponse {
             keys: stats.keys.saturating_sub(hidden_keys),
             moves: Some(pb::MoveStats {

@@ -21,13 +21,18 @@ use super::gate::owns;
 use super::gets;
 use super::groups::Groups;
 use super::limits::{check_batch, check_key};
+use super::moving::TooMuch;
 use super::run::{self, Put};
 use super::together::Together;
 use super::token::header;
 use super::write::{Plan, Write, answer, moved};
 use crate::serve::{
-    Admitted, Answer, Begun, Gets, Meter, Node, Origin, Puts, Requests, Sampled, View, pipeline,
+    Admitted, Answer, Begun, Gets, Meter, Node, Origin, Puts, Requests, Sampled, View, busy_for,
+    pipeline,
 };
+
+/// A write that is refused because its slots move may come again after this at the latest, in ms.
+const LONGEST_RETRY_MS: u64 = 1000;
 
 pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -262,7 +267,7 @@ impl StorageService {
             asked.condition.is_none()
                 && self.mode(view, header) == Mode::Async
                 && !is_fenced(view, &asked.key)
-                && self.primary.moving.delay().is_none()
+                && self.primary.moving.limit().is_none()
         };
         if !view.is_ok_and(|view| is_plain(&view)) {
             let me = self.clone();
@@ -321,15 +326,37 @@ impl StorageService {
         parking.pass(&self.node, view, admitted, is_fenced).await
     }
 
-    /// M4: holds back a write of slots whose move does not catch up.
-    pub(super) async fn slowed<'k>(&self, view: &View, mut keys: impl Iterator<Item = &'k Bytes>) {
-        let Some(delay) = self.primary.moving.delay() else {
-            return;
+    /// M4: holds back a write of slots whose move does not catch up. Refuses with BUSY what would have to wait for longer
+    /// than its client has.
+    pub(super) async fn slowed<'k>(
+        &self,
+        view: &View,
+        admitted: &Admitted,
+        writes: impl Iterator<Item = (&'k Bytes, usize)>,
+    ) -> Result<(), Status> {
+        let Some(limit) = self.primary.moving.limit() else {
+            return Ok(());
         };
         let shard = Some(self.node.identity.shard);
-        if keys.any(|key| view.moving_from(slot_of(key)) == shard) {
-            tokio::time::sleep(delay).await;
+        let moving = writes.filter(|(key, _)| view.moving_from(slot_of(key)) == shard);
+        let (entries, bytes) = moving.fold((0, 0), |(entries, bytes), (key, value)| {
+            (entries + 1, bytes + key.len() + value)
+        });
+        if entries == 0 {
+            return Ok(());
         }
+        let patience = self.patience(admitted);
+        match self.primary.moving.write(limit, entries, bytes, patience) {
+            Ok(wait) => tokio::time::sleep(wait).await,
+            Err(TooMuch(wait_ms)) => {
+                let why = format!(
+                    "these slots move to another shard, which takes less than is written to them ({limit} bytes a second \
+                     may be written): this would wait for {wait_ms} ms"
+                );
+                return Err(busy_for(why, wait_ms.min(LONGEST_RETRY_MS) as u32));
+            }
+        }
+        Ok(())
     }
 
     /// Checks a key that is to be read, its limits and its owner; its slot.
@@ -482,8 +509,8 @@ impl Storage for StorageService {
         let view = self.node.view_for(Some(&asked), &admitted).await?;
         let fenced = |view: &View| request.ops.iter().any(|op| is_fenced(view, &op.key));
         let view = self.passed(view, &admitted, fenced).await?;
-        let keys = request.ops.iter().map(|op| &op.key);
-        self.slowed(&view, keys).await;
+        let writes = request.ops.iter().map(|op| (&op.key, op.value.len()));
+        self.slowed(&view, &admitted, writes).await?;
         let mode = self.mode(&view, Some(&asked));
         let context = self.context(&asked, &admitted);
         let writes = request.ops.iter().map(Write::of);

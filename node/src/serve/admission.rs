@@ -156,13 +156,17 @@ impl Admission {
     }
 }
 
-/// A BUSY answer that says when to come back.
+/// A BUSY answer that says when to come back: soon.
 pub fn busy(why: impl AsRef<str>) -> Status {
+    busy_for(why, RETRY_AFTER_MS)
+}
+
+pub fn busy_for(why: impl AsRef<str>, retry_after_ms: u32) -> Status {
     status(pb::Error {
         code: ErrorCode::Busy.into(),
-        message: format!("{}; retry after {RETRY_AFTER_MS} ms", why.as_ref()),
+        message: format!("{}; retry after {retry_after_ms} ms", why.as_ref()),
         retryable: true,
-        retry_after_ms: RETRY_AFTER_MS,
+        retry_after_ms,
         ..Default::default()
     })
 }

@@ -35,7 +35,7 @@ mod topology;
 mod unary;
 mod uploads;
 
-pub use admission::{Admitted, Deadline, Inside, Phase, busy};
+pub use admission::{Admitted, Deadline, Inside, Phase, busy, busy_for};
 pub use answers::{carried, hold};
 pub use clock::{boottime_ns, wall_ms};
 pub use coordinator::Registration;

@@ -24,7 +24,7 @@ use super::slots::Span;
 pub use digest::digest;
 pub use hidden::Hidden;
 pub use parking::Parking;
-pub use sessions::Sessions;
+pub use sessions::{Sessions, TooMuch};
 pub use source::MovingService;
 #[cfg(feature = "python")]
 pub use target::{PinnedSlots, decoded, occupied};

@@ -10,10 +10,12 @@ use aidb_client::pb;
 use aidb_lsm::{LogHold, Snapshot, Store};
 use tokio::sync::OnceCell;
 
-use super::throttle::Throttle;
+use super::throttle::{Debt, Throttle};
 use crate::primary::slots::Span;
 use crate::serve::{View, wall_ms};
 
+/// What an entry takes beside its key and value.
+const ENTRY_BYTES: usize = 64;
 /// A target that has not asked for so long is no reason to slow anybody.
 const SILENT_MS: u64 = 5000;
 
@@ -23,10 +25,16 @@ type Key = (String, u32);
 #[derive(Default)]
 pub struct Sessions {
     open: Mutex<HashMap<Key, Arc<Session>>>,
-    /// How long a write of a moving slot is held back at most (M4), and when that was last found out.
-    delay_ms: AtomicU64,
+    /// How many bytes a second may be written to slots that move (M4; 0 = as many as come), and when that was last found
+    /// out. One for all moves: the least.
+    limit: AtomicU64,
     observed_at_ms: AtomicU64,
+    debt: Mutex<Debt>,
 }
+
+/// A write would have to wait for so long, in ms: more than its client has.
+#[derive(Debug)]
+pub struct TooMuch(pub u64);
 
 pub struct Session {
     pub spans: Vec<Span>,
@@ -37,7 +45,9 @@ pub struct Session {
     /// M6: the LSN after which there is nothing of the slots.
     pub final_lsn: OnceCell<u64>,
     throttle: Mutex<Throttle>,
-    delay_ms: AtomicU64,
+    /// Bytes of its tail that the target was given.
+    given: AtomicU64,
+    limit: AtomicU64,
     _hold: LogHold,
 }
 
@@ -56,7 +66,8 @@ impl Sessions {
                 compared: Mutex::default(),
                 final_lsn: OnceCell::new(),
                 throttle: Mutex::default(),
-                delay_ms: AtomicU64::new(0),
+                given: AtomicU64::new(0),
+                limit: AtomicU64::new(0),
                 // Before any snapshot of it: all that follows one stays.
                 _hold: store.hold_log(store.visible_lsn()),
             })
@@ -73,28 +84,54 @@ impl Sessions {
 
     /// The target of `session` is so much behind.
     pub fn observe(&self, session: &Session, behind_ms: u64, now_ms: u64) {
-        let delay_ms = locked(&session.throttle).observe(behind_ms, now_ms);
-        session.delay_ms.store(delay_ms, Ordering::Relaxed);
+        let given = session.given.load(Ordering::Relaxed);
+        let limit = locked(&session.throttle).observe(behind_ms, given, now_ms);
+        session.limit.store(limit.unwrap_or(0), Ordering::Relaxed);
         self.observed_at_ms.store(now_ms, Ordering::Relaxed);
         self.settle(&self.open());
     }
 
     fn settle(&self, open: &HashMap<Key, Arc<Session>>) {
-        let delays = open
+        let limits = open
             .values()
-            .map(|session| session.delay_ms.load(Ordering::Relaxed));
-        self.delay_ms
-            .store(delays.max().unwrap_or(0), Ordering::Relaxed);
+            .map(|session| session.limit.load(Ordering::Relaxed))
+            .filter(|limit| *limit > 0);
+        self.limit
+            .store(limits.min().unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// For how long a write is held back if it touches a slot that moves. Nobody is for a target that asks no more.
-    pub fn delay(&self) -> Option<Duration> {
-        let delay_ms = self.delay_ms.load(Ordering::Relaxed);
-        if delay_ms == 0 {
+    /// How many bytes a second may be written to slots that move. None for a target that asks no more.
+    pub fn limit(&self) -> Option<u64> {
+        let limit = self.limit.load(Ordering::Relaxed);
+        if limit == 0 {
             return None;
         }
         let age_ms = wall_ms().saturating_sub(self.observed_at_ms.load(Ordering::Relaxed));
-        (age_ms < SILENT_MS).then(|| Duration::from_millis(delay_ms))
+        (age_ms < SILENT_MS).then_some(limit)
+    }
+
+    /// How long a write of so many entries and bytes to slots that move has to wait; it counts from then on.
+    pub fn write(
+        &self,
+        limit: u64,
+        entries: usize,
+        bytes: usize,
+        patience: Duration,
+    ) -> Result<Duration, TooMuch> {
+        let bytes = (bytes + entries * ENTRY_BYTES) as u64;
+        let patience_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        let mut debt = locked(&self.debt);
+        let now_ms = wall_ms();
+        match debt.add(bytes, limit, now_ms, patience_ms) {
+            Some(wait_ms) => Ok(Duration::from_millis(wait_ms)),
+            None => Err(TooMuch(debt.wait_ms(limit, now_ms))),
+        }
+    }
+
+    /// How long a write has to wait now.
+    pub fn delay(&self) -> Duration {
+        let wait = |limit| locked(&self.debt).wait_ms(limit, wall_ms());
+        Duration::from_millis(self.limit().map_or(0, wait))
     }
 
     /// How many there are.
@@ -108,6 +145,11 @@ impl Sessions {
 }
 
 impl Session {
+    /// The target was given so many bytes more of the tail.
+    pub fn gave(&self, bytes: usize) {
+        self.given.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     pub fn has(&self, slot: u16) -> bool {
         let mut spans = self.spans.iter();
         spans.any(|&(first, last)| (first..=last).contains(&slot))

@@ -213,6 +213,7 @@ impl Moving for MovingService {
             .observe(&asked.session, behind_ms, wall_ms());
         let last_lsn = records.last().map_or(request.after_lsn, |last| last.lsn);
         let record = tail_of(&asked.session, &records)?;
+        asked.session.gave(record.len());
         Ok(Response::new(pb::TailSlotsResponse {
             checksum: checksum(&record),
             record,

@@ -1,116 +1,228 @@
-//! Backpressure on the slots that move (M4): when the target's lag does not shrink, their writers are slowed until it
-//! does, so that every move ends. Pure.
+//! Backpressure on the slots that move (M4): when the target's lag does not shrink, their writers get half of the bytes a
+//! second that the target has shown it takes, so that every move ends whoever writes how much. Pure.
+//!
+//! The limit is in bytes a second of all writers together. Rejected: a delay of each write, which does not bound many
+//! writers of large batches, and says nothing until it has been doubled ten times; and lifting it as soon as the target
+//! has caught up: while the move is compared and archived the writers are back, and it has to begin anew.
 
-const LEAST_MS: u64 = 1;
-const MOST_MS: u64 = 500;
-/// A lag below this slows nobody who is not slowed yet.
+/// Writers are never held to less, bytes a second: a target that takes nothing is no reason to stop them.
+const LEAST: u64 = 16 << 10;
+/// A limit of more than this is none.
+const MOST: u64 = 64 << 20;
+/// A lag below this limits nobody who is not limited yet.
 const HARMLESS_MS: u64 = 500;
 /// A target that is no further behind has caught up. Below what it calls ready, so that it gets there.
 const CAUGHT_UP_MS: u64 = 20;
 /// How long a lag is watched before it is judged.
 const LOOK_MS: u64 = 1000;
 
-/// How long each write of the moving slots is held back, in ms.
+/// How much may be written to the slots of one move.
 #[derive(Debug, Default)]
 pub struct Throttle {
-    delay_ms: u64,
+    /// Bytes a second.
+    limit: Option<u64>,
     looked_at_ms: u64,
     behind_ms: u64,
+    taken: u64,
 }
 
 impl Throttle {
-    /// The target is `behind_ms` at `now_ms`; the delay from now on.
-    pub fn observe(&mut self, behind_ms: u64, now_ms: u64) -> u64 {
-        if self.looked_at_ms == 0 {
-            (self.looked_at_ms, self.behind_ms) = (now_ms, behind_ms);
+    /// The target is `behind_ms` at `now_ms`, and has been given `taken` bytes so far; the limit from now on.
+    pub fn observe(&mut self, behind_ms: u64, taken: u64, now_ms: u64) -> Option<u64> {
+        let passed = match self.looked_at_ms {
+            0 => LOOK_MS,
+            looked_at => now_ms.saturating_sub(looked_at),
+        };
+        if passed < LOOK_MS {
+            return self.limit;
         }
-        let passed = now_ms.saturating_sub(self.looked_at_ms);
-        if self.delay_ms == 0 && behind_ms < HARMLESS_MS {
-            // Nobody is slowed who need not be.
-        } else if passed >= LOOK_MS {
+        if self.looked_at_ms > 0 {
+            let rate = taken.saturating_sub(self.taken).saturating_mul(1000) / passed;
             // Shrinking is to lose at least a tenth of the time that passes.
             let shrinks = behind_ms + passed / 10 <= self.behind_ms;
-            self.delay_ms = match (behind_ms <= CAUGHT_UP_MS, shrinks) {
-                // A move catches up several times before its end. Dropping the delay at once had each time begin anew.
-                (true, _) => self.delay_ms / 2,
-                (false, true) => self.delay_ms,
-                (false, false) => (self.delay_ms * 2).clamp(LEAST_MS, MOST_MS),
+            self.limit = match self.limit {
+                Some(limit) if behind_ms <= CAUGHT_UP_MS => Some(limit + limit / 8),
+                limit if shrinks => limit,
+                None if behind_ms < HARMLESS_MS => None,
+                None => Some((rate / 2).max(LEAST)),
+                // What was written before the limit is on its way for a while: its age says little about the limit.
+                Some(limit) => Some((limit / 2).max(rate / 4).clamp(LEAST, limit)),
             };
+            self.limit = self.limit.filter(|limit| *limit <= MOST);
         }
-        if passed >= LOOK_MS {
-            (self.looked_at_ms, self.behind_ms) = (now_ms, behind_ms);
+        (self.looked_at_ms, self.behind_ms, self.taken) = (now_ms, behind_ms, taken);
+        self.limit
+    }
+}
+
+/// Who has written how much beyond a limit. Bytes are owed, and paid as time passes; whoever comes waits until nothing is.
+#[derive(Debug, Default)]
+pub struct Debt {
+    bytes: u64,
+    since_ms: u64,
+}
+
+impl Debt {
+    /// How long a write has to wait at that limit, in ms, at most `patience_ms`; from then on it counts. None: it would be
+    /// longer, and the write does not count.
+    pub fn add(&mut self, bytes: u64, limit: u64, now_ms: u64, patience_ms: u64) -> Option<u64> {
+        let wait_ms = self.wait_ms(limit, now_ms);
+        if wait_ms > patience_ms {
+            return None;
         }
-        self.delay_ms
+        self.bytes += bytes;
+        Some(wait_ms)
+    }
+
+    /// How long a write would have to wait, in ms.
+    pub fn wait_ms(&mut self, limit: u64, now_ms: u64) -> u64 {
+        let paid = u128::from(now_ms.saturating_sub(self.since_ms)) * u128::from(limit) / 1000;
+        self.bytes = self
+            .bytes
+            .saturating_sub(u64::try_from(paid).unwrap_or(u64::MAX));
+        self.since_ms = now_ms;
+        self.bytes.saturating_mul(1000) / limit.max(1)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
 
-    /// After how many seconds a target is at most 100 ms behind, that applies a record in the time in which the writers of
-    /// its source write `ratio`, but for the delay; each of them a record a ms.
-    fn catches_up_after(ratio: f64) -> Option<u64> {
-        let (mut throttle, mut lag, mut delay) = (Throttle::default(), 5000.0, 0);
-        for tick in 1..=6000 {
-            let written = 100.0 / (1.0 + delay as f64);
-            lag = f64::max(lag + written - 100.0 / ratio, 0.0);
-            delay = throttle.observe(lag as u64, tick * 100);
-            if lag <= 100.0 {
-                return Some(tick / 10);
+    const TICK_MS: u64 = 100;
+
+    /// Writers that would write `written` bytes a second to a move whose target takes `takes`.
+    #[derive(Default)]
+    struct Race {
+        throttle: Throttle,
+        limit: Option<u64>,
+        /// Written and not taken: when, and how much.
+        waiting: VecDeque<(u64, u64)>,
+        taken: u64,
+        now_ms: u64,
+    }
+
+    impl Race {
+        /// The lag after one more tick.
+        fn tick(&mut self, written: u64, takes: u64) -> u64 {
+            self.now_ms += TICK_MS;
+            let rate = self.limit.map_or(written, |limit| limit.min(written));
+            self.waiting.push_back((self.now_ms, rate / 10));
+            let mut room = takes / 10;
+            while let Some((_, bytes)) = self.waiting.front_mut() {
+                let part = room.min(*bytes);
+                *bytes -= part;
+                room -= part;
+                self.taken += part;
+                if *bytes > 0 {
+                    break;
+                }
+                self.waiting.pop_front();
             }
+            let oldest = self.waiting.front();
+            let behind_ms = oldest.map_or(0, |(at, _)| self.now_ms + TICK_MS - at);
+            self.limit = self.throttle.observe(behind_ms, self.taken, self.now_ms);
+            behind_ms
         }
-        None
+
+        /// The seconds until the target has been at most `behind_ms` behind for `seconds`.
+        fn is_level_after(
+            &mut self,
+            behind_ms: u64,
+            seconds: u64,
+            written: u64,
+            takes: u64,
+        ) -> Option<u64> {
+            let (begin, mut since) = (self.now_ms, self.now_ms);
+            while self.now_ms < begin + 600_000 {
+                if self.tick(written, takes) > behind_ms {
+                    since = self.now_ms;
+                }
+                if self.now_ms >= since + seconds * 1000 {
+                    return Some((since - begin) / 1000);
+                }
+            }
+            None
+        }
     }
 
     #[test]
-    fn a_lag_that_shrinks_by_itself_slows_nobody() {
+    fn a_lag_that_shrinks_by_itself_limits_nobody() {
         let mut throttle = Throttle::default();
-        let delays: Vec<u64> = (0..40)
-            .map(|tick| throttle.observe(20_000 - tick * 100, 1 + tick * 250))
-            .collect();
-        assert!(delays.iter().all(|delay| *delay == 0), "{delays:?}");
-    }
-
-    #[test]
-    fn whoever_writes_faster_than_the_target_applies_is_slowed_until_it_catches_up() {
-        for ratio in [1.5, 2.0, 4.0, 10.0] {
-            let after = catches_up_after(ratio);
-            assert!(
-                after.is_some_and(|seconds| seconds < 400),
-                "{ratio}: {after:?}"
+        for tick in 0..40 {
+            assert_eq!(
+                throttle.observe(20_000 - tick * 100, tick << 20, 1 + tick * 250),
+                None
             );
         }
     }
 
     #[test]
-    fn a_target_that_has_caught_up_ends_it_bit_by_bit() {
-        let mut throttle = Throttle::default();
-        for tick in 1..10 {
-            throttle.observe(5000, tick * 1000);
+    fn nobody_is_limited_whom_the_target_keeps_up_with() {
+        let mut race = Race::default();
+        for _ in 0..1000 {
+            race.tick(1 << 20, 2 << 20);
+            assert_eq!(race.limit, None);
         }
-        let most = throttle.observe(5000, 11_000);
-        assert_eq!(throttle.observe(0, 12_000), most / 2);
-        let last = (13..24).map(|second| throttle.observe(0, second * 1000));
-        assert_eq!(last.last(), Some(0));
     }
 
-    /// A move catches up, is compared and archived meanwhile, and has to catch up again.
+    /// Long enough to be compared, archived and fenced.
     #[test]
-    fn catching_up_again_takes_less_than_the_first_time() {
-        let (mut throttle, mut lag, mut delay) = (Throttle::default(), 5000.0, 0);
-        let mut seconds = |from: u64| {
-            for tick in from..from + 6000 {
-                lag = f64::max(lag + 100.0 / (1.0 + delay as f64) - 100.0 / 4.0, 0.0);
-                delay = throttle.observe(lag as u64, tick * 100);
-                if tick > from + 20 && lag <= 100.0 {
-                    return tick - from;
-                }
+    fn whoever_writes_more_than_the_target_takes_is_limited_until_it_has_stayed_level() {
+        for takes in [64 << 10, 400 << 10, 16 << 20] {
+            for times in [2, 10, 100] {
+                let after = Race::default().is_level_after(500, 20, takes * times, takes);
+                let most = 10 + 8 * times;
+                assert!(
+                    after.is_some_and(|seconds| seconds <= most),
+                    "{takes} bytes a second, {times} times as much written: {after:?} s"
+                );
             }
-            u64::MAX
-        };
-        let first = seconds(1);
-        let again = seconds(1 + first);
-        assert!(again < first / 2, "{again} {first} tenths of a second");
+        }
+    }
+
+    #[test]
+    fn writers_get_a_good_part_of_what_the_target_takes() {
+        let (mut race, takes) = (Race::default(), 400 << 10);
+        race.is_level_after(500, 20, 4 << 20, takes);
+        let before = race.taken;
+        for _ in 0..600 {
+            race.tick(4 << 20, takes);
+        }
+        let share = (race.taken - before) as f64 / (60 * takes) as f64;
+        assert!(share > 0.4, "{share}");
+    }
+
+    #[test]
+    fn the_limit_goes_again_when_nobody_writes_much() {
+        let mut race = Race::default();
+        race.is_level_after(500, 5, 4 << 20, 400 << 10);
+        assert!(race.limit.is_some());
+        for _ in 0..1000 {
+            race.tick(1000, 400 << 10);
+        }
+        assert_eq!(race.limit, None);
+    }
+
+    #[test]
+    fn debts_are_paid_by_time() {
+        let mut debt = Debt::default();
+        assert_eq!(
+            debt.add(5000, 1000, 1, 0),
+            Some(0),
+            "the first does not wait"
+        );
+        assert_eq!(debt.add(1000, 1000, 1, 4999), None, "it would be 5 s");
+        assert_eq!(debt.add(1000, 1000, 1001, 4000), Some(4000));
+        assert_eq!(
+            debt.wait_ms(1000, 1001),
+            5000,
+            "the one that was refused owes nothing"
+        );
+        assert_eq!(debt.wait_ms(2000, 1001), 2500, "at another limit");
+        assert_eq!(debt.wait_ms(1000, 60_000), 0);
+        assert_eq!(debt.add(1, 1000, 60_000, 0), Some(0));
     }
 }
