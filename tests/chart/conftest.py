@@ -28,11 +28,16 @@ def helm_program() -> str:
 
 @pytest.fixture(scope="session")
 def render(helm_program: str) -> Render:
-    """The chart's objects, tests included, of ``--set`` values or a file. They are kept: change none."""
+    """The chart's objects, tests included, of ``--set`` values or a file; without the definitions of custom
+    resources, which are most of it, where nobody asks for them. They are kept: change none.
+    """
 
     @cache
-    def rendered(*values: str, file: Path | None = None, release: str = "aidb") -> list[Object]:
-        return documents(helm.run(*template(*values, file=file, release=release)).stdout)
+    def rendered(
+        *values: str, file: Path | None = None, release: str = "aidb", crds: bool = False
+    ) -> list[Object]:
+        less = [] if crds or file else ["crds.install=false"]
+        return documents(helm.run(*template(*values, *less, file=file, release=release)).stdout)
 
     return rendered
 

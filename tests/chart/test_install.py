@@ -92,6 +92,7 @@ def test_definitions_are_made_from_the_chart_and_stay(installed: Installed, apis
     assert said.count("serverside-applied") == 5
 
 
+@pytest.mark.timeout(600)
 def test_the_operator_may_do_what_it_does(installed: Installed, tmp_path: Path) -> None:
     """Under its own account: it makes a cluster's objects, and no call is refused."""
     [container] = installed.get(f"/apis/apps/v1/namespaces/{installed.namespace}/deployments/aidb-operator")[

@@ -115,10 +115,11 @@ def test_selectors_choose_the_pod_whatever_labels_are_added(render: Render) -> N
 
 
 def test_definitions_stay_when_the_chart_goes_unless_told(render: Render) -> None:
-    kept = of_kind(render(), "CustomResourceDefinition")
+    kept = of_kind(render(crds=True), "CustomResourceDefinition")
     assert len(kept) == 5
     assert all(one["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep" for one in kept)
-    gone = of_kind(render("crds.keep=false"), "CustomResourceDefinition")
+    gone = of_kind(render("crds.keep=false", crds=True), "CustomResourceDefinition")
+    assert len(gone) == 5
     assert all("helm.sh/resource-policy" not in one["metadata"].get("annotations", {}) for one in gone)
     assert of_kind(render("crds.install=false"), "CustomResourceDefinition") == []
 
