@@ -46,7 +46,7 @@ fmt: $(STAMPS)/packages ## format everything
 	$(BIN)/ruff format -q .
 	cargo fmt --all
 
-gen: $(STAMPS)/packages ## generated Python code of the contracts; CRDs and their reference
+gen: $(STAMPS)/packages ## generated Python code of the contracts; CRDs and their reference; roles and manifests
 	$(BIN)/python tools/generate_protobuf.py aidb/v1
 	$(BIN)/python tools/generate_crds.py
 	$(BIN)/python tools/generate_chart.py
@@ -54,7 +54,7 @@ gen: $(STAMPS)/packages ## generated Python code of the contracts; CRDs and thei
 helm: ## build Helm below target/tools, unless there is one (needs Go; without either the chart is not tested)
 	@$(PYTHON) tools/helm.py install
 
-manifests: $(STAMPS)/packages helm ## what the chart has from elsewhere, and manifests/, which are the chart rendered
+manifests: $(STAMPS)/packages helm ## the chart's roles, and manifests/, which are the chart rendered
 	$(BIN)/python tools/generate_chart.py
 
 constraints: $(STAMPS)/packages ## pin the newest third-party versions that pyproject.toml allows, with hashes

@@ -2,10 +2,11 @@
 
 | made | from |
 |---|---|
-| helm/aidb/files/crds/ | crds/ |
 | helm/aidb/files/rules.yaml | operator/aidb_operator/permissions.py |
 | docs/kubernetes/values.md | the comments in helm/aidb/values.yaml |
-| manifests/crds.yaml, manifests/operator.yaml | the chart, rendered, if there is Helm |
+| manifests/operator.yaml | the chart, rendered, if there is Helm |
+
+The definitions of custom resources are no copies: helm/aidb/files/crds leads to crds/.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ RELEASE = "aidb"
 HEADER = "# Made by tools/generate_chart.py: `make manifests`.\n"
 _COMMENT = re.compile(r"^ *# ([A-Za-z][\w.]*) -- (.*)$")
 _MORE = re.compile(r"^ *# (.*)$")
-_KEY = re.compile(r"^( *)([A-Za-z]\w*):(.*)$")
 
 
 class Dumper(yaml.SafeDumper):
@@ -50,13 +50,10 @@ def dump(value: Any) -> str:
 
 def files() -> dict[Path, str]:
     """By path below the root; those that need Helm are not among them."""
-    made = {
-        CHART / "files" / "crds" / path.name: path.read_text()
-        for path in sorted((ROOT / "crds").glob("*.yaml"))
+    return {
+        CHART / "files" / "rules.yaml": HEADER + dump(document()),
+        Path("docs") / "kubernetes" / "values.md": values_page(),
     }
-    made[CHART / "files" / "rules.yaml"] = HEADER + dump(document())
-    made[Path("docs") / "kubernetes" / "values.md"] = values_page()
-    return made
 
 
 def values_page() -> str:
@@ -102,12 +99,9 @@ def _at(values: Any, path: str) -> Any:
 
 def manifests() -> dict[Path, str]:
     """Raises helm.Missing, CalledProcessError."""
-    rendered = helm.run(
-        "template", RELEASE, str(CHART), f"--namespace={NAMESPACE}", "--no-hooks", helm.KUBE_VERSION
-    ).stdout
+    options = [f"--namespace={NAMESPACE}", "--no-hooks", "--set=crds.install=false", helm.KUBE_VERSION]
+    rendered = helm.run("template", RELEASE, str(CHART), *options).stdout
     objects = [_plain(one) for one in yaml.load_all(rendered, yaml.CSafeLoader) if one]
-    crds = [one for one in objects if one["kind"] == "CustomResourceDefinition"]
-    others = [one for one in objects if one["kind"] != "CustomResourceDefinition"]
     namespace = {
         "apiVersion": "v1",
         "kind": "Namespace",
@@ -116,10 +110,7 @@ def manifests() -> dict[Path, str]:
             "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
         },
     }
-    return {
-        Path("manifests") / "crds.yaml": _stream(crds),
-        Path("manifests") / "operator.yaml": _stream([namespace, *others]),
-    }
+    return {Path("manifests") / "operator.yaml": _stream([namespace, *objects])}
 
 
 def _plain(raw: dict[str, Any]) -> dict[str, Any]:
@@ -148,13 +139,6 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     check: bool = parser.parse_args().check
     wrong = _write(files(), check)
-    unknown = {path.name for path in (ROOT / CHART / "files" / "crds").glob("*.yaml")} - {
-        path.name for path in (ROOT / "crds").glob("*.yaml")
-    }
-    for name in unknown:
-        wrong.append(f"{CHART}/files/crds/{name}")
-        if not check:
-            (ROOT / CHART / "files" / "crds" / name).unlink()
     try:
         wrong += _write(manifests(), check)
     except helm.Missing as missing:
