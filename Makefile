@@ -12,7 +12,7 @@ STAMPS := $(VENV)/stamps
 PROTOS := $(wildcard proto/aidb/v1/*.proto)
 RUST := Cargo.toml Cargo.lock $(PROTOS) $(shell find node -name '*.rs' -not -path '*/target/*') $(shell find node -name Cargo.toml)
 
-.PHONY: help setup up down test test-rust test-python test-interleavings evidence-engine fuzz lint fmt gen helm manifests constraints bench-engine autoscaler-pictures bench-engine-python bench-placement bench-scaling bench-restore bench-cost bench-cluster-build bench-cluster bench-latency bench-overload soak images clean
+.PHONY: help setup up down test test-rust test-python test-interleavings evidence-engine fuzz lint fmt gen helm manifests constraints bench-engine autoscaler-pictures bench-engine-python bench-placement bench-scaling bench-restore bench-cost bench-cluster-build bench-cluster bench-latency bench-overload soak images e2e clean
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
 
@@ -135,6 +135,9 @@ soak: bench-cluster-build ## memory and descriptors under a modest load: make so
 
 images: $(STAMPS)/packages ## aidb-node and aidb-operator, with docker, buildah, podman, or IMAGE_BUILD=command (TAG=dev)
 	$(BIN)/python tools/images.py --tag $(TAG)
+
+e2e: $(STAMPS)/packages ## scenarios on a real Kubernetes (e2e/README.md): make e2e ONLY=smoke
+	$(BIN)/python -m pytest e2e -p no:cacheprovider --timeout 3600 --durations 0 $(if $(ONLY),-k $(ONLY))
 
 clean: down ## remove what was built (the data in .aidb stays)
 	rm -rf $(VENV) target
