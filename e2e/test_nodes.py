@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from e2e.harness import load
 from e2e.harness.cluster import Cluster
 from e2e.harness.kubectl import is_ready, until
 from e2e.harness.world import World
@@ -59,14 +58,8 @@ def test_node_partitioned(world: World) -> None:
     cluster = world.small_cluster(durability="archived", takeover=_QUICK_TAKEOVER)
     node = _unsafe_node(world, cluster)
     shards = [shard for shard in (0, 1) if cluster.node_of("primary", shard) == node]
-    far = load.running(
-        world.kubectl, world.images.node, cluster.address, node=node, secret=cluster.client_secret,
-        name="load-far", arguments=["--first", str(_FAR_SESSIONS), "--seed", "2"],
-    )  # fmt: skip
-    near = load.running(
-        world.kubectl, world.images.node, cluster.address, node=world.safe_node,
-        secret=cluster.client_secret, name="load-near",
-    )  # fmt: skip
+    far = world.load(cluster, "--first", str(_FAR_SESSIONS), "--seed", "2", name="load-far", node=node)
+    near = world.load(cluster, name="load-near")
     with far as behind, near as clients:
         world.machine.cut(node)
         try:

@@ -8,7 +8,6 @@ from typing import Any
 
 from e2e.harness.images import Images
 from e2e.harness.kubectl import Kubectl, condition, is_ready, until
-from e2e.harness.machine import Machine
 from e2e.harness.objects import Object
 from e2e.harness.s3 import S3
 
@@ -73,6 +72,9 @@ class Cluster:
         """Of its first ready pod."""
         return str(next(pod for pod in self.pods(component, shard) if is_ready(pod))["spec"]["nodeName"])
 
+    def replicas_ready(self, shard: int) -> int:
+        return sum(map(is_ready, self.pods("replica", shard)))
+
     def leader(self) -> str:
         """The leading coordinator's pod."""
         lease = self.kubectl.get("lease", f"{self.name}-coordinator")
@@ -130,18 +132,15 @@ class Cluster:
         )
 
 
-def small_spec(machine: Machine, images: Images, s3: S3, prefix: str, **more: Any) -> Object:
+def small_spec(images: Images, s3: S3, prefix: str, **more: Any) -> Object:
     """Two shards with a replica each, backed up to S3: enough for most scenarios."""
-    storage: Object = {"size": "1Gi"}
-    if machine.storage_class:
-        storage["className"] = machine.storage_class
     return {
         "image": images.node,
         "imagePullPolicy": "IfNotPresent",
         "shards": 2,
         "replicas": 1,
         "routers": {"replicas": 1},
-        "storage": storage,
+        "storage": {"size": "1Gi"},
         "objectStore": s3.object_store(prefix, CREDENTIALS),
         **more,
     }

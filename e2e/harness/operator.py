@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from e2e.harness.cluster import Cluster
 from e2e.harness.images import Images
 from e2e.harness.kubectl import Kubectl, is_ready, until
 from e2e.harness.machine import ROOT, Machine
@@ -26,8 +27,8 @@ class Operator:
         self._kubeconfig = machine.kubeconfig
         self._images = images
 
-    def install(self) -> None:
-        """Or upgrades to what is built now."""
+    def install(self, *values: str) -> None:
+        """Or upgrades to what is built now. ``values``: name=value, of the chart."""
         repository, _, tag = self._images.operator.rpartition(":")
         node, _, node_tag = self._images.node.rpartition(":")
         self.helm(
@@ -35,8 +36,18 @@ class Operator:
             "--set", f"image.repository={repository}", "--set", f"image.tag={tag}",
             "--set", "image.pullPolicy=IfNotPresent",
             "--set", f"nodeImage.repository={node}", "--set", f"nodeImage.tag={node_tag}",
+            *(item for value in values for item in ("--set", value)),
         )  # fmt: skip
         self.wait()
+
+    def test(self, cluster: Cluster) -> str:
+        """`helm test` with a cluster; what it says. Raises RuntimeError."""
+        self.install(
+            f"tests.cluster.name={cluster.name}",
+            f"tests.cluster.namespace={cluster.kubectl.namespace}",
+            "tests.cluster.tls=true",
+        )
+        return self.helm("test", RELEASE, "--timeout", "120s")
 
     def wait(self, seconds: float = 180.0) -> None:
         until("the operator", lambda: any(map(is_ready, self.pods())), seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,21 +33,28 @@ class World:
     def small_cluster(self, name: str = "small", **spec: Any) -> Cluster:
         """Two shards with a replica each, Ready; ``spec`` adds to its spec."""
         cluster = Cluster(self.kubectl, name)
-        cluster.create(small_spec(self.machine, self.images, self.s3, self.kubectl.namespace, **spec))
+        cluster.create(small_spec(self.images, self.s3, self.kubectl.namespace, **spec))
         cluster.ready()
         return cluster
+
+    def load(
+        self, cluster: Cluster, *arguments: str, name: str = "", node: str = ""
+    ) -> AbstractContextManager[Load]:
+        """A pod of clients, on the safe node unless told otherwise. ``arguments``: of e2e/load."""
+        return load.running(
+            self.kubectl,
+            self.images.node,
+            cluster.address,
+            node=node or self.safe_node,
+            secret=cluster.client_secret,
+            name=name or f"load-{cluster.name}",
+            arguments=arguments,
+        )
 
     @contextmanager
     def clients(self, cluster: Cluster) -> Iterator[Load]:
         """Clients at work throughout; in the end what they saw is checked."""
-        with load.running(
-            self.kubectl,
-            self.images.node,
-            cluster.address,
-            node=self.safe_node,
-            secret=cluster.client_secret,
-            name=f"load-{cluster.name}",
-        ) as running:
+        with self.load(cluster) as running:
             yield running
             running.flows()
             self.scenario.check(running.stop())
