@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -29,8 +31,10 @@ class Cluster:
         return f"{self.name}.{self.kubectl.namespace}:{STORAGE_PORT}"
 
     @property
-    def client_secret(self) -> str:
-        return f"{self.name}-client-tls"
+    def client_secret(self) -> str | None:
+        """What clients need to connect; None: the cluster is not secured."""
+        tls = self.raw()["spec"].get("security", {}).get("tls", {})
+        return f"{self.name}-client-tls" if tls.get("enabled", True) else None
 
     def create(self, spec: Mapping[str, Any]) -> None:
         self.kubectl.apply(
@@ -133,7 +137,9 @@ class Cluster:
 
 
 def small_spec(images: Images, s3: S3, prefix: str, **more: Any) -> Object:
-    """Two shards with a replica each, backed up to S3: enough for most scenarios."""
+    """Two shards with a replica each, backed up to S3: enough for most scenarios. $E2E_SPEC, JSON, adds to
+    it.
+    """
     return {
         "image": images.node,
         "imagePullPolicy": "IfNotPresent",
@@ -142,5 +148,6 @@ def small_spec(images: Images, s3: S3, prefix: str, **more: Any) -> Object:
         "routers": {"replicas": 1},
         "storage": {"size": "1Gi"},
         "objectStore": s3.object_store(prefix, CREDENTIALS),
+        **json.loads(os.environ.get("E2E_SPEC", "{}")),
         **more,
     }

@@ -19,9 +19,7 @@ _CONNECT_SECONDS = 60
 @contextmanager
 def client(cluster: Cluster, folder: Path) -> Iterator[Client]:
     """A client that reaches routers alone. ``folder``: for its certificates and token."""
-    secret = cluster.kubectl.get("secret", cluster.client_secret)["data"]
-    for name, content in secret.items():
-        (folder / name).write_bytes(base64.b64decode(content))
+    tls = _material(cluster, folder)
     command = cluster.kubectl.command("port-forward", f"service/{cluster.name}", f":{STORAGE_PORT}")
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
@@ -29,7 +27,6 @@ def client(cluster: Cluster, folder: Path) -> Iterator[Client]:
         line = process.stdout.readline()
         found = re.search(r"127\.0\.0\.1:(\d+)", line)
         assert found, f"kubectl port-forward: {line}"
-        tls = aidb.Tls(folder, token_file=folder / "token")
         with aidb.connect(
             f"127.0.0.1:{found[1]}", direct=False, tls=tls, timeout=_CONNECT_SECONDS
         ) as connected:
@@ -37,3 +34,12 @@ def client(cluster: Cluster, folder: Path) -> Iterator[Client]:
     finally:
         process.terminate()
         process.wait()
+
+
+def _material(cluster: Cluster, folder: Path) -> aidb.Tls | None:
+    name = cluster.client_secret
+    if name is None:
+        return None
+    for file, content in cluster.kubectl.get("secret", name)["data"].items():
+        (folder / file).write_bytes(base64.b64decode(content))
+    return aidb.Tls(folder, token_file=folder / "token")

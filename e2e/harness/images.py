@@ -40,9 +40,10 @@ def present(machine: Machine) -> Images:
             images.build(image, "e2e", archive, None if os.environ.get("IMAGE_BUILD") else _shared_build())
     tags = {image: _content(archive) for image, archive in archives.items()}
     names = {image: images.name_of(image, tag) for image, tag in tags.items()}
-    named = _renamed(archives["node"], [names["node"], names["node"] + _NEXT])
-    for archive in (named, _renamed(archives["operator"], [names["operator"]])):
-        machine.load(archive)
+    wanted = {"node": [names["node"], names["node"] + _NEXT], "operator": [names["operator"]]}
+    for image, archive in archives.items():
+        if not machine.has(wanted[image]):
+            machine.load(_renamed(archive, wanted[image]))
     return Images(names["node"], names["operator"], names["node"] + _NEXT)
 
 

@@ -47,6 +47,14 @@ class Machine(ABC):
             seconds,
         )
 
+    def has(self, images: list[str]) -> bool:
+        """Whether all nodes say that they have them; they may have them and not say so yet."""
+        for node in self.client("default").items("nodes"):
+            there = {name for image in node["status"].get("images", []) for name in image.get("names", [])}
+            if not there.issuperset(images):
+                return False
+        return True
+
     @abstractmethod
     def load(self, archive: Path) -> None:
         """Brings an image to all nodes."""

@@ -14,7 +14,7 @@ from e2e.harness.machine import ROOT, Machine
 
 NAMESPACE = "aidb-system"
 RELEASE = "aidb"
-CHART = ROOT / "helm" / "aidb"
+CHART = os.environ.get("E2E_CHART", str(ROOT / "helm" / "aidb"))
 SELECTOR = "app.kubernetes.io/component=operator"
 _HELM_SECONDS = 180
 
@@ -32,7 +32,7 @@ class Operator:
         repository, _, tag = self._images.operator.rpartition(":")
         node, _, node_tag = self._images.node.rpartition(":")
         self.helm(
-            "upgrade", "--install", RELEASE, str(CHART), "--create-namespace",
+            "upgrade", "--install", RELEASE, CHART, "--create-namespace",
             "--set", f"image.repository={repository}", "--set", f"image.tag={tag}",
             "--set", "image.pullPolicy=IfNotPresent",
             "--set", f"nodeImage.repository={node}", "--set", f"nodeImage.tag={node_tag}",
@@ -45,7 +45,7 @@ class Operator:
         self.install(
             f"tests.cluster.name={cluster.name}",
             f"tests.cluster.namespace={cluster.kubectl.namespace}",
-            "tests.cluster.tls=true",
+            f"tests.cluster.tls={str(cluster.client_secret is not None).lower()}",
         )
         return self.helm("test", RELEASE, "--timeout", "120s")
 
