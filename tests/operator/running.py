@@ -62,3 +62,35 @@ def turns(made: Operator) -> int:
 def _total(made: Operator, name: str, counts: Callable[[dict[str, str]], bool]) -> int:
     samples = (sample for metric in made.metrics.collect() for sample in metric.samples)
     return int(sum(one.value for one in samples if one.name == name and counts(one.labels)))
+
+
+CLUSTERS = "/apis/aidb.io/v1alpha1/namespaces/{}/aidbclusters"
+
+
+def make(apiserver: ApiServer, namespace: str, name: str = "db", **spec: Any) -> None:
+    body = {
+        "apiVersion": "aidb.io/v1alpha1",
+        "kind": "AidbCluster",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": dict(spec),
+    }
+    apiserver.request("POST", CLUSTERS.format(namespace), body)
+
+
+def get(apiserver: ApiServer, namespace: str, what: str) -> Any:
+    """`what`: plural/name, of the groups that the tests look at."""
+    plural = what.partition("/")[0]
+    group = {
+        "statefulsets": "/apis/apps/v1",
+        "deployments": "/apis/apps/v1",
+        "poddisruptionbudgets": "/apis/policy/v1",
+        "shardgroups": "/apis/aidb.io/v1alpha1",
+        "aidbclusters": "/apis/aidb.io/v1alpha1",
+    }.get(plural, "/api/v1")
+    return apiserver.request("GET", f"{group}/namespaces/{namespace}/{what}")
+
+
+def patch(apiserver: ApiServer, namespace: str, name: str = "db", **spec: Any) -> None:
+    """Of a cluster's spec."""
+    path = f"{CLUSTERS.format(namespace)}/{name}"
+    apiserver.request("PATCH", path, {"spec": spec}, "application/merge-patch+json")

@@ -2,35 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tests.kubernetes.apiserver import ApiServer
-from tests.operator.running import calls, operator, turns, until
-
-CLUSTERS = "/apis/aidb.io/v1alpha1/namespaces/{}/aidbclusters"
-
-
-def make(apiserver: ApiServer, namespace: str, name: str = "db", **spec: Any) -> None:
-    body = {
-        "apiVersion": "aidb.io/v1alpha1",
-        "kind": "AidbCluster",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": dict(spec),
-    }
-    apiserver.request("POST", CLUSTERS.format(namespace), body)
-
-
-def get(apiserver: ApiServer, namespace: str, what: str) -> Any:
-    """`what`: plural/name, of the groups that the tests look at."""
-    plural = what.partition("/")[0]
-    group = {
-        "statefulsets": "/apis/apps/v1",
-        "deployments": "/apis/apps/v1",
-        "poddisruptionbudgets": "/apis/policy/v1",
-        "shardgroups": "/apis/aidb.io/v1alpha1",
-        "aidbclusters": "/apis/aidb.io/v1alpha1",
-    }.get(plural, "/api/v1")
-    return apiserver.request("GET", f"{group}/namespaces/{namespace}/{what}")
+from tests.operator.running import calls, get, make, operator, turns, until
 
 
 def names(apiserver: ApiServer, namespace: str, plural: str) -> set[str]:

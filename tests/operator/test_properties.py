@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from tests.operator import views
 
 # Each makes two whole plans.
-few = settings(max_examples=30)
+few = settings(max_examples=20)
 
 Specs = st.fixed_dictionaries(
     {
