@@ -48,8 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{PROGRAM}: {str(error).replace('--metrics', '--listen')}", file=sys.stderr)
         return 2
     operator.stop_at_signals()
-    operator.run()
-    return 0
+    failure = operator.run()
+    if failure:
+        print(f"{PROGRAM}: {failure}", file=sys.stderr)
+    return 1 if failure else 0
 
 
 def _parser() -> argparse.ArgumentParser:

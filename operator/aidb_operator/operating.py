@@ -19,7 +19,7 @@ from aidb_operator.kubernetes.kinds import Kind
 from aidb_operator.kubernetes.store import ClusterKey, Store
 from aidb_operator.metrics import Metrics
 from aidb_operator.reconcile import Surroundings, reconcile
-from aidb_operator.watching import Watching
+from aidb_operator.watching import WatchesFailed, Watching
 from aidb_operator.worker import Worker
 
 log = logging.getLogger("aidb.operator")
@@ -51,6 +51,7 @@ class Operator:
         self._options = options
         self._configuration = client.configuration
         self._stop = threading.Event()
+        self._failure = ""
         self._store = Store()
         self._coordinators = Coordinators()
         self._available: frozenset[Kind] = frozenset()
@@ -75,22 +76,25 @@ class Operator:
         self._server.register(self.metrics)
         self.address = self._server.address
 
-    def run(self) -> None:
-        """The watches have a thread of their own: in the main one kopf would take the signals."""
+    def run(self) -> str:
+        """Why it failed; empty when it was stopped. The watches have a thread of their own: in the main one
+        kopf would take the signals.
+        """
         log.info("serving /livez, /readyz and /metrics on %s", self.address)
         self._worker.start()
         helpers: list[threading.Thread] = []
         try:
             if not self._await_definitions():
-                return
+                return ""
             watched = [kind for kind in kinds.WATCHED if kind in self._available]
             self._watching = Watching(
                 self._store, self._wake, self._options.namespaces, watched, self._configuration
             )
-            for target in (self._watching.run, self._discover):
+            for target in (self._watch, self._discover):
                 helpers.append(threading.Thread(target=target, name=target.__name__, daemon=True))
                 helpers[-1].start()
             self._stop.wait()
+            return self._failure
         finally:
             self.stop()
             for helper in helpers:
@@ -125,6 +129,14 @@ class Operator:
         if self.ready and self._worker.age > longest:
             return f"no reconcile has ended for {self._worker.age:.0f} s"
         return ""
+
+    def _watch(self) -> None:
+        assert self._watching is not None
+        try:
+            self._watching.run()
+        except WatchesFailed as error:
+            self._failure = str(error)
+            self.stop()
 
     def _turn(self, key: ClusterKey) -> float | None:
         again = reconcile(key, self._around)

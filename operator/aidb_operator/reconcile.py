@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -20,7 +20,7 @@ from aidb_operator.events import Events
 from aidb_operator.kubernetes import kinds
 from aidb_operator.kubernetes.api import Api, ApiError
 from aidb_operator.kubernetes.kinds import Kind, Raw
-from aidb_operator.kubernetes.store import ClusterKey, Store
+from aidb_operator.kubernetes.store import ClusterKey, Seen, Store
 from aidb_operator.observed import BadTopology, Observed, observe
 from aidb_operator.plan import backups, planner, pods
 from aidb_operator.plan.outcome import Event, View
@@ -28,6 +28,9 @@ from aidb_operator.plan.planner import Plan
 from aidb_operator.plan.steps import GATES, STEPS
 
 log = logging.getLogger("aidb.operator")
+
+# Until the watches may have read everything.
+UNREAD_SECONDS = 0.5
 
 
 class TurnFailed(Exception):
@@ -57,26 +60,26 @@ class Surroundings:
 
 def reconcile(key: ClusterKey, around: Surroundings) -> float | None:
     """Seconds until the next turn, or None for the usual. Raises TurnFailed."""
-    objects = around.store.of_cluster(key)
-    cluster = objects.get(kinds.CLUSTER, {}).get(key.name)
+    seen = around.store.seen(key)
+    if seen is None:
+        return UNREAD_SECONDS
+    cluster = seen.objects.get(kinds.CLUSTER, {}).get(key.name)
     if cluster is None:
         around.coordinators.forget(key)
-        for patch in backups.orphaned(objects):
+        for patch in backups.orphaned(seen.objects):
             around.api.patch(patch.kind, key.namespace, patch.name, dict(patch.body))
         return None
     began = time.monotonic()
     failed = True
     try:
-        again = _turn(key, cluster, objects, around)
+        again = _turn(key, cluster, seen, around)
         failed = False
         return again
     finally:
         around.telling.turn(time.monotonic() - began, failed)
 
 
-def _turn(
-    key: ClusterKey, cluster: Raw, objects: Mapping[Kind, Mapping[str, Raw]], around: Surroundings
-) -> float | None:
+def _turn(key: ClusterKey, cluster: Raw, seen: Seen, around: Surroundings) -> float | None:
     now = around.clock()
     deleting = "deletionTimestamp" in cluster["metadata"]
     spec, problems = _read(cluster)
@@ -84,7 +87,7 @@ def _turn(
         _write(cluster, status.invalid(cluster, problems, now), around.api)
         return None
     try:
-        observed = observe(key.name, objects, around.store.all(kinds.NODE), around.available())
+        observed = observe(key.name, seen.objects, seen.nodes, around.available())
     except BadTopology as error:
         # Whoever decides without it might make a second first shard: nothing is touched.
         _write(cluster, status.stopped(cluster, "TopologyUnreadable", str(error), now), around.api)

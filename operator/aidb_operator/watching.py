@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import kopf
+from kopf._core.engines.peering import Identity
 
 from aidb_operator import names
 from aidb_operator.kubernetes.kinds import Kind
@@ -26,8 +27,15 @@ log = logging.getLogger("aidb.operator")
 # Servers end watches by themselves after half an hour to an hour; a new one costs no list.
 SERVER_SECONDS = 1_800
 BEAT_SECONDS = 1.0
+# So many lives in a row that were shorter than that are enough.
+MOST_FAILURES = 5
+LONG_LIFE = 60.0
 
 Wake = Callable[[ClusterKey | None], None]  # None = every cluster
+
+
+class WatchesFailed(Exception):
+    """There is no use in trying on; the message says why."""
 
 
 class Watching:
@@ -63,21 +71,26 @@ class Watching:
         self._anew.set()
 
     def run(self) -> None:
-        """Blocks. Returns after `stop`; begins anew when kopf ends or a watch had a gap."""
-        pause = 1.0
+        """Blocks. Returns after `stop`; begins anew when kopf ends or a watch had a gap. Raises WatchesFailed
+        when it ends again and again.
+        """
+        failures = 0
         while not self._stop.is_set():
-            began = time.monotonic()
+            began, failure = time.monotonic(), "they ended"
             self._gap = False
             try:
                 asyncio.run(self._once())
-            except Exception:
+            except Exception as error:
                 log.exception("the watches ended")
+                failure = str(error) or type(error).__name__
             if self._stop.is_set():
                 return
             if self._gap:
                 log.warning("a watch had a gap: everything is read anew")
-            pause = 1.0 if self._gap or time.monotonic() - began > 60 else min(30.0, pause * 2)
-            self._stop.wait(pause)
+            failures = 0 if self._gap or time.monotonic() - began > LONG_LIFE else failures + 1
+            if failures == MOST_FAILURES:
+                raise WatchesFailed(f"the watches failed {failures} times in a row: {failure}")
+            self._stop.wait(min(30.0, 2.0**failures))
 
     async def _once(self) -> None:
         self._store.clear()
@@ -95,6 +108,8 @@ class Watching:
                 clusterwide=not self._namespaces,
                 namespaces=self._namespaces,
                 standalone=True,
+                # Else kopf asks for the name of the user, and a pod's user has none.
+                identity=Identity(names.FIELD_MANAGER),
                 stop_flag=ended,
                 ready_flag=ready,
             )
@@ -138,6 +153,8 @@ class Watching:
         async def event(event: Any, **_: Any) -> None:
             raw, what = event["object"], event["type"]
             key = kind, raw["metadata"]["uid"]
+            # Told after all listings are indexed.
+            self._store.whole = True
             if seen.late(key, what):
                 self._gap = True
                 ended.set()

@@ -87,6 +87,7 @@ class Listed:
 
 def _around(spec: Raw | None = None, **metadata: Any) -> tuple[Listed, Surroundings]:
     store = Store()
+    store.whole = True
     listed = Listed(store)
     tls = {"security": {"tls": {"enabled": False}, "networkPolicy": {"enabled": False}}}
     store.put(kinds.CLUSTER, views.cluster({"shards": 1, **tls, **(spec or {})}, **metadata))
@@ -184,7 +185,7 @@ def test_the_topology_says_which_shards_there_are() -> None:
 
 def test_a_cluster_that_is_gone_is_left_alone() -> None:
     listed, around = _around()
-    around.store.clear()
+    around.store.remove(kinds.CLUSTER, views.cluster())
     assert reconcile(KEY, around) is None
     assert listed.calls == []
 
@@ -193,3 +194,11 @@ def _put_topology(around: Surroundings, content: bytes) -> None:
     metadata = {"name": "db-topology", "namespace": "test", "uid": "t", "labels": {names.CLUSTER: "db"}}
     data = {"document": base64.b64encode(content).decode()}
     around.store.put(kinds.CONFIG_MAP, {"metadata": metadata, "binaryData": data})
+
+
+def test_before_everything_is_read_nothing_is_decided() -> None:
+    """A topology that is not there may be one that was not read yet."""
+    listed, around = _around()
+    around.store.whole = False
+    assert reconcile(KEY, around) is not None
+    assert listed.calls == []

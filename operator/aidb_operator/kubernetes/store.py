@@ -20,13 +20,23 @@ class ClusterKey(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
+class Seen(NamedTuple):
+    """At one moment: a cluster's objects by kind and name, and the nodes."""
+
+    objects: Mapping[Kind, Mapping[str, Raw]]
+    nodes: Mapping[str, Raw]
+
+
 class Store:
-    """Objects are replaced, never changed: what was handed out stays as it is."""
+    """Objects are replaced, never changed: what was handed out stays as it is. `whole`: every listing is in
+    it; before, what is missing may only not have been read yet, so nobody may decide by it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._objects: dict[Kind, dict[tuple[str, str], Raw]] = defaultdict(dict)
         self._of_cluster: dict[ClusterKey, dict[Kind, dict[str, Raw]]] = {}
+        self.whole = False
 
     def put(self, kind: Kind, raw: Raw) -> bool:
         """Whether anything changed that somebody decides by."""
@@ -59,15 +69,19 @@ class Store:
             if not self._of_cluster[owner]:
                 del self._of_cluster[owner]
 
+    def seen(self, key: ClusterKey) -> Seen | None:
+        """None while it is not whole."""
+        with self._lock:
+            if not self.whole:
+                return None
+            nodes = {name: raw for (_, name), raw in self._objects[kinds.NODE].items()}
+            of_cluster = self._of_cluster.get(key, {})
+            return Seen({kind: dict(objects) for kind, objects in of_cluster.items()}, nodes)
+
     def of_cluster(self, key: ClusterKey) -> Mapping[Kind, Mapping[str, Raw]]:
         """Its objects by kind and name, the cluster itself among them."""
         with self._lock:
             return {kind: dict(objects) for kind, objects in self._of_cluster.get(key, {}).items()}
-
-    def all(self, kind: Kind) -> Mapping[str, Raw]:
-        """By name: of kinds that are in no namespace."""
-        with self._lock:
-            return {name: raw for (_, name), raw in self._objects[kind].items()}
 
     def get(self, kind: Kind, namespace: str, name: str) -> Raw | None:
         """Whosever it is."""
@@ -79,7 +93,9 @@ class Store:
             return [ClusterKey(*place) for place in self._objects[kinds.CLUSTER]]
 
     def clear(self) -> None:
+        """Everything is about to be read anew."""
         with self._lock:
+            self.whole = False
             self._objects.clear()
             self._of_cluster.clear()
 
