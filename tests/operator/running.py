@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from aidb_operator.operating import Operator, Options
 
+from aidb.options import Tls
 from tests.kubernetes.apiserver import ApiServer, Refused
 
 IMAGE = "aidb-node:test"
@@ -94,3 +97,12 @@ def patch(apiserver: ApiServer, namespace: str, name: str = "db", **spec: Any) -
     """Of a cluster's spec."""
     path = f"{CLUSTERS.format(namespace)}/{name}"
     apiserver.request("PATCH", path, {"spec": spec}, "application/merge-patch+json")
+
+
+def client_tls(apiserver: ApiServer, namespace: str, folder: Path, name: str = "db") -> Tls:
+    """What an administrator connects with, as the Secret would be mounted."""
+    data = get(apiserver, namespace, f"secrets/{name}-client-tls")["data"]
+    folder.mkdir()
+    for file, content in data.items():
+        (folder / file).write_bytes(base64.b64decode(content))
+    return Tls(folder, token_file=folder / "token")

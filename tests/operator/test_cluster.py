@@ -12,7 +12,7 @@ import pytest
 import aidb
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.fake_workloads import FakeWorkloads
-from tests.operator.running import get, make, operator, patch, until
+from tests.operator.running import client_tls, get, make, operator, patch, until
 
 pytestmark = pytest.mark.timeout(600)
 SECONDS = 240.0
@@ -40,7 +40,9 @@ def test_a_cluster_is_made_and_scaled(apiserver: ApiServer, namespace: str, tmp_
                 "its replica",
                 SECONDS,
             )
-            with aidb.connect(f"{running.address('db')}:7400", direct=False, timeout=30) as client:
+            address = f"{running.address('db')}:7400"
+            tls = client_tls(apiserver, namespace, tmp_path / "tls")
+            with aidb.connect(address, direct=False, timeout=30, tls=tls) as client:
                 client.put(b"k", b"v")
                 assert client.get(b"k") == b"v"
             patch(apiserver, namespace, replicas=2)
