@@ -77,19 +77,19 @@ def test_everything_optional_is_taken_by_the_server_too(installed: Installed) ->
     installed.server.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=rendered)
 
 
-def test_definitions_are_made_from_the_chart_and_stay(installed: Installed, apiserver: ApiServer) -> None:
-    rendered = helm.run("template", "x", CHART, "--show-only=templates/crds.yaml", helm.KUBE_VERSION).stdout
-    said = apiserver.kubectl(
-        "apply",
-        "--server-side",
-        "--force-conflicts",
-        "--dry-run=server",
-        "--validate=strict",
-        "-f",
-        "-",
-        stdin=rendered,
-    )
-    assert said.count("serverside-applied") == 5
+def test_definitions_outlive_the_chart(helm_program: str, apiserver: ApiServer) -> None:
+    """A release that took them over from kubectl leaves them, and the clusters in them, when it goes."""
+    other = Installed(apiserver, apiserver.namespace("crds"))
+    other.helm("install", "other", CHART, "--take-ownership", f"--set=watchNamespaces={{{other.namespace}}}")
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/aidbclusters.aidb.io"
+    assert other.get(path)["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "Helm"
+    manifest = str(helm.ROOT / "manifests" / "aidbcluster.yaml")
+    apiserver.kubectl("apply", "-n", other.namespace, "-f", manifest)
+    other.helm("upgrade", "other", CHART, "--reuse-values", "--set=logLevel=debug")
+    other.helm("uninstall", "other")
+    assert other.names("apps/v1/deployments") == []
+    assert "deletionTimestamp" not in other.get(path)["metadata"]
+    assert other.names("aidb.io/v1alpha1/aidbclusters") == ["demo"]
 
 
 @pytest.mark.timeout(600)
@@ -108,7 +108,7 @@ def test_the_operator_may_do_what_it_does(installed: Installed, tmp_path: Path) 
             stderr=errors,
         )
     try:
-        manifest = Path(helm.ROOT) / "manifests" / "aidbcluster.yaml"
+        manifest = helm.ROOT / "manifests" / "aidbcluster.yaml"
         installed.server.kubectl("apply", "-n", installed.namespace, "-f", str(manifest))
         wanted = {
             "apps/v1/statefulsets": ["demo-0-1", "demo-1-1", "demo-2-1"],
