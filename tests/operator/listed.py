@@ -100,5 +100,3 @@ def around(
         clock=lambda: views.NOW,
     )
     return listed, made
-
-
