@@ -268,8 +268,15 @@ class Control:
             raise errors.Busy(
                 f"{holder.name} lives at {holder.address}: stop it before {member.name} at {member.address} "
                 "takes its place",
-                retry_after=self.settings.heartbeat_timeout_ms / 1000,
+                retry_after=self._silent_in(seen.last_heartbeat or seen.known_since),
             )
+
+    def _silent_in(self, heard: float) -> float:
+        """Seconds until a member that is not heard any more counts as failed: a pod that was replaced has
+        another address, and at the old one nobody refuses.
+        """
+        timeout = self.settings.heartbeat_timeout_ms / 1000
+        return min(timeout, max(timeout / 10, heard + timeout - self.clock.monotonic()))
 
     def _is_successor(self, member: Member, claim: DiskClaim | None) -> bool:
         """It does not wait for the one before it to be gone: its epoch has ended that one's."""

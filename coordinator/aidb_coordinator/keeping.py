@@ -18,12 +18,15 @@ from aidb_coordinator.store.file import FileStore
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """`provisioner` raises ProvisionError."""
+    """`provisioner` raises ProvisionError. `pods`: names of those that members may be; None: members are no
+    pods.
+    """
 
     store: Store
     journal: Journal
     memory: MemoryKeeper
     provisioner: Callable[[Control], Provisioner]
+    pods: Callable[[], frozenset[str]] | None = None
 
 
 def in_directory(settings: Settings) -> Keeping:

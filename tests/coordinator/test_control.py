@@ -28,12 +28,13 @@ from tests.coordinator.values import primary, replica, router, topology
 
 @dataclass
 class MemoryStore(Store):
-    """`gate` closed: a swap waits. `failure`: raised by the next swap."""
+    """`gate` closed: a swap waits. `failure`: raised by the next swap. `ends`: of the leadership."""
 
     stored: Stored = field(default_factory=lambda: Stored(replace(topology(), term=5), "1"))
     gate: threading.Event = field(default_factory=threading.Event)
     failure: StoreError | None = None
     swaps: int = 0
+    ends: float = math.inf
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -52,7 +53,7 @@ class MemoryStore(Store):
         return self.stored
 
     def leads_until(self) -> float:
-        return math.inf
+        return self.ends
 
     def close(self) -> None:
         self.gate.set()
@@ -229,6 +230,33 @@ async def test_a_name_in_use_by_a_live_process_elsewhere_is_not_taken(cluster: C
     cluster.listening.clear()
     await cluster.register(elsewhere, "q")
     assert cluster.control.topology.members[replica().name].address == elsewhere.address
+
+
+async def test_a_pod_that_was_replaced_waits_only_until_its_old_address_was_silent_for_long(
+    cluster: Cluster,
+) -> None:
+    await cluster.register(primary())
+    cluster.beat(primary(), epoch=1)
+    cluster.listening.add(primary().address)  # nobody refuses there, nor answers
+    elsewhere = primary(address="127.0.0.1:9999")
+    cluster.now += 2.0
+    with pytest.raises(errors.Busy) as caught:
+        await cluster.register(elsewhere, "q", ("disk-a", 1, 5))
+    assert caught.value.retry_after == pytest.approx(0.5)
+    cluster.now += 0.6
+    cluster.control.tick()
+    assert await cluster.register(elsewhere, "q", ("disk-a", 1, 5)) == 2
+
+
+async def test_no_lease_outlives_the_leadership_not_even_that_of_a_new_epoch(cluster: Cluster) -> None:
+    await cluster.register(primary())
+    cluster.store.ends = cluster.now + 9.0
+    assert cluster.beat(primary(), epoch=1) is Renewal.NOT_NOW
+    with pytest.raises(errors.Busy, match="about to end"):
+        await cluster.register(primary(), "q", ("disk-a", 1, 5))
+    cluster.store.ends = cluster.now + 11.0
+    assert await cluster.register(primary(), "q", ("disk-a", 1, 5)) == 2, "it was granted, and never served"
+    assert cluster.beat(primary(), "q", epoch=2) is Renewal.RENEWED
 
 
 async def test_a_copy_of_a_live_primarys_disk_is_not_let_in(cluster: Cluster) -> None:

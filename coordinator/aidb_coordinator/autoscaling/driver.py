@@ -97,7 +97,8 @@ class Autoscaler:
             raise errors.InvalidArgument(str(error)) from error
         if mode == Mode.ON.value and self._operations is None:
             raise errors.InvalidArgument(
-                "nobody here starts and stops programs (--provisioner none): it can only recommend"
+                "nobody here starts and stops programs by it: it can only recommend (in Kubernetes: "
+                "spec.autoscaling of the AidbCluster)"
             )
         await self._save(memory)
         self._rules = rules

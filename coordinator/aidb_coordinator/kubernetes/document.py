@@ -7,7 +7,8 @@ A write is conditional on the object's resourceVersion, which anybody changes wh
 expects is the revision *and* the content. So when the version has moved, the object is read: with one's own
 revision the write was done and only its answer lost, with the expected one somebody touched something else
 and it is written anew, else there was another writer. A write without an answer is repeated with the same
-revision until one of these is seen, or until the right to write ends: then nobody knows (StoreBroken).
+revision until one of these is seen, or until the right to write ends. Then, and when another's write is found
+after an answer was lost, nobody knows (StoreBroken).
 """
 
 from __future__ import annotations
@@ -95,6 +96,11 @@ class ConfigMapDocument:
                 if found is not None and found.revision == revision:
                     version = found.version
                 elif not _is_same(found, held):
+                    if unanswered:
+                        # It may have been there for a moment, and the other have read it.
+                        raise StoreBroken(
+                            f"cannot tell whether {self.place} was written before somebody else changed it"
+                        ) from None
                     raise Conflict(f"{self.place} was changed by somebody else") from None
                 else:
                     held = found

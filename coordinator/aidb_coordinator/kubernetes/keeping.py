@@ -19,11 +19,14 @@ from aidb_coordinator.control import Control
 from aidb_coordinator.keeping import Keeping
 from aidb_coordinator.kubernetes.api import Api
 from aidb_coordinator.kubernetes.document import ConfigMapDocument
+from aidb_coordinator.kubernetes.pods import pods_of
 from aidb_coordinator.scaling import journal as journals
 from aidb_coordinator.scaling.absent import NoProvisioner
 from aidb_coordinator.scaling.journal import Journal
+from aidb_coordinator.scaling.kubernetes import KubernetesProvisioner
 from aidb_coordinator.scaling.operation import Operation
 from aidb_coordinator.scaling.provisioner import Provisioner
+from aidb_coordinator.scaling.sizes import sizes_of
 from aidb_coordinator.settings import Settings
 from aidb_coordinator.store import Conflict, LeadershipEnded, StoreError
 from aidb_coordinator.store.kubernetes import KubernetesStore
@@ -102,21 +105,34 @@ def in_configmaps(api: Api, settings: Settings, leads_until: Callable[[], float]
     """`leads_until`: the end of the leadership that writes."""
     clock = Clock()
 
+    def leads() -> bool:
+        return clock.monotonic() < leads_until()
+
     def document(kind: str) -> ConfigMapDocument:
         return ConfigMapDocument(
             api,
             settings.namespace,
             f"{settings.cluster_name}-{kind}",
             labels_of(settings),
-            lambda: clock.monotonic() < leads_until(),
+            leads,
         )
 
     def provisioner(control: Control) -> Provisioner:
-        return NoProvisioner(lambda: control.topology)
+        if settings.provisioner == "none":
+            return NoProvisioner(lambda: control.topology)
+        return KubernetesProvisioner(
+            api,
+            settings.namespace,
+            settings.cluster_name,
+            lambda: control.topology,
+            lambda: sizes_of(control),
+            leads,
+        )
 
     return Keeping(
         KubernetesStore(document("topology"), leads_until),
         KubernetesJournal(document("operations")),
         KubernetesMemory(document("autoscaler")),
         provisioner,
+        lambda: pods_of(api, settings.namespace, settings.cluster_name),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from aidb import errors
@@ -29,6 +29,7 @@ from aidb_coordinator.scaling.progress import OperationProgress, progress_of
 from aidb_coordinator.scaling.provisioner import Provisioner, ProvisionError
 from aidb_coordinator.scaling.requests import MAX_ID, InTheWay, Limits, Refused, Request, accept
 from aidb_coordinator.scaling.room import check_room, free_of
+from aidb_coordinator.scaling.sizes import sizes_of
 from aidb_coordinator.scaling.steps import next_action
 from aidb_coordinator.scaling.view import View
 from aidb_coordinator.slot_load import By, NotMeasured
@@ -92,7 +93,7 @@ class Manager:
         topology, movers = self._topology, self._control.movers
         heard = {move.id: movers.heard(move) for move in topology.moves if operation.owns_move(move.id)}
         rates = {move_id: said[0].bytes_per_second for move_id, said in heard.items() if said is not None}
-        return progress_of(operation, topology, self._sizes(), rates)
+        return progress_of(operation, topology, sizes_of(self._control), rates)
 
     async def start(self, request: Request) -> Operation:
         """Records an operation; the one of that id if there is one. Raises InvalidArgument, Busy."""
@@ -122,7 +123,7 @@ class Manager:
 
     async def _plan(self, operation: Operation, topology: Topology) -> Plan:
         """Raises Busy when what is to be evened is not known yet."""
-        sizes = self._sizes()
+        sizes = sizes_of(self._control)
         if operation.kind is Kind.REMOVE_SHARD:
             rooms = await asyncio.to_thread(self._provisioner.rooms)
             free = free_of(staying(operation, topology), rooms)
@@ -263,7 +264,7 @@ class Manager:
         try:
             operation = accept(request, self._topology, provisioned, live, self._limits, now_ms)
             if operation.kind is Kind.REMOVE_SHARD:
-                check_room(operation.shards, self._topology, self._sizes(), rooms)
+                check_room(operation.shards, self._topology, sizes_of(self._control), rooms)
             return operation
         except InTheWay as error:
             raise errors.Busy(str(error)) from error
@@ -299,13 +300,6 @@ class Manager:
         if self._troubles.get(operation.id) != what:
             self._troubles[operation.id] = what
             self._tell(Severity.WARNING, "OperationDelayed", operation, what)
-
-    def _sizes(self) -> Mapping[int, int]:
-        sizes = {}
-        for shard in self._topology.shards:
-            seen = None if shard.primary is None else self._control.roster.observation(shard.primary.name)
-            sizes[shard.id] = 0 if seen is None else seen.bytes
-        return sizes
 
     @property
     def _topology(self) -> Topology:

@@ -217,7 +217,10 @@ def _let_replicas_go(operation: Operation, names: tuple[str, ...], view: View) -
     (shard_id,) = operation.shards
     wanted = view.provisioned.get(shard_id, ())
     if doomed := [name for name in wanted if name in names]:
-        return actions.SetReplicas(shard_id, len(wanted) - len(doomed), tuple(doomed))
+        # Of one that removes, the number is known: somebody else may have made fewer of them meanwhile.
+        removes = operation.kind is Kind.REMOVE_REPLICA
+        left = operation.replicas if removes else len(wanted) - len(doomed)
+        return actions.SetReplicas(shard_id, left, tuple(doomed))
     shard = view.topology.shard(shard_id)
     for replica in () if shard is None else shard.replicas:
         if replica.name not in names:

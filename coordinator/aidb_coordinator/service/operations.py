@@ -10,6 +10,7 @@ from aidb.v1 import cluster_pb2_grpc as rpc
 from aidb_coordinator.control import Control
 from aidb_coordinator.scaling.manager import Manager
 from aidb_coordinator.scaling.operation import Kind, Operation
+from aidb_coordinator.scaling.owners import refusal
 from aidb_coordinator.scaling.progress import OperationProgress, eta_ms
 from aidb_coordinator.scaling.requests import Request
 from aidb_coordinator.service.answers import Context, answers
@@ -31,6 +32,11 @@ class Operations(rpc.CoordinationServicer):
         self, request: pb.StartOperationRequest, context: Context
     ) -> pb.StartOperationResponse:
         asked = _request(request)
+        settings = self._control.settings
+        if settings.provisioner == "kubernetes" and not request.dry_run:
+            refused = refusal(asked, settings.namespace, settings.cluster_name)
+            if refused:
+                raise errors.InvalidArgument(refused)
         if request.dry_run:
             operation, plan, topology = await self._scaling.dry_run(asked)
             answer = pb.StartOperationResponse(operation=self._to_proto(operation))

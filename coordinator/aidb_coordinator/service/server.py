@@ -42,6 +42,7 @@ from aidb_coordinator.scaling.manager import Manager
 from aidb_coordinator.scaling.provisioner import Provisioner, ProvisionError
 from aidb_coordinator.scaling.requests import Limits
 from aidb_coordinator.service.coordination import Coordination
+from aidb_coordinator.service.departures import Departures
 from aidb_coordinator.service.discovery import Discovery
 from aidb_coordinator.service.guard import Guard, credentials
 from aidb_coordinator.service.metrics import ClusterCollector
@@ -163,6 +164,7 @@ class Server:
                 self._back_up(),
                 self._write_events_as_they_come(),
                 self._archive_topologies(archive),
+                *([] if keeping.pods is None else [Departures(self._control, keeping.pods).run()]),
             ):
                 stack.push_async_callback(_cancel, asyncio.create_task(run))
             self._stack = stack.pop_all()
@@ -323,7 +325,8 @@ def _provisioner(keeping: Keeping, control: Control) -> Provisioner:
 
 def _autoscaler(control: Control, sampler: Sampler, manager: Manager, memory: MemoryKeeper) -> Autoscaler:
     """Raises StoreError, SettingsError."""
-    provisioned = control.settings.provisioner != "none"
+    # In Kubernetes the operator carries them out: it knows what else has a say in the numbers.
+    provisioned = control.settings.provisioner == "local"
     operations = ManagedOperations(manager) if provisioned else None
     try:
         return Autoscaler(control, sampler, memory, operations)

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 import grpc
 
-from aidb.channels import discovery_options, failure_of
+from aidb.channels import failure_of
 from aidb.v1 import cluster_pb2 as pb
 from aidb.v1.cluster_pb2_grpc import CoordinationStub
 from aidb_node import registration
 from aidb_node.config import Settings
-from aidb_node.dialing import channel_to
+from aidb_node.dialing import channel_to, coordinator_options
 from aidb_node.failure import StartRefused
 from aidb_node.logs import Log
 
@@ -41,7 +41,7 @@ class Asking:
     _channel: grpc.Channel = field(init=False, repr=False)
 
     def __enter__(self) -> Asking:
-        self._channel = self.channel(self.settings.coordinator, discovery_options())
+        self._channel = self.channel(self.settings.coordinator, coordinator_options())
         return self
 
     def __exit__(self, *exc: object) -> None:

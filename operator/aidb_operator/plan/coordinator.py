@@ -92,6 +92,7 @@ def rules(own: names.Names) -> list[Raw]:
         _rule("", "pods", ["get", "list", "patch"]),
         _rule(names.GROUP, "shardgroups", ["get", "list"]),
         _rule(names.GROUP, "shardgroups/scale", ["get", "patch"]),
+        _rule("", "persistentvolumeclaims", ["list"]),
     ]
 
 
