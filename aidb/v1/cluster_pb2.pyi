@@ -254,6 +254,7 @@ class Shard(_message.Message):
     LEAST_LSN_FIELD_NUMBER: _builtins.int
     RECOVERY_FIELD_NUMBER: _builtins.int
     RESTORED_BY_FIELD_NUMBER: _builtins.int
+    FENCED_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     epoch: _builtins.int
     incarnation: _builtins.int
@@ -263,6 +264,8 @@ class Shard(_message.Message):
     """later epochs begin at it or above: LSNs below may have been given out (V1)"""
     restored_by: _builtins.str
     """id of the restore that its disk came from; empty = none"""
+    fenced: _builtins.bool
+    """by people: its primary is to be stopped, does not join, and is not taken over"""
     @_builtins.property
     def primary(self) -> Global___Member: ...
     @_builtins.property
@@ -298,10 +301,11 @@ class Shard(_message.Message):
         least_lsn: _builtins.int = ...,
         recovery: Global___Recovery | None = ...,
         restored_by: _builtins.str = ...,
+        fenced: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["primary", b"primary", "recovery", b"recovery", "successor", b"successor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cuts", b"cuts", "disk_id", b"disk_id", "epoch", b"epoch", "id", b"id", "incarnation", b"incarnation", "least_lsn", b"least_lsn", "primary", b"primary", "recovery", b"recovery", "replicas", b"replicas", "restored_by", b"restored_by", "successor", b"successor", "tail_set", b"tail_set"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cuts", b"cuts", "disk_id", b"disk_id", "epoch", b"epoch", "fenced", b"fenced", "id", b"id", "incarnation", b"incarnation", "least_lsn", b"least_lsn", "primary", b"primary", "recovery", b"recovery", "replicas", b"replicas", "restored_by", b"restored_by", "successor", b"successor", "tail_set", b"tail_set"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -837,6 +841,47 @@ class WantSuccessorResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WantSuccessorResponse: _TypeAlias = WantSuccessorResponse  # noqa: Y015
+
+@_typing.final
+class FenceShardRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARD_FIELD_NUMBER: _builtins.int
+    UNFENCE_FIELD_NUMBER: _builtins.int
+    shard: _builtins.int
+    unfence: _builtins.bool
+    def __init__(
+        self,
+        *,
+        shard: _builtins.int = ...,
+        unfence: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["shard", b"shard", "unfence", b"unfence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FenceShardRequest: _TypeAlias = FenceShardRequest  # noqa: Y015
+
+@_typing.final
+class FenceShardResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOPOLOGY_VERSION_FIELD_NUMBER: _builtins.int
+    topology_version: _builtins.int
+    def __init__(
+        self,
+        *,
+        topology_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["topology_version", b"topology_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FenceShardResponse: _TypeAlias = FenceShardResponse  # noqa: Y015
 
 @_typing.final
 class RestoreRequest(_message.Message):

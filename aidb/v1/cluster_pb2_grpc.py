@@ -196,6 +196,11 @@ class CoordinationStub:
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.BackupClusterRequest.SerializeToString,
                 response_deserializer=aidb_dot_v1_dot_cluster__pb2.ClusterBackup.FromString,
                 _registered_method=True)
+        self.FenceShard = channel.unary_unary(
+                '/aidb.v1.Coordination/FenceShard',
+                request_serializer=aidb_dot_v1_dot_cluster__pb2.FenceShardRequest.SerializeToString,
+                response_deserializer=aidb_dot_v1_dot_cluster__pb2.FenceShardResponse.FromString,
+                _registered_method=True)
         self.MoveSlots = channel.unary_unary(
                 '/aidb.v1.Coordination/MoveSlots',
                 request_serializer=aidb_dot_v1_dot_cluster__pb2.MoveSlotsRequest.SerializeToString,
@@ -324,6 +329,13 @@ class CoordinationServicer:
     def BackupCluster(self, request, context):
         """A snapshot of every shard, kept from retention until it is released. Answers when that has begun, or with what became of the one of
         that id; GetClusterStatus tells how it goes. A coordinator that restarts knows of none: it is asked again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FenceShard(self, request, context):
+        """A shard is to be without a primary until it is unfenced: who provisions stops it, none may join, and nobody takes over.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -468,6 +480,11 @@ def add_CoordinationServicer_to_server(servicer, server):
                     servicer.BackupCluster,
                     request_deserializer=aidb_dot_v1_dot_cluster__pb2.BackupClusterRequest.FromString,
                     response_serializer=aidb_dot_v1_dot_cluster__pb2.ClusterBackup.SerializeToString,
+            ),
+            'FenceShard': grpc.unary_unary_rpc_method_handler(
+                    servicer.FenceShard,
+                    request_deserializer=aidb_dot_v1_dot_cluster__pb2.FenceShardRequest.FromString,
+                    response_serializer=aidb_dot_v1_dot_cluster__pb2.FenceShardResponse.SerializeToString,
             ),
             'MoveSlots': grpc.unary_unary_rpc_method_handler(
                     servicer.MoveSlots,
@@ -756,6 +773,33 @@ class Coordination:
             '/aidb.v1.Coordination/BackupCluster',
             aidb_dot_v1_dot_cluster__pb2.BackupClusterRequest.SerializeToString,
             aidb_dot_v1_dot_cluster__pb2.ClusterBackup.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FenceShard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aidb.v1.Coordination/FenceShard',
+            aidb_dot_v1_dot_cluster__pb2.FenceShardRequest.SerializeToString,
+            aidb_dot_v1_dot_cluster__pb2.FenceShardResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -97,6 +97,8 @@ class CoordinationStub:
     """A snapshot of every shard, kept from retention until it is released. Answers when that has begun, or with what became of the one of
     that id; GetClusterStatus tells how it goes. A coordinator that restarts knows of none: it is asked again.
     """
+    FenceShard: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.FenceShardRequest, _cluster_pb2.FenceShardResponse]
+    """A shard is to be without a primary until it is unfenced: who provisions stops it, none may join, and nobody takes over."""
     MoveSlots: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.MoveSlotsRequest, _cluster_pb2.MoveSlotsResponse]
     """Asks for slots to be moved to another shard (rules M). Answers when that is recorded; ListMoves tells how it goes."""
     CancelMove: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.CancelMoveRequest, _cluster_pb2.CancelMoveResponse]
@@ -149,6 +151,8 @@ class CoordinationAsyncStub(CoordinationStub):
     """A snapshot of every shard, kept from retention until it is released. Answers when that has begun, or with what became of the one of
     that id; GetClusterStatus tells how it goes. A coordinator that restarts knows of none: it is asked again.
     """
+    FenceShard: _aio.UnaryUnaryMultiCallable[_cluster_pb2.FenceShardRequest, _cluster_pb2.FenceShardResponse]  # type: ignore[assignment]
+    """A shard is to be without a primary until it is unfenced: who provisions stops it, none may join, and nobody takes over."""
     MoveSlots: _aio.UnaryUnaryMultiCallable[_cluster_pb2.MoveSlotsRequest, _cluster_pb2.MoveSlotsResponse]  # type: ignore[assignment]
     """Asks for slots to be moved to another shard (rules M). Answers when that is recorded; ListMoves tells how it goes."""
     CancelMove: _aio.UnaryUnaryMultiCallable[_cluster_pb2.CancelMoveRequest, _cluster_pb2.CancelMoveResponse]  # type: ignore[assignment]
@@ -246,6 +250,14 @@ class CoordinationServicer(metaclass=_abc_1.ABCMeta):
         """A snapshot of every shard, kept from retention until it is released. Answers when that has begun, or with what became of the one of
         that id; GetClusterStatus tells how it goes. A coordinator that restarts knows of none: it is asked again.
         """
+
+    @_abc_1.abstractmethod
+    def FenceShard(
+        self,
+        request: _cluster_pb2.FenceShardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.FenceShardResponse, _abc.Awaitable[_cluster_pb2.FenceShardResponse]]:
+        """A shard is to be without a primary until it is unfenced: who provisions stops it, none may join, and nobody takes over."""
 
     @_abc_1.abstractmethod
     def MoveSlots(

@@ -143,6 +143,8 @@ def _shard(old: Shard, new: Shard) -> Iterator[str]:
         yield f"{new.primary.name} is at {new.primary.address}"
     if new.recovery is not None and new.recovery != old.recovery:
         yield f"{name} is to be restored ({new.recovery.id}) from the objects of {new.recovery.cluster_uid}"
+    if new.fenced != old.fenced:
+        yield f"{name} is {'fenced' if new.fenced else 'fenced no more'}"
     if new.incarnation != old.incarnation:
         yield f"{name} is at incarnation {new.incarnation}"
     yield from _successor(name, old, new)

@@ -103,6 +103,7 @@ def _shard_to_proto(shard: Shard) -> pb.Shard:
         least_lsn=shard.least_lsn,
         recovery=None if shard.recovery is None else _recovery_to_proto(shard.recovery),
         restored_by=shard.restored_by,
+        fenced=shard.fenced,
     )
 
 
@@ -187,6 +188,7 @@ def _shard_from_proto(message: pb.Shard) -> Shard:
         least_lsn=message.least_lsn,
         recovery=_recovery_from_proto(message.recovery) if message.HasField("recovery") else None,
         restored_by=message.restored_by,
+        fenced=message.fenced,
     )
 
 

@@ -119,6 +119,8 @@ class Control:
         if problem := registration.malformed(member, claim):
             raise errors.InvalidArgument(problem)
         self.check_cluster(process.cluster_uid)
+        if member.role is Role.PRIMARY and (shard := self.topology.shard(member.shard)) and shard.fenced:
+            raise errors.Busy(f"shard {shard.id} is fenced by people: it has no primary", retry_after=2.0)
         if not self._is_successor(member, claim):
             await self._check_place(member, process)
         self.restores.check_turn(member.shard, claim)
@@ -194,6 +196,17 @@ class Control:
         await self.document.commit(lambda topology: (topologies.forget_member(topology, name), None))
         self.events.add(Severity.NORMAL, "MemberForgotten", name, "removed from the topology")
 
+    async def fence(self, shard_id: int, fenced: bool) -> None:
+        """People want it to be without a primary, or not any more. Raises InvalidArgument, StoreError."""
+        try:
+            await self.document.commit(
+                lambda topology: (topologies.set_fenced(topology, shard_id, fenced), None)
+            )
+        except topologies.TopologyError as error:
+            raise errors.InvalidArgument(str(error)) from error
+        reason = "ShardFenced" if fenced else "ShardUnfenced"
+        self.events.add(Severity.WARNING, reason, f"shard {shard_id}", "asked for by an administrator")
+
     async def set_tail_set(
         self, name: str, process_id: str, epoch: int, version: int, members: tuple[str, ...]
     ) -> None:
@@ -235,6 +248,8 @@ class Control:
         if member.role is not Role.PRIMARY:
             return Renewal.RENEWED
         shard = self.topology.shard(member.shard)
+        if shard is not None and shard.fenced:
+            return Renewal.NOT_NOW
         if shard is not None and shard.successor is not None and shard.successor.epoch:
             # D3: from the taking on nothing is renewed. One that hands over has its own lease left to end by.
             return Renewal.NOT_NOW if shard.successor.planned else Renewal.REGISTER_AGAIN

@@ -38,6 +38,8 @@ def want(topology: Topology, shard_id: int, *, planned: bool, reason: str) -> tu
         raise TopologyError(f"shard {shard_id} never had a primary: start one with an empty directory")
     if shard.recovery is not None:
         raise TopologyError(f"shard {shard_id} is being restored by incarnation {shard.incarnation}")
+    if shard.fenced:
+        raise TopologyError(f"shard {shard_id} is fenced: unfence it first")
     held = shard.successor
     if held is not None and (held.planned == planned or not held.planned):
         return topology, held

@@ -37,7 +37,7 @@ def decide(shard: Shard, primary: Verdict, gone: float, leading: float, rules: R
         waits = successor is not None and not successor.planned and not successor.epoch
         return Decision.WITHDRAW if waits else Decision.NOTHING
     is_gone = primary.state in (MemberState.FAILED, MemberState.LEFT)
-    if not rules.enabled or shard.fresh or not is_gone:
+    if not rules.enabled or shard.fresh or shard.fenced or not is_gone:
         return Decision.NOTHING
     if gone < rules.grace or leading < rules.lease:
         return Decision.NOTHING

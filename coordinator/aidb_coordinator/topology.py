@@ -111,7 +111,7 @@ class Recovery:
 class Shard:
     """`epoch` 0 and no `disk_id`: no primary has ever registered. `least_lsn`: later epochs begin there or
     above (V1). `recovery`: it has no disk, and the next one has to be restored first. `restored_by`: id of
-    the restore that its disk came from.
+    the restore that its disk came from. `fenced`: by people; no primary is to serve it.
     """
 
     id: int
@@ -126,6 +126,7 @@ class Shard:
     least_lsn: int = 0
     recovery: Recovery | None = None
     restored_by: str = ""
+    fenced: bool = False
 
     @property
     def newest_epoch(self) -> int:
@@ -330,6 +331,12 @@ def drop_shards(topology: Topology, ids: Collection[int]) -> Topology:
             raise TopologyError(f"move {move.id} is under way between shards {move.source} and {move.target}")
     kept = tuple(shard for shard in topology.shards if shard.id not in gone)
     return next_version(replace(topology, shards=kept, next_shard=topology.free_id))
+
+
+def set_fenced(topology: Topology, shard_id: int, fenced: bool) -> Topology:
+    """Whether people want the shard to be without a primary. Raises TopologyError when it does not exist."""
+    shard = existing(topology, shard_id)
+    return topology if shard.fenced == fenced else with_shard(topology, replace(shard, fenced=fenced))
 
 
 def put_replica(topology: Topology, member: Member) -> Topology:

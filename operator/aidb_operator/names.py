@@ -24,6 +24,7 @@ HOSTNAME = "kubernetes.io/hostname"
 
 # Annotations.
 PAUSED = f"{GROUP}/paused"
+FENCED = f"{GROUP}/fenced"
 INPUTS = f"{GROUP}/inputs"
 APPLIED = f"{GROUP}/applied"
 

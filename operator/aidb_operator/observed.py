@@ -30,6 +30,7 @@ _MOVING = ("prepared", "fenced")
 class Shard:
     """As the topology names it. `wanted`: the incarnation beside the published one, 0 = none; `planned`, by a
     hand-over; `reason`, for people; `taken`: the epoch that it has taken, 0 = none yet.
+    `fenced`: people want it to be without a primary. `recovering`: its primary has to restore it first.
     """
 
     id: int
@@ -40,6 +41,8 @@ class Shard:
     planned: bool = False
     reason: str = ""
     taken: int = 0
+    fenced: bool = False
+    recovering: bool = False
 
     @property
     def running(self) -> tuple[int, ...]:
@@ -263,6 +266,8 @@ def parse(content: bytes) -> Topology:
             planned=shard.successor.planned,
             reason=shard.successor.reason,
             taken=shard.successor.epoch,
+            fenced=shard.fenced,
+            recovering=shard.HasField("recovery"),
         )
         for shard in message.shards
     }

@@ -188,6 +188,11 @@ class Coordination(Operations):
         return backup_to_proto(backup, self._control.topology.cluster_uid)
 
     @answers
+    async def FenceShard(self, request: pb.FenceShardRequest, context: Context) -> pb.FenceShardResponse:
+        await self._control.fence(request.shard, not request.unfence)
+        return pb.FenceShardResponse(topology_version=self._control.topology.version)
+
+    @answers
     async def MoveSlots(self, request: pb.MoveSlotsRequest, context: Context) -> pb.MoveSlotsResponse:
         control = self._control
         slots = [SlotSpan(span.first, span.last) for span in request.slots]

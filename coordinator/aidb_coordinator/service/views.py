@@ -172,6 +172,8 @@ def _shard_status(
     if shard.recovery is not None:
         step, _ = control.takers.step(shard.id) or ("waits for a primary with an empty directory", 0)
         reason = f"being restored ({shard.recovery.id}), incarnation {shard.incarnation}: {step}"
+    if shard.fenced:
+        reason = "fenced by people: no primary is to serve it"
     seen = None if primary is None else control.roster.observation(primary.name)
     successor = shard.successor
     return pb.ShardStatus(

@@ -125,6 +125,19 @@ class Api:
         """For what is not watched."""
         return self._call("get", "GET", kind.name, kind.path(namespace, name), None)
 
+    def listed(self, kind: Kind, namespace: str, selector: str = "") -> list[Raw]:
+        """All of a namespace, or those with these labels. For people's commands: the operator watches."""
+        found: list[Raw] = []
+        token = ""
+        while True:
+            asked = {"limit": "500", "labelSelector": selector, "continue": token}
+            query = [(name, value) for name, value in asked.items() if value]
+            page = self._call("list", "GET", kind.name, kind.path(namespace), None, query=query)
+            found += page.get("items", ())
+            token = page.get("metadata", {}).get("continue", "")
+            if not token:
+                return found
+
     def resources(self, api_version: str) -> frozenset[str]:
         """The plurals that the server serves of a group's version; none of one that it does not know."""
         path = f"/apis/{api_version}"

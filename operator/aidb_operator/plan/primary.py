@@ -26,7 +26,7 @@ def plan(view: View) -> Outcome:
     count = 0 if view.spec.hibernate else 1
     return Outcome(
         actions=[
-            stateful_set(view, shard.id, incarnation, count)
+            stateful_set(view, shard.id, incarnation, 0 if shard.fenced else count)
             for shard in wanted.places(view).values()
             for incarnation in shard.running
         ]
