@@ -57,14 +57,17 @@ class Leader:
         self._why = why
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
 
-    def asked(self, observed: Observed) -> Observed:
-        """With its status and operations, or with the reason why they are not known."""
+    def asked(self, observed: Observed, scaling: bool = False) -> Observed:
+        """With its status and operations, and what the autoscaler recommends if `scaling`, or with the reason
+        why they are not known.
+        """
         try:
             status = self.call("GetClusterStatus", pb.GetClusterStatusRequest())
             operations = self.call("ListOperations", pb.ListOperationsRequest())
+            recommended = self.call("GetScaling", pb.GetScalingRequest()) if scaling else None
         except CallError as error:
             return replace(observed, coordination=None, silence=str(error))
-        return replace(observed, coordination=Coordination(status, tuple(operations.operations)))
+        return replace(observed, coordination=Coordination(status, tuple(operations.operations), recommended))
 
     def call(self, method: str, request: Any) -> Any:
         """Raises CallError."""

@@ -94,7 +94,7 @@ def _turn(key: ClusterKey, cluster: Raw, seen: Seen, around: Surroundings) -> fl
         raise TurnFailed(str(error)) from error
     observed = _with_source(observed, spec, key, around.store)
     caller = around.coordinators.of(key, observed)
-    observed = caller.asked(observed)
+    observed = caller.asked(observed, scaling=spec.autoscaling.enabled)
     view = View(cluster, spec, observed, now, around.image)
     if names.PAUSED in (cluster["metadata"].get("annotations") or {}) and not deleting:
         _write(cluster, status.paused(view), around.api)

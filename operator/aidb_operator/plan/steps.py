@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aidb_operator.plan import (
+    autoscale,
     backup_health,
     backups,
     coordinator,
@@ -37,6 +38,7 @@ STEPS: tuple[Step, ...] = (
     Step("routers", router.plan),
     Step("monitoring", monitoring.plan),
     Step("shards", shards.plan),
+    Step("autoscaling", autoscale.plan),
     Step("schedules", schedules.plan),
     Step("backups", backups.plan),
     Step("restores", restores.plan),
