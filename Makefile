@@ -70,6 +70,10 @@ evidence-elastic: ROUNDS = 1
 evidence-engine: $(STAMPS)/packages
 	$(BIN)/python -m tests.evidence.engine --rounds $(ROUNDS) --seed $(SEED)
 
+# Fixtures of pytest start the API server.
+evidence-kubernetes-restores: setup
+	$(BIN)/python -m pytest -q -s tests/evidence/kubernetes_restores.py
+
 test-interleavings: ## readers and the writer of a memtable in the orders that a seed says
 	cargo test -p aidb-lsm --locked --features shuttle --lib interleavings
 
