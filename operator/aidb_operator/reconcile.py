@@ -87,14 +87,15 @@ def _turn(key: ClusterKey, cluster: Raw, seen: Seen, around: Surroundings) -> fl
         _write(cluster, status.invalid(cluster, problems, now), around.api)
         return None
     try:
-        observed = observe(key.name, seen.objects, seen.nodes, around.available())
+        observed = observe(key.name, seen.objects, seen.nodes, around.available(), deleting=deleting)
     except BadTopology as error:
         # Whoever decides without it might make a second first shard: nothing is touched.
         _write(cluster, status.stopped(cluster, "TopologyUnreadable", str(error), now), around.api)
         raise TurnFailed(str(error)) from error
     observed = _with_source(observed, spec, key, around.store)
     caller = around.coordinators.of(key, observed)
-    observed = caller.asked(observed, scaling=spec.autoscaling.enabled)
+    if not deleting:
+        observed = caller.asked(observed, scaling=spec.autoscaling.enabled)
     view = View(cluster, spec, observed, now, around.image)
     if names.PAUSED in (cluster["metadata"].get("annotations") or {}) and not deleting:
         _write(cluster, status.paused(view), around.api)
@@ -106,9 +107,10 @@ def _turn(key: ClusterKey, cluster: Raw, seen: Seen, around: Surroundings) -> fl
     plan = planner.plan(view, STEPS, GATES)
     applied = carry_out(plan.actions, observed, key.namespace, around.api, caller, around.stopped)
     _tell(cluster, plan, applied, around)
-    _write(cluster, status.of(view, plan, applied), around.api)
-    for name, told in group_status.changes(view):
-        _patch_status(kinds.SHARD_GROUP, key.namespace, name, told, around.api)
+    if not deleting:
+        _write(cluster, status.of(view, plan, applied), around.api)
+        for name, told in group_status.changes(view):
+            _patch_status(kinds.SHARD_GROUP, key.namespace, name, told, around.api)
     if applied.errors:
         raise TurnFailed("; ".join(applied.errors[:3]))
     return plan.again

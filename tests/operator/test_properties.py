@@ -95,7 +95,10 @@ def test_nothing_that_holds_data_or_is_named_by_the_topology_goes(
     for one in second.actions:
         if not isinstance(one, Delete):
             continue
-        assert one.kind not in (kinds.STATEFUL_SET, kinds.VOLUME_CLAIM, kinds.SECRET)
+        assert one.kind not in (kinds.VOLUME_CLAIM, kinds.SECRET)
+        if one.kind is kinds.STATEFUL_SET:
+            assert one.over is not None and topology is not None and topology.is_over(one.over.place)
+            assert one.name == seen.names.primary(*one.over.place)
         assert (one.kind, one.name) not in wanted
         existing = seen.observed.get(one.kind, one.name)
         assert existing is not None

@@ -10,7 +10,7 @@ from aidb_operator.api.conditions import Type
 from aidb_operator.kubernetes import kinds
 from aidb_operator.kubernetes.kinds import Raw
 from aidb_operator.names import COORDINATOR_PORT
-from aidb_operator.plan import bootstrap, object_store, pods, wanted
+from aidb_operator.plan import bootstrap, hibernate, object_store, pods, wanted
 from aidb_operator.plan.metadata import digest, made
 from aidb_operator.plan.outcome import Condition, Desired, Outcome, View, objects
 from aidb_operator.plan.pods import Program
@@ -44,9 +44,10 @@ def _deployment(view: View, source: Sequence[str]) -> Desired:
             "template": pods.template(view, replace(program, arguments=[*program.arguments, *source])),
         },
     )
-    count = 0 if view.spec.hibernate else view.spec.coordinators.replicas
+    count = hibernate.count(view, "coordinator", view.spec.coordinators.replicas)
     # Of a cluster that goes on with data that was here before, the uid is that of the data.
     inputs = digest([pods.inputs(view, program), wanted.cluster_uid(view)])
+    raw["spec"]["template"]["metadata"]["annotations"][names.INPUTS] = inputs
     return Desired(raw, replicas=count, inputs=inputs)
 
 

@@ -11,7 +11,7 @@ from aidb_operator.api import quantity
 from aidb_operator.kubernetes import kinds
 from aidb_operator.kubernetes.kinds import Raw
 from aidb_operator.names import STORAGE_PORT
-from aidb_operator.plan import node, object_store, pods, wanted
+from aidb_operator.plan import hibernate, node, object_store, pods, wanted
 from aidb_operator.plan.metadata import made
 from aidb_operator.plan.outcome import Desired, Outcome, View
 from aidb_operator.plan.pods import Program
@@ -23,7 +23,7 @@ SERVING_SECONDS = 20
 
 
 def plan(view: View) -> Outcome:
-    count = 0 if view.spec.hibernate else 1
+    count = hibernate.count(view, "primary", 1)
     return Outcome(
         actions=[
             stateful_set(view, shard.id, incarnation, 0 if shard.fenced else count)

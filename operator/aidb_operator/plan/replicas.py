@@ -7,7 +7,7 @@ from aidb_operator.api import quantity
 from aidb_operator.kubernetes import kinds
 from aidb_operator.kubernetes.kinds import Raw
 from aidb_operator.names import STORAGE_PORT
-from aidb_operator.plan import node, pods, wanted
+from aidb_operator.plan import hibernate, node, pods, wanted
 from aidb_operator.plan.metadata import made
 from aidb_operator.plan.outcome import Desired, Outcome, View
 from aidb_operator.plan.pods import Program
@@ -18,7 +18,7 @@ GRACE_SECONDS = 45
 def plan(view: View) -> Outcome:
     return Outcome(
         actions=[
-            deployment(view, shard, 0 if view.spec.hibernate else wanted.replicas(view, shard))
+            deployment(view, shard, hibernate.count(view, "replica", wanted.replicas(view, shard)))
             for shard in wanted.shards(view)
         ]
     )

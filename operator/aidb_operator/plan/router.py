@@ -5,7 +5,7 @@ from __future__ import annotations
 from aidb_operator import names
 from aidb_operator.kubernetes import kinds
 from aidb_operator.names import STORAGE_PORT
-from aidb_operator.plan import node, pods
+from aidb_operator.plan import hibernate, node, pods
 from aidb_operator.plan.metadata import made
 from aidb_operator.plan.outcome import Desired, Outcome, View
 from aidb_operator.plan.pods import Program
@@ -27,7 +27,7 @@ def plan(view: View) -> Outcome:
             "template": pods.template(view, program),
         },
     )
-    count = 0 if view.spec.hibernate else view.spec.routers.replicas
+    count = hibernate.count(view, "router", view.spec.routers.replicas)
     return Outcome(actions=[Desired(raw, replicas=count, inputs=pods.inputs(view, program))])
 
 

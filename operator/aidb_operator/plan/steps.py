@@ -7,13 +7,18 @@ from aidb_operator.plan import (
     backup_health,
     backups,
     coordinator,
+    deletion,
     disruption,
     fences,
+    handover,
+    hibernate,
     monitoring,
     network,
     primary,
     replicas,
     restores,
+    retire,
+    rollout,
     router,
     schedules,
     services,
@@ -25,6 +30,7 @@ from aidb_operator.plan.certificates import step as certificates
 from aidb_operator.plan.planner import Gate, Step
 
 STEPS: tuple[Step, ...] = (
+    Step("deletion", deletion.plan),
     Step("certificates", certificates.plan),
     Step("network", network.plan),
     Step("zones", zones.plan),
@@ -43,6 +49,10 @@ STEPS: tuple[Step, ...] = (
     Step("backups", backups.plan),
     Step("restores", restores.plan),
     Step("backup health", backup_health.plan),
+    Step("rollout", rollout.plan),
+    Step("handover", handover.plan),
+    Step("hibernation", hibernate.plan),
+    Step("retired", retire.plan),
 )
 
-GATES: tuple[Gate, ...] = ()
+GATES: tuple[Gate, ...] = (rollout.gate,)
