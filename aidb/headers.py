@@ -67,5 +67,6 @@ def write_header(
 def address_to(header: common_pb2.RequestHeader, routing: Routing, shard: int, attempt: int) -> None:
     """Fill in what may differ from one send to the next."""
     header.topology_version = routing.topology_version
-    header.token = routing.token.for_shard(shard, routing.lost)
+    # A router may know better which shard the slot is of, and then needs that one's entry.
+    header.token = routing.token.encode() if routing.through else routing.token.for_shard(shard, routing.lost)
     header.attempt = attempt
