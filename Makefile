@@ -63,6 +63,9 @@ constraints: $(STAMPS)/packages ## pin the newest third-party versions that pypr
 evidence-%: setup ## a long evidence run: make evidence-restart ROUNDS=100 SEED=1
 	$(BIN)/python -m tests.evidence.$* --rounds $(ROUNDS) --seed $(SEED)
 
+# Rounds are clusters.
+evidence-clusters: ROUNDS = 50
+
 # A round is a whole way from one shard to ten and back: minutes.
 evidence-elastic: ROUNDS = 1
 

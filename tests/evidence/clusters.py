@@ -1,8 +1,8 @@
 """What one operator costs that looks after many clusters: calls of the API server, memory, CPU.
 
-``--rounds`` is the number of clusters. They are real objects in a real API server; nothing makes pods of them,
-so no coordinator answers, and what is counted is the operator alone. A violation is a call for something that
-did not change: while nothing happens, when a spec is applied again, and after the operator was started again.
+``--rounds`` is the number of clusters: real objects in a real API server, of which nothing makes pods: so
+no coordinator answers and the operator alone is counted. A violation is a call for something that did not
+change: while nothing happens, when a spec is applied again, and after the operator was started again.
 """
 
 from __future__ import annotations

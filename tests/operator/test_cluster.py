@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,42 +21,47 @@ def is_(apiserver: ApiServer, namespace: str, type: str, status: str = "True") -
     return any((one["type"], one["status"]) == (type, status) for one in conditions)
 
 
-@contextmanager
-def workloads(apiserver: ApiServer, namespace: str, folder: Path) -> Iterator[FakeWorkloads]:
-    with FakeWorkloads(apiserver, namespace, folder) as running:
-        yield running
+def shards(apiserver: ApiServer, namespace: str, count: int) -> bool:
+    status = get(apiserver, namespace, "aidbclusters/db")["status"]
+    settled = {"wanted": count, "current": count, "ready": count}
+    return bool(status["shards"] == settled and "operation" not in status)
 
 
-def test_a_cluster_is_made_and_scaled(apiserver: ApiServer, namespace: str, tmp_path: Path) -> None:
+def replicas(apiserver: ApiServer, namespace: str, count: int) -> bool:
+    status = get(apiserver, namespace, "shardgroups/db-0")["status"]
+    return bool(status.get("replicas") == status.get("readyReplicas") == count)
+
+
+def test_a_cluster_is_made_and_grows_and_shrinks(
+    apiserver: ApiServer, namespace: str, tmp_path: Path
+) -> None:
     small: dict[str, Any] = {"routers": {"replicas": 1}, "coordinators": {"replicas": 1}}
-    with workloads(apiserver, namespace, tmp_path) as running:
+    keys = [b"key-%03d" % number for number in range(200)]
+    with FakeWorkloads(apiserver, namespace, tmp_path) as running:
         with operator(apiserver, namespace, resync=1.0):
             make(apiserver, namespace, shards=1, replicas=1, **small)
             until(lambda: is_(apiserver, namespace, "Ready"), "a cluster that is ready", SECONDS)
-            until(
-                lambda: get(apiserver, namespace, "shardgroups/db-0")["status"].get("readyReplicas") == 1,
-                "its replica",
-                SECONDS,
-            )
-            address = f"{running.address('db')}:7400"
-            tls = client_tls(apiserver, namespace, tmp_path / "tls")
-            with aidb.connect(address, direct=False, timeout=30, tls=tls) as client:
-                client.put(b"k", b"v")
-                assert client.get(b"k") == b"v"
-            patch(apiserver, namespace, replicas=2)
-            until(
-                lambda: get(apiserver, namespace, "shardgroups/db-0")["status"].get("readyReplicas") == 2,
-                "two replicas",
-                SECONDS,
-            )
+            until(lambda: replicas(apiserver, namespace, 1), "its replica", SECONDS)
+        tls = client_tls(apiserver, namespace, tmp_path / "tls")
+        primary = {pod["metadata"]["uid"] for pod in running.pods(component="primary")}
         # Another operator goes on with what is there, and restarts nothing.
-        before = {pod["metadata"]["uid"] for pod in running.pods(component="primary")}
-        with operator(apiserver, namespace, resync=1.0):
+        with (
+            operator(apiserver, namespace, resync=1.0),
+            aidb.connect(f"{running.address('db')}:7400", direct=False, timeout=30, tls=tls) as client,
+        ):
+            client.put_many([(key, key) for key in keys]).raise_for_errors()
+            patch(apiserver, namespace, replicas=2)
+            until(lambda: replicas(apiserver, namespace, 2), "two replicas", SECONDS)
+            assert {pod["metadata"]["uid"] for pod in running.pods(component="primary")} == primary
             patch(apiserver, namespace, replicas=0)
+            until(lambda: replicas(apiserver, namespace, 0), "no replica", SECONDS)
+            patch(apiserver, namespace, shards=2)
+            until(lambda: shards(apiserver, namespace, 2), "two shards", SECONDS)
+            assert [client.get(key) for key in keys] == keys
+            patch(apiserver, namespace, shards=1)
+            until(lambda: shards(apiserver, namespace, 1), "one shard", SECONDS)
+            assert [client.get(key) for key in keys] == keys
             until(
-                lambda: get(apiserver, namespace, "shardgroups/db-0")["status"].get("replicas") == 0,
-                "no replicas",
-                SECONDS,
+                lambda: len(get(apiserver, namespace, "shardgroups")["items"]) == 1, "one ShardGroup", SECONDS
             )
-            until(lambda: is_(apiserver, namespace, "Ready"), "still ready", SECONDS)
-        assert {pod["metadata"]["uid"] for pod in running.pods(component="primary")} == before
+            assert {pod["metadata"]["uid"] for pod in running.pods(component="primary", shard="0")} == primary
