@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from aidb_operator.api.cluster import AidbCluster
 from aidb_operator.api.shard_group import ShardGroup
 
 import aidb
+from aidb.security.authority import write_private
 from tests.coordinator.process import until
 from tests.kubernetes import account
 from tests.kubernetes.apiserver import ApiServer, Refused
@@ -21,11 +23,10 @@ SECONDS = 240.0
 SMALL = {
     "spec": {
         "shards": 1,
-        "replicas": 1,
+        "replicas": 0,
         "routers": {"replicas": 1},
         "coordinators": {"replicas": 1},
         "storage": {"size": "1Gi"},
-        "security": {"tls": {"enabled": False}, "networkPolicy": {"enabled": False}},
     }
 }
 
@@ -46,9 +47,12 @@ class Cluster:
         where = path(AidbCluster, self._namespace, "demo")
         self._api.request("PATCH", where, {"spec": spec}, "application/merge-patch+json")
 
-    def shard(self, number: int) -> ShardGroup:
-        name = f"demo-{number}"
-        return ShardGroup.of(self._api.request("GET", path(ShardGroup, self._namespace, name)))
+    def shards(self) -> dict[int, ShardGroup]:
+        items = self._api.request("GET", path(ShardGroup, self._namespace))["items"]
+        return {one.spec.shard: one for one in map(ShardGroup.of, items)}
+
+    def slots(self) -> dict[int, int | None]:
+        return {number: one.status.slots for number, one in self.shards().items()}
 
     def holds(self, type: str) -> bool:
         """Of the spec as it is now."""
@@ -69,13 +73,14 @@ def test_from_its_creation_to_its_deletion(apiserver: ApiServer, namespace: str,
     ):
         cluster.create()
         until(lambda: cluster.holds("Ready"), SECONDS)
-        with aidb.connect(f"{workloads.address('demo')}:7400", direct=False) as db:
+        tls = credentials(apiserver, namespace, tmp_path / "client")
+        with aidb.connect(f"{workloads.address('demo')}:7400", tls=tls, direct=False) as db:
             written = {f"key-{number}".encode(): b"%d" % number for number in range(50)}
             for key, value in written.items():
                 db.put(key, value)
 
-            cluster.patch(replicas=2)
-            until(lambda: cluster.shard(0).status.ready_replicas == 2, SECONDS)
+            cluster.patch(shards=2)
+            until(lambda: cluster.slots() == {0: 8192, 1: 8192}, SECONDS)
             until(lambda: cluster.holds("Ready"), SECONDS)
             assert {key: db.get(key, timeout=60) for key in written} == written
 
@@ -85,7 +90,16 @@ def test_from_its_creation_to_its_deletion(apiserver: ApiServer, namespace: str,
         until(lambda: gone(cluster), SECONDS)
         until(lambda: workloads.pods(cluster="demo") == [], SECONDS)
         claims = apiserver.kubectl("-n", namespace, "get", "pvc", "-o", "name").split()
-        assert claims == ["persistentvolumeclaim/data-demo-0-1-0"], "deletionPolicy Retain"
+        assert len(claims) == 2, "deletionPolicy Retain"
+
+
+def credentials(apiserver: ApiServer, namespace: str, folder: Path) -> aidb.Tls:
+    """What the operator made for clients."""
+    secret = apiserver.request("GET", f"/api/v1/namespaces/{namespace}/secrets/demo-client-tls")
+    folder.mkdir(mode=0o700)
+    for name, text in secret["data"].items():
+        write_private(folder / name, base64.b64decode(text))
+    return aidb.Tls(folder, token_file=folder / "token")
 
 
 def gone(cluster: Cluster) -> bool:
