@@ -99,7 +99,7 @@ class _Program:
         self._process_id = uuid.uuid4().hex
         self._security = ServerSecurity.of(settings.tls, settings.tokens, settings.tls_domain, "node")
         self._metrics = MetricsServer(settings.metrics, self._security) if settings.metrics else None
-        address = self._metrics.address if self._metrics else ""
+        address = reachable(self._metrics.address, settings.advertise) if self._metrics else ""
         self._server = _server(settings, self._identity, address, self._security, self._process_id)
         if self._metrics:
             shard = "" if settings.role == "router" else str(settings.shard)
@@ -338,6 +338,15 @@ class _Program:
             "pid": os.getpid(),
         }
         print(json.dumps(ready), flush=True)
+
+
+def reachable(address: str, advertise: str) -> str:
+    """Where others find what listens on `address`: every address of a machine is none to go to."""
+    host, _, port = address.rpartition(":")
+    everywhere = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not listened on
+    if host.strip("[]") not in everywhere or not advertise:
+        return address
+    return f"{advertise.rpartition(':')[0]}:{port}"
 
 
 def native_tokens(tokens: Iterable[Token]) -> list[tuple[bytes, int, int]]:

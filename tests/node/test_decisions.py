@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 import pytest
-from aidb_node import config, identity, logs, registration
+from aidb_node import config, identity, lifecycle, logs, registration
 from aidb_node.failure import StartRefused
 
 from aidb import errors
@@ -137,3 +137,10 @@ def test_a_zone_comes_from_a_file_of_nodes(tmp_path: Path) -> None:
     assert config.parse([*common, "--node", "n10"]).zone == "east"
     assert config.parse([*common, "--node", "n2"]).zone == ""
     assert config.parse([*common, "--node", "n1", "--zone", "given"]).zone == "given"
+
+
+def test_others_are_told_an_address_that_they_can_go_to() -> None:
+    assert lifecycle.reachable("0.0.0.0:9400", "10.1.2.3:7400") == "10.1.2.3:9400"
+    assert lifecycle.reachable("[::]:9400", "[fd00::1]:7400") == "[fd00::1]:9400"
+    assert lifecycle.reachable("127.0.0.1:9400", "10.1.2.3:7400") == "127.0.0.1:9400"
+    assert lifecycle.reachable("0.0.0.0:9400", "") == "0.0.0.0:9400"
