@@ -69,6 +69,9 @@ evidence-clusters: ROUNDS = 50
 # A round is a whole way from one shard to ten and back: minutes.
 evidence-elastic: ROUNDS = 1
 
+# Rounds are applies of an unchanged spec.
+evidence-idle: ROUNDS = 50
+
 # The engine alone: no native module is needed.
 evidence-engine: $(STAMPS)/packages
 	$(BIN)/python -m tests.evidence.engine --rounds $(ROUNDS) --seed $(SEED)

@@ -21,7 +21,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -197,14 +197,16 @@ class ApiServer:
                 process.wait()
 
 
-def start(folder: Path) -> ApiServer:
-    """Starts both; the API is ready when it returns. Raises Missing, RuntimeError (with the log's end)."""
+def start(folder: Path, *more: str) -> ApiServer:
+    """Starts both; the API is ready when it returns. `more` are options of the API server. Raises Missing,
+    RuntimeError (with the log's end).
+    """
     found = programs()
     for attempt in range(3):
         here = folder / str(attempt)
         here.mkdir(parents=True)
         try:
-            return _start(found, here)
+            return _start(found, here, more)
         except _PortTaken as taken:
             last = taken
     raise RuntimeError(str(last))
@@ -214,7 +216,7 @@ class _PortTaken(Exception):
     """Between its choice and its use."""
 
 
-def _start(found: Programs, folder: Path) -> ApiServer:
+def _start(found: Programs, folder: Path, more: Sequence[str]) -> ApiServer:
     etcd, peer, port = _free_ports(3)
     signed = authority.new_authority("test authority")
     server = authority.program(signed, "kube-apiserver", "node", "kubernetes.default")
@@ -236,7 +238,7 @@ def _start(found: Programs, folder: Path) -> ApiServer:
         made._processes.append(_spawn(folder / "etcd.log", *_etcd_command(found, folder, etcd, peer)))
         _wait(made, "etcd", lambda: _listens(etcd))
         made._processes.append(
-            _spawn(folder / "apiserver.log", *_apiserver_command(found, folder, port, etcd))
+            _spawn(folder / "apiserver.log", *_apiserver_command(found, folder, port, etcd), *more)
         )
         _wait(made, "apiserver", lambda: made.request("GET", "/readyz") == "ok")
     except BaseException:
