@@ -4,7 +4,7 @@ One cluster of real processes (two coordinators, a shard, a replica, a router): 
 second shard of it, so that operator and coordinators have worked. Then `--rounds` applies of the unchanged
 spec, after which every object has to be at the version that it was at; then `--minutes` of nothing, in which
 operator and coordinators together may make two calls a minute, renewals of the Lease and open watches apart.
-At last one operator with fifty clusters that nobody runs: calls, and memory.
+(`evidence-clusters` has many clusters, and no programs.)
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.fake_workloads import FakeWorkloads
 from tests.operator.running import CLUSTERS, IMAGE, get, make, patch, until
 
-MANY = 50
 MOST_CALLS = 2.0
 SECONDS = 600.0
 QUIET_SECONDS = 15.0
@@ -174,44 +173,9 @@ def _versions(server: ApiServer, namespace: str) -> dict[str, str]:
     }
 
 
-def many_clusters(server: ApiServer, audit_log: Path, folder: Path, asked: Any, report: Report) -> None:
-    namespace = server.namespace("many")
-    audit = Audit(audit_log, {f"system:serviceaccount:{namespace}:operator": "operator"})
-    began, begin = time.monotonic(), audit.here()
-    with operator(server, account(server, namespace), namespace, folder / "many.log") as process:
-        for number in range(MANY):
-            make(server, namespace, f"c{number}", shards=3, replicas=2)
-        until(lambda: _routers(server, namespace) == MANY, "all clusters", SECONDS)
-        made = time.monotonic() - began
-        audit.quiet(QUIET_SECONDS)
-        total = audit.since(begin)["operator"]
-        print(f"  {MANY} clusters: {_told(total)}", flush=True)
-        idle = audit.here()
-        time.sleep(asked.minutes * 60)
-        each = sum(audit.since(idle)["operator"].values()) / asked.minutes / MANY
-        report.numbers["many_calls"] = sum(total.values())
-        report.numbers["many_rss_mib"] = _rss_mib(process.pid)
-        wrong = [f"{each:.2f} calls a minute and cluster"] if each > MOST_CALLS else []
-        told = f"clusters={MANY} made_seconds={made:.0f} calls={sum(total.values())}"
-        rss = report.numbers["many_rss_mib"]
-        report.round(f"{told} idle_calls_per_minute_and_cluster={each:.2f} rss={rss}MiB", wrong)
-
-
 def _slots(server: ApiServer, namespace: str, shard: int) -> int:
     status = get(server, namespace, f"shardgroups/db-{shard}").get("status", {})
     return int(status.get("slots") or 0)
-
-
-def _routers(server: ApiServer, namespace: str) -> int:
-    names = [one["metadata"]["name"] for one in get(server, namespace, "deployments")["items"]]
-    return sum(name.endswith("-router") for name in names)
-
-
-def _rss_mib(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) >> 10
-    return 0
 
 
 def _told(calls: Calls) -> str:
@@ -221,10 +185,6 @@ def _told(calls: Calls) -> str:
 def _is_ready(server: ApiServer, namespace: str) -> bool:
     conditions = get(server, namespace, "aidbclusters/db").get("status", {}).get("conditions", ())
     return any((one["type"], one["status"]) == ("Ready", "True") for one in conditions)
-
-
-Part = Callable[[ApiServer, Path, Path, Any, Report], None]
-PARTS: tuple[Part, ...] = (one_cluster, many_clusters)
 
 
 def main() -> int:
@@ -247,13 +207,12 @@ def main() -> int:
             return 2
         try:
             server.apply_crds()
-            for number, part in enumerate(PARTS):
-                (folder / str(number)).mkdir()
-                part(server, log, folder / str(number), asked, report)
+            (folder / "pods").mkdir()
+            one_cluster(server, log, folder / "pods", asked, report)
         finally:
             server.stop()
     print(report.last_line())
-    return report.exit_code(3)
+    return report.exit_code(2)
 
 
 if __name__ == "__main__":

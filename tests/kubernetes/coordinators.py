@@ -17,11 +17,10 @@ from aidb.v1 import cluster_pb2 as pb
 from aidb.v1 import cluster_pb2_grpc as rpc
 from tests.kubernetes.apiserver import ApiServer
 
-# T = 1 s, so that a leader is replaced after 2 s.
-FAST = (
-    *("--heartbeat-ms", "50", "--heartbeat-timeout-ms", "1000", "--probe-period-ms", "50"),
-    *("--probe-timeout-ms", "500", "--lease-ms", "1000", "--leader-lease", "2"),
-)
+# A leader that is gone is replaced after 5 s. One that merely gets no processor for so long is replaced as
+# well: no test may rely on who leads, but where nobody has to wait for that (`PATIENT`).
+FAST = ("--lease-ms", "3000", "--leader-lease", "5")
+PATIENT = ("--lease-ms", "10000", "--leader-lease", "60")
 
 
 class Coordinator:

@@ -17,8 +17,8 @@ from aidb_coordinator.leadership.record import from_lease, to_lease
 log = logging.getLogger("aidb.coordinator")
 
 GROUP = "coordination.k8s.io"
-# Of the last words: whoever waits for the Lease is told once, the rest is patience.
-RELEASE_SECONDS = 2.0
+# Of the last words: whoever waits for the Lease is told, or has to be patient.
+RELEASE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,20 @@ class Elector:
         self._thread.join()
         self._election, record = self._election.given_up()
         self._publish()
-        if record is not None:
-            with contextlib.suppress(ApiError):
+        try:
+            if record is not None:
+                self._api.merge(self._path, self._lease(record), RELEASE_SECONDS)
+        except Changed:
+            # A renewal whose answer nobody waited for.
+            self._give_up_what_is_there()
+        except ApiError as error:
+            log.warning("the Lease %s ends by itself: %s", self._name, error)
+
+    def _give_up_what_is_there(self) -> None:
+        with contextlib.suppress(ApiError):
+            found = self._election.observed(self._read(), self._clock.monotonic())
+            _, record = found.given_up()
+            if record is not None:
                 self._api.merge(self._path, self._lease(record), RELEASE_SECONDS)
 
     def _run(self) -> None:
