@@ -1,7 +1,7 @@
 """`make evidence-idle`: what clusters ask of the API server when nothing happens, by its own audit log.
 
-One cluster of real processes (two coordinators, a shard, a replica, a router): first its autoscaler makes a
-second shard of it, so that operator and coordinators have worked. Then `--rounds` applies of the unchanged
+One cluster of real processes (two coordinators, a shard, a router): first its autoscaler adds a replica and a
+shard, so that operator and coordinators have worked. Then `--rounds` applies of the unchanged
 spec, after which every object has to be at the version that it was at; then `--minutes` of nothing, in which
 operator and coordinators together may make two calls a minute, renewals of the Lease and open watches apart.
 (`evidence-clusters` has many clusters, and no programs.)
@@ -42,6 +42,9 @@ KINDS = (
     *("statefulsets", "deployments", "poddisruptionbudgets", "shardgroups", "aidbclusters"),
     *("configmaps", "services", "secrets", "serviceaccounts", "persistentvolumeclaims"),
 )
+
+GROUPS = "/apis/aidb.io/v1alpha1/namespaces/{}/shardgroups"
+HPAS = "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers"
 
 Calls = Counter[tuple[str, str]]  # verb, resource
 
@@ -115,14 +118,13 @@ def one_cluster(server: ApiServer, audit_log: Path, folder: Path, asked: Any, re
         FakeWorkloads(server, namespace, folder),
         operator(server, account(server, namespace), namespace, folder / "operator.log"),
     ):
-        make(server, namespace, shards=1, replicas=1, routers={"replicas": 1})
+        make(server, namespace, shards=1, replicas=0, routers={"replicas": 1})
         until(lambda: _is_ready(server, namespace), "a cluster that is ready", SECONDS)
-        rules = {"intervalSeconds": 5, "shards": {"enabled": True, "min": 2}}
-        patch(server, namespace, autoscaling=rules)
+        _scale(server, namespace)
         until(lambda: _slots(server, namespace, 1) == 8192, "half of the slots on a second shard", SECONDS)
         until(lambda: _is_ready(server, namespace), "a cluster that is ready", SECONDS)
         audit.quiet(QUIET_SECONDS)
-        print("a second shard by the autoscaler; nothing happens any more", flush=True)
+        print("a replica and a shard by the autoscaler; nothing happens any more", flush=True)
         report.round(f"applies={asked.rounds}", _applies(server, namespace, audit, asked.rounds))
         begin = audit.here()
         time.sleep(asked.minutes * 60)
@@ -132,6 +134,23 @@ def one_cluster(server: ApiServer, audit_log: Path, folder: Path, asked: Any, re
             print(f"  {who}: {_told(found)}", flush=True)
         wrong = [f"{each:.2f} calls a minute"] if each > MOST_CALLS else []
         report.round(f"minutes={asked.minutes} calls_per_minute={each:.2f}", wrong)
+
+
+def _scale(server: ApiServer, namespace: str) -> None:
+    """The autoscaler's limits make a replica and a shard; in between it steps aside for somebody else's."""
+    status = f"{GROUPS.format(namespace)}/db-0"
+    rules: dict[str, Any] = {"intervalSeconds": 5, "replicas": {"enabled": True, "min": 1}}
+    patch(server, namespace, autoscaling=rules)
+    until(lambda: server.request("GET", status)["status"].get("readyReplicas") == 1, "a replica", SECONDS)
+    target = {"apiVersion": "aidb.io/v1alpha1", "kind": "ShardGroup", "name": "db-0"}
+    body = {"metadata": {"name": "theirs"}, "spec": {"scaleTargetRef": target, "maxReplicas": 3}}
+    theirs = HPAS.format(namespace)
+    server.request("POST", theirs, body)
+    until(
+        lambda: server.request("GET", status)["status"].get("scaledBy") == "theirs", "a step aside", SECONDS
+    )
+    server.request("DELETE", f"{theirs}/theirs")
+    patch(server, namespace, autoscaling={**rules, "shards": {"enabled": True, "min": 2}})
 
 
 def _applies(server: ApiServer, namespace: str, audit: Audit, times: int) -> list[str]:
