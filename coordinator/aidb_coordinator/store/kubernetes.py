@@ -15,7 +15,7 @@ from aidb_coordinator.store import Store, Stored
 from aidb_coordinator.store.content import decode, encode
 from aidb_coordinator.topology import Topology
 
-_ADVICE = "put its last copy back: the object store has every version, aidb-admin recover writes the newest"
+_ADVICE = "put a copy of it back; the object store, where there is one, has every version of it"
 
 
 class KubernetesStore(Store):
