@@ -10,6 +10,7 @@ operator and coordinators together may make two calls a minute, renewals of the 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import subprocess
@@ -138,19 +139,23 @@ def one_cluster(server: ApiServer, audit_log: Path, folder: Path, asked: Any, re
 
 def _scale(server: ApiServer, namespace: str) -> None:
     """The autoscaler's limits make a replica and a shard; in between it steps aside for somebody else's."""
-    status = f"{GROUPS.format(namespace)}/db-0"
+    group = f"{GROUPS.format(namespace)}/db-0"
+    status = functools.partial(_status, server, group)
     rules: dict[str, Any] = {"intervalSeconds": 5, "replicas": {"enabled": True, "min": 1}}
     patch(server, namespace, autoscaling=rules)
-    until(lambda: server.request("GET", status)["status"].get("readyReplicas") == 1, "a replica", SECONDS)
+    until(lambda: status().get("readyReplicas") == 1, "a replica", SECONDS)
     target = {"apiVersion": "aidb.io/v1alpha1", "kind": "ShardGroup", "name": "db-0"}
     body = {"metadata": {"name": "theirs"}, "spec": {"scaleTargetRef": target, "maxReplicas": 3}}
     theirs = HPAS.format(namespace)
     server.request("POST", theirs, body)
-    until(
-        lambda: server.request("GET", status)["status"].get("scaledBy") == "theirs", "a step aside", SECONDS
-    )
+    until(lambda: status().get("scaledBy") == "theirs", "a step aside", SECONDS)
     server.request("DELETE", f"{theirs}/theirs")
     patch(server, namespace, autoscaling={**rules, "shards": {"enabled": True, "min": 2}})
+
+
+def _status(server: ApiServer, path: str) -> dict[str, Any]:
+    found: dict[str, Any] = server.request("GET", path).get("status", {})
+    return found
 
 
 def _applies(server: ApiServer, namespace: str, audit: Audit, times: int) -> list[str]:
