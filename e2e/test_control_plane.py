@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
-
 from e2e.harness.kubectl import until
 from e2e.harness.world import World
 
+TIMES = 3
 
-@pytest.mark.parametrize("component", ["kube-apiserver", "etcd"])
-def test_control_plane_restarted(world: World, component: str) -> None:
-    world.scenario.name += f"_{component}"
+
+def test_control_plane_restarted(world: World) -> None:
     cluster = world.small_cluster()
-    with world.clients(cluster):
-        for _ in range(3):
-            world.machine.restart(component)
-            until(f"{component} again", lambda: world.kubectl("get", "--raw", "/readyz"), 120)
-        cluster.ready()
-        # What Kubernetes is for still works.
-        world.replace_pod(cluster.names("primary", 0)[0])
-        cluster.ready()
+    with world.clients(cluster) as clients:
+        for component in ("kube-apiserver", "etcd"):
+            with clients.part(component):
+                for _ in range(TIMES):
+                    world.machine.restart(component)
+                    until(f"{component} again", lambda: world.kubectl("get", "--raw", "/readyz"), 120)
+                cluster.ready()
+        with clients.part("what Kubernetes is for still works"):
+            world.replace_pod(cluster.names("primary", 0)[0])
+            cluster.ready()

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import pytest
-
 from e2e.harness.world import World
 
+KINDS = ("replica", "router", "coordinator", "primary")
 
-@pytest.mark.parametrize("component", ["primary", "replica", "router", "coordinator"])
-def test_pod_deleted(world: World, component: str) -> None:
-    world.scenario.name += f"_{component}"
+
+def test_pods_deleted(world: World) -> None:
     cluster = world.small_cluster()
     with world.clients(cluster) as clients:
-        for name in cluster.names(component):
-            world.kubectl.delete("pod", name, seconds=120)
-            cluster.ready()
-            clients.flows()
+        for component in KINDS:
+            for name in cluster.names(component):
+                with clients.part(name if component == "primary" else component):
+                    world.kubectl.delete("pod", name, seconds=120)
+                    cluster.ready()
 
 
 def test_leader_killed(world: World) -> None:
     """The leading coordinator goes without a goodbye; the other one leads."""
     cluster = world.small_cluster()
     with world.clients(cluster) as clients:
-        for _ in range(2):
+        for number in range(2):
             leader = cluster.leader()
-            world.kubectl.delete("pod", leader, "--grace-period=0", "--force", "--wait=false")
-            cluster.wait_leader(leader)
-            cluster.ready()
-            clients.flows()
+            with clients.part(f"leader {number}"):
+                world.kubectl.delete("pod", leader, "--grace-period=0", "--force", "--wait=false")
+                cluster.wait_leader(leader)
+                cluster.ready()

@@ -9,17 +9,17 @@ def test_replicas(world: World) -> None:
     cluster = world.small_cluster(replicas=2)
     with world.clients(cluster) as clients:
         for wanted in (4, 2):
-            cluster.patch({"replicas": wanted})
-            cluster.wait_replicas(wanted)
-            cluster.ready()
-            clients.flows()
+            with clients.part(f"{wanted} replicas"):
+                cluster.patch({"replicas": wanted})
+                cluster.wait_replicas(wanted)
+                cluster.ready()
 
 
 def test_shards(world: World) -> None:
     cluster = world.small_cluster()
     with world.clients(cluster) as clients:
         for wanted in (3, 2):
-            cluster.patch({"shards": wanted})
-            cluster.wait_shards(wanted)
-            cluster.ready()
-            clients.flows()
+            with clients.part(f"{wanted} shards"):
+                cluster.patch({"shards": wanted})
+                cluster.wait_shards(wanted)
+                cluster.ready()

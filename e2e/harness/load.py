@@ -65,13 +65,16 @@ class Told:
             *bounded.check(history),
         ]
 
-    def pauses(self) -> dict[str, float]:
-        """Seconds of the longest time that a session went without an answer, for readers and writers."""
+    def pauses(self, begin: int = 0, end: int = 1 << 63) -> dict[str, float]:
+        """Seconds of the longest time that a session went without an answer, for readers and writers, of
+        those that touch ``begin`` .. ``end``, nanoseconds of the history's clock.
+        """
         longest = {"read": 0.0, "write": 0.0}
         for operations in _by_session(self.operations):
             what = "write" if any(one.writes for one in operations) else "read"
             for before, after in pairwise(operations):
-                longest[what] = max(longest[what], (after.end - before.end) / NS)
+                if after.end > begin and before.end < end:
+                    longest[what] = max(longest[what], (after.end - before.end) / NS)
         return longest
 
     def check(self) -> None:
@@ -82,11 +85,12 @@ class Told:
 
 
 class Load:
-    """One running load pod."""
+    """One running load pod. ``parts``: begin and end of what was done meanwhile, by the history's clock."""
 
     def __init__(self, kubectl: Kubectl, pod: str) -> None:
         self._kubectl = kubectl
         self.pod = pod
+        self.parts: dict[str, tuple[int, int]] = {}
 
     def progress(self) -> dict[str, int]:
         """Calls answered, by session."""
@@ -97,6 +101,14 @@ class Load:
     def now(self) -> int:
         """Nanoseconds of the clock that the history has."""
         return int(self._kubectl.exec(self.pod, "python3", "-c", "import time; print(time.monotonic_ns())"))
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """What is done within is told by itself; it is over when every session had answers again."""
+        begin = self.now()
+        yield
+        self.flows()
+        self.parts[name] = (begin, self.now())
 
     def flows(self, seconds: float = 120.0, calls: int = 3) -> None:
         """Waits until every session has had ``calls`` more answers."""

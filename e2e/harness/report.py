@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
-from e2e.harness.load import Told
+from e2e.harness.load import NS, Told
 from e2e.harness.machine import ROOT
 
 RESULTS: Path = ROOT / "target" / "e2e" / "results.jsonl"
@@ -18,13 +21,19 @@ class Scenario:
     def __init__(self, name: str) -> None:
         self.name = name
         self._begun = time.monotonic()
-        self._figures: dict[str, object] = {}
+        self._figures: dict[str, Any] = {}
 
     def note(self, **figures: object) -> None:
         self._figures |= figures
 
-    def check(self, told: Told) -> None:
-        """What clients saw has to be right; how long they waited is noted. Raises AssertionError."""
+    def check(self, told: Told, parts: Mapping[str, tuple[int, int]] = MappingProxyType({})) -> None:
+        """What clients saw has to be right; how long they waited is noted, also in each of ``parts``.
+        Raises AssertionError.
+        """
+        for name, (begin, end) in parts.items():
+            pauses = {f"{what}_pause_s": round(pause, 2) for what, pause in told.pauses(begin, end).items()}
+            print(f"e2e   {name}: {(end - begin) / NS:.1f} s, {pauses}", flush=True)
+            self._figures.setdefault("parts", {})[name] = pauses
         told.check()
         counts = told.counts
         self.note(

@@ -5,6 +5,7 @@ It is pinned to a node that no test harms: what it loses is lost, as nobody has 
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from e2e.harness.kubectl import is_ready, until
@@ -24,9 +25,11 @@ class S3:
     endpoint: str
 
     def object_store(self, prefix: str, credentials: str) -> Object:
-        """What an AidbCluster says of its objectStore. ``credentials``: a Secret's name."""
+        """What an AidbCluster says of its objectStore, which nobody else has. ``credentials``: a Secret's
+        name.
+        """
         return {
-            "url": f"s3://{BUCKET}/{prefix}",
+            "url": f"s3://{BUCKET}/{prefix}-{time.time_ns()}",
             "endpoint": self.endpoint,
             "region": REGION,
             "credentialsSecret": credentials,
@@ -43,11 +46,11 @@ class S3:
 
 
 def start(machine: Machine, image: str, shell_image: str, node: str) -> S3:
-    """A fresh one; data of an earlier one in this cluster are gone. ``shell_image``: has a mkdir."""
-    machine.client("default").delete("namespace", NAMESPACE)
+    """That of an earlier run, if it is there. ``shell_image``: has a mkdir."""
     kubectl = machine.client(NAMESPACE)
     machine.client("default").apply(namespace(NAMESPACE))
-    kubectl.apply(_pod(image, shell_image, node), _service())
+    if kubectl.find("pod", "s3") is None:
+        kubectl.apply(_pod(image, shell_image, node), _service())
     until("the S3 server", lambda: is_ready(kubectl.get("pod", "s3")), 120)
     return S3(f"http://s3.{NAMESPACE}:{PORT}")
 

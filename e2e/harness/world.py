@@ -57,7 +57,7 @@ class World:
         with self.load(cluster) as running:
             yield running
             running.flows()
-            self.scenario.check(running.stop())
+            self.scenario.check(running.stop(), running.parts)
 
     def replace_pod(self, name: str, seconds: float = 180.0) -> None:
         """Deletes a pod of a StatefulSet, and waits for the next of its name."""
