@@ -72,10 +72,9 @@ def kubectl(request: pytest.FixtureRequest, kubernetes: Machine, s3: S3) -> Iter
     if not request.node.stash.get(PASSED, False):
         _keep_evidence(client, STATE / "failed" / request.node.name)
     kubernetes.wait_nodes()
-    # Clusters first: their operator has to see to what they leave.
-    client("delete", "aidbcluster", "--all", "--ignore-not-found", seconds=180)
-    kubernetes.client("default").delete("namespace", name)
-    kubernetes.free_volumes()
+    # Nobody waits for it: the next scenario has other names, and volumes of its own.
+    client("delete", "aidbcluster", "--all", "--ignore-not-found", "--wait=false")
+    kubernetes.client("default").delete("namespace", name, "--wait=false")
 
 
 @pytest.fixture

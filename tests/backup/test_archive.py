@@ -51,6 +51,24 @@ def test_everything_is_archived_in_one_chain(objects: FileStore, primary: Primar
     assert not archive.step()
 
 
+def test_an_archive_that_always_has_something_to_do_is_not_ever_further_behind(
+    objects: FileStore, primary: Primary, history: History
+) -> None:
+    archive = archive_of(objects, primary)
+    archive.open()
+    before = 0.0
+    for number in range(3):
+        history.put(b"k", b"%d" % number)
+        synced(primary)
+        begun = time.monotonic()
+        assert archive.step()
+        since = archive.progress.behind_since
+        assert since is not None and before < begun <= since
+        before = since
+    assert not archive.step()
+    assert archive.progress.behind_since is None
+
+
 def test_through_every_fault_there_is_one_chain_and_no_false_evidence(
     objects: FileStore, primary: Primary, history: History
 ) -> None:

@@ -74,6 +74,7 @@ class Archive:
         self._start: Start | None = None
         self._gap = False
         self._pending: _Pending | None = None
+        self._read_at = 0.0
         self.is_open = False
         self.has_more = False
         self.progress = Progress()
@@ -112,15 +113,19 @@ class Archive:
             ObjectError: to be tried again.
         """
         if self._pending is None:
+            self._read_at = time.monotonic()
             self._pending = self._next_piece()
         if self._pending is None:
             self.progress.behind_since = None
             self.has_more = False
             return False
         if self.progress.behind_since is None:
-            self.progress.behind_since = time.monotonic()
+            self.progress.behind_since = self._read_at
         self.has_more = self._pending.log_bytes >= PIECE_BYTES // 2
         self._send(self._pending)
+        if not self.has_more:
+            # What waits now, if anything does, was written after this piece was read.
+            self.progress.behind_since = self._read_at
         return True
 
     def release(self, by_epoch: int) -> None:
