@@ -181,6 +181,8 @@ def _pod(name: str, image: str, address: str, node: str, secret: str | None, arg
     spec = restricted(container)
     spec["nodeSelector"] = {"kubernetes.io/hostname": node}
     spec["restartPolicy"] = "Never"
+    # It stays on a node that nobody hears of: what it saw there is wanted.
+    spec["tolerations"] = [{"operator": "Exists", "effect": "NoExecute"}]
     spec["volumes"] += [
         {"name": "program", "configMap": {"name": "load"}},
         {"name": "history", "emptyDir": {}},
