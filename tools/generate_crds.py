@@ -53,8 +53,8 @@ def reference() -> str:
         parts.append(
             f"`kubectl get {kind.short[0]}` (or `{kind.plural}`) shows {columns} (*: with `-o wide`).\n"
         )
-        if rules := _rules(root):
-            parts.append("".join(f"- {rule}\n" for rule in rules))
+        rules = [f"metadata.name has at most {kind.resource.name_most} characters", *_rules(root)]
+        parts.append("".join(f"- {_ended(rule)}\n" for rule in rules))
         for section in ("spec", "status"):
             parts.append(f"### {kind.name}.{section}\n")
             parts.append("| field | type | default | |\n|---|---|---|---|\n" + _rows(root, section))
@@ -72,7 +72,13 @@ def _add(rows: list[str], node: dict[str, Any], path: str) -> None:
     for name, child in node.get("properties", {}).items():
         here = f"{path}.{name}" if path else name
         default = child.get("default")
-        said = "**required**" if name in required else "" if default in (None, {}) else f"`{_short(default)}`"
+        said = (
+            "**required**"
+            if name in required
+            else ""
+            if default is None or isinstance(default, dict)
+            else f"`{_short(default)}`"
+        )
         text = _cell(child)
         if name in ("affinity", "topologySpreadConstraints", "tolerations"):
             rows.append(f"| `{here}` | {_type(child)} | {said} | {text} As in a pod's spec. |\n")
@@ -87,9 +93,13 @@ def _add(rows: list[str], node: dict[str, Any], path: str) -> None:
 def _cell(node: dict[str, Any]) -> str:
     text = node.get("description", "")
     limits = _limits(node)
-    return " ".join([text, *([limits] if limits else []), *(f"*{rule}.*" for rule in _rules(node))]).replace(
-        "|", "\\|"
-    )
+    return " ".join(
+        [text, *([limits] if limits else []), *(f"*{_ended(rule)}*" for rule in _rules(node))]
+    ).replace("|", "\\|")
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith("?") else f"{text}."
 
 
 def _rules(node: dict[str, Any]) -> list[str]:

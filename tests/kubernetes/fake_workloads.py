@@ -3,7 +3,7 @@
 With it an operator's tests have what an API server alone does not give: pods of StatefulSets and Deployments,
 bound volumes, Services with an address, restarts, evictions, lost nodes. Each pod has an address 127.x.y.z of
 its own, so that ports are those of the manifests. What it does not have: limits of memory and CPU, network
-policies, images, users.
+policies, images, users; and no process is ended for a failed probe, as a busy machine fails some.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import contextlib
 import functools
 import itertools
 import json
+import logging
 import secrets
 import shutil
 import threading
@@ -23,12 +24,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import urllib3
+
 from tests.kubernetes.apiserver import ApiServer, Refused
 from tests.kubernetes.workloads import controllers, nodes
 from tests.kubernetes.workloads.container import NotYet, Raw, Source, service_names
 from tests.kubernetes.workloads.controllers import Request
 from tests.kubernetes.workloads.kubelet import RunningPod, Surroundings, conditions, now
 from tests.kubernetes.workloads.relay import Relays
+
+log = logging.getLogger("tests.workloads")
 
 TICK = 0.25
 COLLECT_EVERY = 1.0
@@ -78,8 +83,7 @@ class FakeWorkloads:
         self._lost: dict[str, float] = {}
         self._pods: dict[str, RunningPod] = {}
         self._addresses: dict[str, str] = {}
-        prefix = f"127.{secrets.randbelow(253) + 1}.{secrets.randbelow(255)}"
-        self._free = (f"{prefix}.{last}" for last in itertools.count(1))
+        self._free = _addresses()
         self._services: dict[str, str] = {}
         self._relayed: set[tuple[str, int]] = set()
         self._relays = Relays()
@@ -203,10 +207,9 @@ class FakeWorkloads:
             try:
                 with self._lock:
                     self._tick()
-            except Refused as refused:
-                # Somebody else was faster: the next tick sees what is.
-                if refused.code not in (404, 409, 422):
-                    self._failure = refused
+            except (Refused, urllib3.exceptions.HTTPError) as refused:
+                # A busy server: the next tick tries again.
+                log.warning("%s: %s", self.namespace, refused)
             except Exception as error:
                 self._failure = error
                 raise
@@ -375,8 +378,9 @@ class FakeWorkloads:
         try:
             self._api.request(request.method, request.path, request.body, content)
         except Refused as refused:
+            # Somebody else was faster; or it is an object that nobody can make, which keeps no other back.
             if refused.code not in (404, 409):
-                raise
+                log.warning("%s: %s %s: %s", self.namespace, request.method, request.path, refused)
 
     def _content(self, plural: str, name: str) -> Mapping[str, bytes]:
         """Of a Secret or ConfigMap, some of a second old. Raises NotYet."""
@@ -421,6 +425,15 @@ class FakeWorkloads:
             if one["metadata"]["name"] == pod and one["metadata"]["uid"] in self._pods:
                 return self._pods[one["metadata"]["uid"]]
         raise KeyError(f"no pod {pod} runs")
+
+
+def _addresses() -> Iterator[str]:
+    """Of the loopback network; those of another run begin somewhere else."""
+    second, first = secrets.randbelow(253) + 1, secrets.randbelow(1 << 16)
+    for number in itertools.count(first):
+        third, last = number >> 8 & 255, number & 255
+        if 0 < last < 255:
+            yield f"127.{second}.{third}.{last}"
 
 
 def _selected(claim: Any) -> str | None:

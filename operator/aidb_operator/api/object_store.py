@@ -25,7 +25,9 @@ class Bucket(Model):
     )
 
     url: str = Field(
-        max_length=512, pattern=URL, description="s3://bucket/prefix; one of this cluster alone."
+        max_length=512,
+        pattern=URL,
+        description="s3://bucket/prefix. Clusters may share it: each has its own uid there.",
     )
     endpoint: str | None = Field(
         default=None,

@@ -103,8 +103,12 @@ def _placed(text: str, address: str, mounts: Mapping[str, Path], services: Mappi
         if text == path or text.startswith(f"{path}/"):
             return str(mounts[path]) + text[len(path) :]
     host, colon, port = text.rpartition(":")
-    if colon and port.isdecimal() and host in services:
+    if not (colon and port.isdecimal()):
+        return text
+    if host in services:
         return f"{services[host]}:{port}"
+    if host.endswith((".svc", ".svc.cluster.local")):
+        raise NotYet(f"there is no Service {host}")
     return text
 
 
