@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,10 @@ def test_what_the_operator_makes_is_what_kubernetes_takes(path: Path) -> None:
     # In brackets: what the golden file tells of a plan besides the object.
     made = [{key: value for key, value in one.items() if not key.startswith("(")} for one in objects]
     assert problems([cluster, *made]) == []
+
+
+def test_the_chart_is_of_this_version() -> None:
+    """Its default images are those of the same version."""
+    chart = yaml.safe_load((ROOT / generate_chart.CHART / "Chart.yaml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert chart["appVersion"] == chart["version"] == project["version"]
