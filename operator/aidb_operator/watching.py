@@ -19,7 +19,7 @@ import kopf
 from kopf._core.engines.peering import Identity
 
 from aidb_operator import names
-from aidb_operator.kubernetes.kinds import Kind
+from aidb_operator.kubernetes.kinds import Kind, Raw
 from aidb_operator.kubernetes.store import ClusterKey, Store, owner_of
 
 log = logging.getLogger("aidb.operator")
@@ -30,6 +30,7 @@ BEAT_SECONDS = 1.0
 # So many lives in a row that were shorter than that are enough.
 MOST_FAILURES = 5
 LONG_LIFE = 60.0
+PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 Wake = Callable[[ClusterKey | None], None]  # None = every cluster
 
@@ -90,11 +91,11 @@ class Watching:
             failures = 0 if self._gap or time.monotonic() - began > LONG_LIFE else failures + 1
             if failures == MOST_FAILURES:
                 raise WatchesFailed(f"the watches failed {failures} times in a row: {failure}")
-            self._stop.wait(min(30.0, 2.0**failures))
+            self._stop.wait(PAUSES[min(failures, len(PAUSES) - 1)])
 
     async def _once(self) -> None:
         self._store.clear()
-        seen = _Seen()
+        seen = Seen()
         ended = asyncio.Event()
         ready = asyncio.Event()
         helpers = [
@@ -131,7 +132,7 @@ class Watching:
         await ready.wait()
         self.ready.set()
 
-    def _registry(self, seen: _Seen, ended: asyncio.Event) -> kopf.OperatorRegistry:
+    def _registry(self, seen: Seen, ended: asyncio.Event) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
 
         # Also after a 401: tokens of pods are renewed by the hour.
@@ -143,33 +144,38 @@ class Watching:
             self._follow(registry, kind, seen, ended)
         return registry
 
-    def _follow(self, registry: kopf.OperatorRegistry, kind: Kind, seen: _Seen, ended: asyncio.Event) -> None:
+    def _follow(self, registry: kopf.OperatorRegistry, kind: Kind, seen: Seen, ended: asyncio.Event) -> None:
         where: dict[str, Any] = {"group": kind.group, "version": kind.version, "plural": kind.plural}
 
-        # All of a listing is indexed before any event is told: the first reconcile sees everything.
         async def index(body: kopf.Body, **_: Any) -> None:
-            seen.changed[kind, body["metadata"]["uid"]] = self._store.put(kind, dict(body))
+            self.indexed(seen, kind, dict(body))
 
         async def event(event: Any, **_: Any) -> None:
-            raw, what = event["object"], event["type"]
-            key = kind, raw["metadata"]["uid"]
-            # Told after all listings are indexed.
-            self._store.whole = True
-            if seen.late(key, what):
-                self._gap = True
-                ended.set()
-                return
-            if what == "DELETED":
-                self._store.remove(kind, raw)
-            elif not seen.changed.pop(key, True):
-                return
-            self._wake(owner_of(kind, raw))
+            self.told(seen, ended, kind, event["type"], event["object"])
 
         kopf.index(registry=registry, id=f"{kind.plural}-index", **where)(index)
         kopf.on.event(registry=registry, id=f"{kind.plural}-event", **where)(event)
 
+    def indexed(self, seen: Seen, kind: Kind, raw: Raw) -> None:
+        """All of a listing is indexed before any event is told: the first turn sees everything."""
+        seen.changed[kind, raw["metadata"]["uid"]] = self._store.put(kind, raw)
 
-class _Seen:
+    def told(self, seen: Seen, ended: asyncio.Event, kind: Kind, what: str | None, raw: Raw) -> None:
+        """`what` is None for what a listing has."""
+        key = kind, raw["metadata"]["uid"]
+        self._store.whole = True
+        if seen.late(key, what):
+            self._gap = True
+            ended.set()
+            return
+        if what == "DELETED":
+            self._store.remove(kind, raw)
+        elif not seen.changed.pop(key, True):
+            return
+        self._wake(owner_of(kind, raw))
+
+
+class Seen:
     """What one run of kopf has told."""
 
     def __init__(self) -> None:
