@@ -6,12 +6,10 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from aidb_coordinator.autoscaling.memory import Memory
 from aidb_coordinator.kubernetes import document as documents
-from aidb_coordinator.kubernetes.api import Api, NoAnswer, Object
 from aidb_coordinator.kubernetes.document import ConfigMapDocument
 from aidb_coordinator.kubernetes.keeping import KubernetesJournal, KubernetesMemory
 from aidb_coordinator.store import Conflict, LeadershipEnded, StoreBroken, StoreError
@@ -19,26 +17,7 @@ from aidb_coordinator.store.kubernetes import KubernetesStore
 
 from tests.coordinator.values import topology
 from tests.kubernetes.apiserver import ApiServer
-
-
-class Faulty(Api):
-    """Loses requests, and answers of what was done."""
-
-    def __init__(self, connection: Any, seed: int, odds: float) -> None:
-        super().__init__(connection)
-        self.dice = random.Random(seed)
-        self.odds = odds
-        self.lost = 0
-
-    def _call(self, method: str, path: str, timeout: float, **more: Any) -> Object:
-        if self.dice.random() < self.odds / 2:
-            raise NoAnswer(f"{method} {path}: the request is lost")
-        answer = super()._call(method, path, timeout, **more)
-        if self.dice.random() < self.odds:
-            self.lost += 1
-            raise NoAnswer(f"{method} {path}: the answer is lost")
-        return answer
-
+from tests.kubernetes.faulty import Faulty
 
 Open = Callable[..., ConfigMapDocument]
 
