@@ -17,6 +17,9 @@ from tests.kubernetes.apiserver import ApiServer, Refused
 from tests.kubernetes.invalid_specs import STORE
 from tests.kubernetes.objects import made, path
 
+# The first test of a run waits for the server, which on a busy machine takes its time.
+pytestmark = pytest.mark.timeout(600)
+
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 CLUSTERS = 50

@@ -11,6 +11,9 @@ from kubernetes import client
 from tests.kubernetes import apiserver as programs
 from tests.kubernetes.apiserver import ApiServer
 
+# The first test of a run waits for the server, which on a busy machine takes its time.
+pytestmark = pytest.mark.timeout(600)
+
 
 def test_an_account_may_do_what_its_role_says_and_no_more(apiserver: ApiServer, namespace: str) -> None:
     apiserver.kubectl("-n", namespace, "create", "serviceaccount", "reader")

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from typing import Any
 
 import pytest
 from aidb_operator.api import validation
 from aidb_operator.api.cluster import AidbCluster, ClusterSpec
+from aidb_operator.api.conditions import Type, find
 from aidb_operator.api.model import Resource
 
+from tests.coordinator.process import until
 from tests.kubernetes.apiserver import ApiServer, Refused
 from tests.kubernetes.invalid_specs import ALL, STORE, VALID, Invalid
 from tests.kubernetes.objects import made, path
+from tests.operator.running import operator
+
+# The first test of a run waits for the server, which on a busy machine takes its time.
+pytestmark = pytest.mark.timeout(600)
 
 # As kubectl asks: what is not known is refused.
 STRICT = "dryRun=All&fieldValidation=Strict"
@@ -50,6 +58,32 @@ def answer(apiserver: ApiServer, namespace: str, invalid: Invalid) -> str:
         return refused.said
     assert invalid.kind is AidbCluster, f"accepted: {accepted['spec']}"
     return validation.sentence(validation.problems(ClusterSpec.model_validate(accepted["spec"])))
+
+
+def test_the_operator_tells_of_those_that_admission_lets_through(
+    apiserver: ApiServer, namespace: str
+) -> None:
+    """In the condition Valid; and it makes nothing for them."""
+    stored: dict[str, Invalid] = {}
+    for number, invalid in enumerate(ALL):
+        if invalid.kind is not AidbCluster or "metadata.name" in invalid.changes:
+            continue
+        body = made(AidbCluster, {**invalid.changes, "metadata.name": f"c{number}"})
+        with contextlib.suppress(Refused):
+            apiserver.request("POST", f"{path(AidbCluster, namespace)}?fieldValidation=Strict", body)
+            stored[f"c{number}"] = invalid
+    assert len(stored) > 10
+
+    def told(name: str) -> str:
+        cluster = AidbCluster.of(apiserver.request("GET", path(AidbCluster, namespace, name)))
+        valid = find(cluster.status.conditions, Type.VALID)
+        return valid.message if valid is not None and valid.status == "False" else ""
+
+    with operator(apiserver, namespace):
+        for name, invalid in stored.items():
+            assert invalid.field in until(functools.partial(told, name), 120), invalid.title
+    for plural in ("deployments", "statefulsets"):
+        assert apiserver.request("GET", f"/apis/apps/v1/namespaces/{namespace}/{plural}")["items"] == []
 
 
 VALID_SPECS: dict[str, dict[str, Any]] = {
