@@ -281,6 +281,35 @@ def take_over(
     )
 
 
+@app.command()
+def restore(
+    address: Address = None,
+    shard: Annotated[
+        list[int] | None,
+        typer.Option("--shard", min=0, max=65534, help="several times for several; the whole cluster"),
+    ] = None,
+    to_lsn: Annotated[int | None, typer.Option("--to-lsn", min=1, help="of one --shard")] = None,
+    to_time: Annotated[
+        str | None, typer.Option("--to-time", metavar="TIME", help="as in 2026-01-31T12:00:00Z; the newest")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="what they have now is given up")] = False,
+    wait: Wait = True,
+    timeout: Timeout = 3600.0,
+    output: Format = Output.TABLE,
+) -> None:
+    """A cluster that runs goes back, or some of its shards: new incarnations restore themselves from the
+    object store. The old directories are kept. All of them serve in the end, or none.
+    """
+    from aidb.admin.recover import target_of
+    from aidb.admin.restore import restore as run
+    from aidb.cli.exits import Exit, Failure
+
+    if not yes:
+        raise Failure("nothing was done: say --yes, what they have now is given up", Exit.BAD_INPUT)
+    target = target_of(to_lsn, to_time)
+    raise typer.Exit(run(address, shard or [], target, output, wait=wait, timeout=timeout))
+
+
 ToShard = Annotated[int, typer.Option("--to", min=0, max=65534, help="the shard that gets them")]
 FromShard = Annotated[int | None, typer.Option("--from", min=0, max=65534, help="the shard that has them")]
 

@@ -52,6 +52,11 @@ class World:
     def get(self, kind: str, name: str) -> Any:
         return self.apiserver.request("GET", self.path(kind, name))
 
+    def annotate(self, cluster: str, annotation: str, value: str) -> None:
+        body = {"metadata": {"annotations": {annotation: value}}}
+        path = self.path("AidbCluster", cluster)
+        self.apiserver.request("PATCH", path, body, "application/merge-patch+json")
+
     def delete(self, kind: str, name: str) -> None:
         self.apiserver.request("DELETE", self.path(kind, name))
 
@@ -140,6 +145,12 @@ def test_backed_up_deleted_and_restored_under_a_new_name(
         world.holds("AidbCluster", "new", "Ready")
         assert world.state("new") == first | second
         world.write("new", {b"after": b"the restore"})
+
+        # A shard is fenced: it has no primary and no successor, and is back when it is fenced no more.
+        world.annotate("new", "aidb.io/fenced", "1")
+        until(lambda: not running.pods(component="primary", shard="1"), "no primary of shard 1", SECONDS)
+        world.annotate("new", "aidb.io/fenced", "")
+        until(lambda: running.pods(component="primary", shard="1"), "a primary of shard 1", SECONDS)
 
         # The old backup goes, and with it its finalizer: nobody is left who would collect.
         world.delete("AidbBackup", "b")

@@ -64,6 +64,15 @@ def test_a_status_of_another_topology_is_not_acted_upon() -> None:
     assert outcome.again is not None
 
 
+def test_shards_that_are_being_restored_move_no_slots() -> None:
+    there = _view(5, 3)
+    assert there.observed.topology is not None
+    shard = replace(there.observed.topology.shards[1], recovering=True)
+    topology = replace(there.observed.topology, shards={**there.observed.topology.shards, 1: shard})
+    outcome = shards.plan(replace(there, observed=replace(there.observed, topology=topology)))
+    assert (list(outcome.actions), outcome.again) == ([], 5.0)
+
+
 def test_the_autoscaler_decides_where_it_is_on() -> None:
     spec = {"shards": 5, "autoscaling": {"shards": {"enabled": True}}}
     seen = views.view(spec, topology=views.plain(3), coordination=views.coordination(range(3)))

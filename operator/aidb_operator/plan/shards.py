@@ -24,6 +24,9 @@ def plan(view: View) -> Outcome:
         return Outcome()
     if any(one.kind in CHANGING for one in coordination.under_way):
         return Outcome(again=5.0)
+    if any(shard.recovering for shard in topology.shards.values()):
+        # Their slots cannot move before they are in place.
+        return Outcome(again=5.0)
     present = sorted(topology.shards)
     # The status may be older or newer than the document: what is asked for must hold for both.
     if sorted(shard.id for shard in coordination.status.shards) != present:
