@@ -58,6 +58,7 @@ class ClusterBackups:
         self._control = control
         self._dialer = dialer
         self._backups: dict[str, ClusterBackup] = {}
+        self._releasing: dict[str, asyncio.Task[None]] = {}
 
     @property
     def backups(self) -> tuple[ClusterBackup, ...]:
@@ -81,10 +82,20 @@ class ClusterBackups:
         """Retention may have it. Raises InvalidArgument, Busy while the object store does not answer."""
         self._check(id)
         self._backups.pop(id, None)
+        if id not in self._releasing:
+            # It goes on although the caller gives up; who asks again waits for the same.
+            task = asyncio.create_task(asyncio.to_thread(self._let_go, id), name=f"release {id}")
+            self._releasing[id] = task
+            task.add_done_callback(lambda done: self._released(id, done))
         try:
-            await asyncio.to_thread(self._let_go, id)
+            await asyncio.shield(self._releasing[id])
         except ObjectError as error:
             raise errors.Busy(f"the object store does not answer: {error}", retry_after=2.0) from error
+
+    def _released(self, id: str, done: asyncio.Task[None]) -> None:
+        del self._releasing[id]
+        if not done.cancelled():
+            done.exception()
 
     async def tick(self) -> None:
         for backup in self.backups:

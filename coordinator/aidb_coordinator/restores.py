@@ -12,7 +12,7 @@ import asyncio
 import re
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aidb import errors
 from aidb.durability.given_up import GivenUp, give_up
@@ -70,12 +70,29 @@ class Restores:
         self._settings = settings
         self._clock = clock
         self.asked: dict[str, Told] = {}
+        self._starting: dict[str, asyncio.Task[Begun]] = {}
         self._ready: dict[int, tuple[str, float]] = {}
         # An operation moves slots by a plan that a restore makes void.
         self.operation_under_way: Callable[[], str] = str
 
     async def start(self, asked: Asked) -> Begun:
-        """As `_start`; what came of it is remembered."""
+        """As `_start`. It goes on although the caller gives up, whose deadline may be shorter than what the
+        object store takes; who asks again by the same id waits for the same. What came of it is remembered.
+        """
+        id = asked.id or uuid.uuid4().hex
+        task = self._starting.get(id)
+        if task is None:
+            task = asyncio.create_task(self._remembered(replace(asked, id=id)), name=f"restore {id}")
+            self._starting[id] = task
+            task.add_done_callback(lambda done: self._ended(id, done))
+        return await asyncio.shield(task)
+
+    def _ended(self, id: str, done: asyncio.Task[Begun]) -> None:
+        del self._starting[id]
+        if not done.cancelled():
+            done.exception()  # whoever waited has it; if nobody did, it is no defect
+
+    async def _remembered(self, asked: Asked) -> Begun:
         try:
             begun = await self._start(asked)
         except errors.InvalidArgument as error:
@@ -85,11 +102,10 @@ class Restores:
         return begun
 
     def _tell(self, id: str, told: Told) -> None:
-        if id:
-            self.asked.pop(id, None)
-            self.asked[id] = told
-            while len(self.asked) > _MOST:
-                del self.asked[next(iter(self.asked))]
+        self.asked.pop(id, None)
+        self.asked[id] = told
+        while len(self.asked) > _MOST:
+            del self.asked[next(iter(self.asked))]
 
     async def _start(self, asked: Asked) -> Begun:
         """Records it, or finds that it was.
@@ -99,7 +115,7 @@ class Restores:
         """
         _check(asked)
         topology = self._document.topology
-        if asked.id and (shards := recovering.of_restore(topology, asked.id)):
+        if shards := recovering.of_restore(topology, asked.id):
             return Begun(shards, recovering.waiting(topology, asked.id))
         if not self._settings.objects:
             raise errors.InvalidArgument(
@@ -110,7 +126,7 @@ class Restores:
         now_ms = self._clock.wall_ms()
         if asked.clock_ms > now_ms:
             raise errors.InvalidArgument(f"{asked.clock_ms} is after now, {now_ms} (ms since 1970)")
-        recovery = Recovery(asked.id or uuid.uuid4().hex, topology.cluster_uid, asked.clock_ms, asked.lsn)
+        recovery = Recovery(asked.id, topology.cluster_uid, asked.clock_ms, asked.lsn)
         try:
             found = await asyncio.to_thread(self._look, topology, asked, now_ms)
             shards = await self._document.commit(lambda known: _restore(known, asked, recovery, found))

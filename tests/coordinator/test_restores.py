@@ -13,7 +13,7 @@ from aidb_coordinator.clock import Clock
 from aidb_coordinator.document import Document
 from aidb_coordinator.events import EventLog
 from aidb_coordinator.registration import DiskClaim
-from aidb_coordinator.restores import Asked, Restores
+from aidb_coordinator.restores import Asked, Begun, Restores
 from aidb_coordinator.settings import Settings
 from aidb_coordinator.topology import Recovery, Shard, Topology
 
@@ -77,6 +77,33 @@ def test_what_is_no_restore(asked: Asked, objects: str, what: str) -> None:
     world = World(topology(2), objects)
     with pytest.raises(errors.InvalidArgument, match=what):
         asyncio.run(world.restores.start(asked))
+
+
+def test_who_gives_up_ends_nothing_and_who_asks_again_waits_for_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(topology(2))
+    asked: list[str] = []
+    go_on = asyncio.Event()
+
+    async def slowly(what: Asked) -> Begun:
+        asked.append(what.id)
+        await go_on.wait()
+        return Begun((0, 1), (0,))
+
+    monkeypatch.setattr(world.restores, "_start", slowly)
+
+    async def run() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(world.restores.start(Asked(id="one")), 0.01)
+        again = asyncio.create_task(world.restores.start(Asked(id="one")))
+        await asyncio.sleep(0)
+        go_on.set()
+        assert await again == Begun((0, 1), (0,))
+        assert asked == ["one"]
+        assert world.restores.asked["one"].shards == (0, 1)
+
+    asyncio.run(run())
 
 
 def test_an_operation_under_way_has_to_end_first() -> None:
