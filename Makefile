@@ -80,6 +80,9 @@ evidence-engine: $(STAMPS)/packages
 evidence-kubernetes-restores: setup
 	$(BIN)/python -m pytest -q -s tests/evidence/kubernetes_restores.py
 
+evidence-kubernetes-lifecycle: setup
+	$(BIN)/python -m pytest -q -s tests/evidence/kubernetes_lifecycle.py
+
 test-interleavings: ## readers and the writer of a memtable in the orders that a seed says
 	cargo test -p aidb-lsm --locked --features shuttle --lib interleavings
 
