@@ -182,9 +182,11 @@ def test_a_life(apiserver: ApiServer, namespace: str, tmp_path: Path, endpoint: 
             @contextmanager
             def stage(name: str) -> Iterator[None]:
                 load.pause()
-                began, writes = time.monotonic(), load.writes
+                began = time.monotonic()
                 yield
-                until(lambda: load.writes > writes, f"writes after: {name}", SECONDS)
+                # A round of the keys, so that the pause of each shard has ended and is counted here.
+                writes = load.writes
+                until(lambda: load.writes > writes + KEYS, f"writes after: {name}", SECONDS)
                 print(
                     f"{name}: {time.monotonic() - began:.0f} s, longest pause {load.pause():.1f} s",
                     flush=True,
