@@ -22,22 +22,23 @@ TENTH = 0.1
 
 def changes(view: View) -> Iterator[tuple[str, Raw]]:
     """The ShardGroups whose status says anything else now, and what."""
+    coordination = view.observed.coordination
+    known = {} if coordination is None else {one.id: one for one in coordination.status.shards}
     for shard in wanted.places(view).values():
         name = view.names.shard(shard.id)
         group = view.observed.get(kinds.SHARD_GROUP, name)
         if group is None:
             continue
-        told = of(view, shard, group)
+        told = of(view, shard, group, known.get(shard.id))
         if differs(group.get("status", {}), told):
             yield name, told
 
 
-def of(view: View, shard: Shard, group: Raw) -> Raw:
+def of(view: View, shard: Shard, group: Raw, serving: pb.ShardStatus | None) -> Raw:
     observed = view.observed
     replicas = observed.pods_of("replica", shard.id)
     primaries = [pod for pod in observed.pods_of("primary", shard.id) if pod.incarnation == shard.published]
     primary = primaries[0] if primaries else None
-    serving = _status_of(view, shard.id)
     node = None if primary is None else observed.nodes.get(primary.node)
     told: Raw = {
         "replicas": sum(not pod.deleted for pod in replicas),
@@ -66,13 +67,6 @@ def differs(existing: Mapping[str, Any], told: Mapping[str, Any]) -> bool:
         elif before != value and (before or value):
             return True
     return False
-
-
-def _status_of(view: View, shard: int) -> pb.ShardStatus | None:
-    if view.observed.coordination is None:
-        return None
-    found: Mapping[int, pb.ShardStatus] = {one.id: one for one in view.observed.coordination.status.shards}
-    return found.get(shard)
 
 
 def _conditions(view: View, group: Raw, ready: bool, serving: pb.ShardStatus | None) -> list[Raw]:

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from aidb import topology_file
@@ -153,7 +154,7 @@ class Coordination:
         return tuple(one for one in self.operations if one.state in ("running", "paused", "cancelling"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Observed:
     """`objects` of the cluster by kind and name. `coordination` is None while no coordinator answers;
     `silence` says why. `source`: the AidbBackup that the cluster begins with, of another one.
@@ -175,14 +176,23 @@ class Observed:
         found = self.objects.get(kind, {})
         return [found[name] for name in sorted(found)]
 
-    @property
+    @cached_property
     def pods(self) -> tuple[Pod, ...]:
         return tuple(Pod.of(raw) for raw in self.all(kinds.POD))
 
     def pods_of(self, component: names.Component, shard: int | None = None) -> tuple[Pod, ...]:
-        return tuple(pod for pod in self.pods if pod.component == component and shard in (None, pod.shard))
+        return tuple(self._pods_by_place.get((component, shard), ()))
 
-    @property
+    @cached_property
+    def _pods_by_place(self) -> Mapping[tuple[str, int | None], list[Pod]]:
+        """Each under its component, and under its component and shard: clusters have a thousand shards."""
+        found: dict[tuple[str, int | None], list[Pod]] = {}
+        for pod in self.pods:
+            for shard in {None, pod.shard}:
+                found.setdefault((pod.component, shard), []).append(pod)
+        return found
+
+    @cached_property
     def primaries(self) -> Mapping[Place, Raw]:
         """The StatefulSets of primaries."""
         found = {}
@@ -193,7 +203,7 @@ class Observed:
                 found[shard, incarnation] = raw
         return found
 
-    @property
+    @cached_property
     def leader(self) -> Pod | None:
         """The coordinators' pod that leads: the youngest that says so, for a dead one cannot take it back."""
         leading = [pod for pod in self.pods_of("coordinator") if pod.leader and pod.ip and not pod.deleted]

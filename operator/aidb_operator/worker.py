@@ -85,13 +85,13 @@ class Worker:
         return time.monotonic() - last
 
     def close(self) -> None:
-        """Turns under way end first."""
+        """Turns under way end first; those that only wait for a thread do not begin."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         if self._thread.ident is not None:
             self._thread.join()
-        self._pool.shutdown()
+        self._pool.shutdown(cancel_futures=True)
 
     @property
     def closed(self) -> bool:
@@ -111,6 +111,8 @@ class Worker:
                 self._changed.wait(min([1.0, *(max(0.0, due - now) for due in waiting if due > now)]))
 
     def _run(self, key: ClusterKey) -> None:
+        if self._closed:
+            return
         again: float | None = None
         failed = False
         try:

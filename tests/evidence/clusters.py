@@ -27,6 +27,7 @@ from tests.kubernetes.apiserver import ApiServer
 
 IDLE_SECONDS = 60.0
 SETTLE_SECONDS = 600.0
+STOP_SECONDS = 300.0
 AGAIN = 50
 # What an idle cluster may cost a minute, Lease renewals and open watches apart.
 MOST_CALLS = 2.0
@@ -86,9 +87,17 @@ class Operator:
         _until(quiet, "turns without a call", SETTLE_SECONDS)
         return last
 
-    def stop(self) -> None:
+    def stop(self) -> float:
+        """Seconds that it took to end."""
+        began = time.monotonic()
         self.process.terminate()
-        self.process.wait(60)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+        return time.monotonic() - began
 
 
 def _until(holds: Any, what: str, seconds: float = 120.0) -> Any:
@@ -134,7 +143,7 @@ def main() -> int:
             told = _measure(server, folder, asked.rounds, report)
         finally:
             server.stop()
-    print(report.last_line(**told))
+    print(report.last_line(**told), flush=True)
     return report.exit_code(4)
 
 
@@ -150,7 +159,8 @@ def _measure(server: ApiServer, folder: Path, clusters: int, report: Report) -> 
         told["made_seconds"] = f"{time.monotonic() - began:.0f}"
         told["made_calls_per_cluster"] = f"{settled['calls'] / clusters:.1f}"
         told["memory_mb"] = operator.resident_mb
-        report.round("made", [f"{settled['failed']:.0f} turns failed"] if settled["failed"] else [])
+        failed = [f"{settled['failed']:.0f} turns failed"] if settled["failed"] else []
+        report.round(f"made {told}", failed)
 
         before, cpu = operator.figures(), cpu_us_of(operator.process.pid)
         time.sleep(IDLE_SECONDS)
@@ -162,7 +172,7 @@ def _measure(server: ApiServer, folder: Path, clusters: int, report: Report) -> 
         told["idle_cpu_ms_per_cluster_minute"] = (
             f"{(cpu_us_of(operator.process.pid) - cpu) / 1000 / clusters * 60 / IDLE_SECONDS:.1f}"
         )
-        report.round("idle", [f"{per_minute:.1f} calls a minute"] if per_minute > MOST_CALLS else [])
+        report.round(f"idle {told}", [f"{per_minute:.1f} calls a minute"] if per_minute > MOST_CALLS else [])
 
         before = operator.figures()
         for _ in range(AGAIN):

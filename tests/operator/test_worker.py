@@ -112,3 +112,28 @@ def test_backoff_grows_and_is_bounded(failures: int) -> None:
     least, most = backoff(failures, 0.0), backoff(failures, 1.0)
     assert FIRST_BACKOFF / 2 <= least <= most <= LONGEST_BACKOFF
     assert backoff(failures + 1, 0.0) >= least
+
+
+def test_turns_that_wait_for_a_thread_do_not_begin_after_the_end() -> None:
+    began, go_on = threading.Event(), threading.Event()
+    turns: Counter[ClusterKey] = Counter()
+
+    def turn(key: ClusterKey) -> float | None:
+        turns[key] += 1
+        began.set()
+        assert go_on.wait(60)
+        return None
+
+    worker = Worker(turn, threads=1)
+    worker.start()
+    try:
+        for number in range(10):
+            worker.wake(ClusterKey("test", str(number)), 0.0)
+        assert began.wait(60)
+        closing = threading.Thread(target=worker.close)
+        closing.start()
+        until(lambda: worker.closed, "that it is told to end")
+    finally:
+        go_on.set()
+        closing.join(60)
+    assert sum(turns.values()) == 1
