@@ -49,10 +49,15 @@ fmt: $(STAMPS)/packages ## format everything
 gen: $(STAMPS)/packages ## generated Python code of the contracts; CRDs and their reference; roles and manifests
 	$(BIN)/python tools/generate_protobuf.py aidb/v1
 	$(BIN)/python tools/generate_crds.py
+	$(BIN)/python tools/generate_metrics.py
+	$(BIN)/python tools/generate_dashboards.py
 	$(BIN)/python tools/generate_chart.py
 
 helm: ## build Helm below target/tools, unless there is one (needs Go; without either the chart is not tested)
 	@$(PYTHON) tools/helm.py install
+
+prometheus: ## fetch Prometheus and promtool below target/tools, unless there are (Debian's; without them, tests of alerts and dashboards are skipped)
+	@$(PYTHON) tools/prometheus.py install
 
 manifests: $(STAMPS)/packages helm ## the chart's roles, and manifests/, which are the chart rendered
 	$(BIN)/python tools/generate_chart.py

@@ -6,7 +6,8 @@
 | docs/kubernetes/values.md | the comments in helm/aidb/values.yaml |
 | manifests/operator.yaml | the chart, rendered, if there is Helm |
 
-The definitions of custom resources are no copies: helm/aidb/files/crds leads to crds/.
+The definitions of custom resources and the alerts are no copies: helm/aidb/files/crds leads to crds/,
+alerts.yaml to monitoring/alerts/aidb.yaml.
 """
 
 from __future__ import annotations

@@ -122,6 +122,24 @@ def status(address: Address = None, timeout: Timeout = 5.0, output: Format = Out
 
 
 @app.command()
+def top(
+    address: Address = None,
+    every: Annotated[
+        float, typer.Option(help="between two looks", parser=duration, metavar="DURATION")
+    ] = 1.0,
+    timeout: Timeout = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="look twice, print, and end")] = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="look twice, write the screen as SVG, and end", metavar="FILE")
+    ] = None,
+) -> None:
+    """Watch the cluster live: health, shards, throughput, latency, moves and backups, hot slots."""
+    from aidb.cli.top.run import top as run
+
+    run(address, every, timeout, once, picture)
+
+
+@app.command()
 def events(
     address: Address = None,
     timeout: Timeout = 5.0,

@@ -75,7 +75,7 @@ def coordination(address: str) -> Iterator[CoordinationStub]:
         try:
             yield CoordinationStub(channel)
         except grpc.RpcError as error:
-            raise _failure(address, error) from error
+            raise failure_of(address, error) from error
 
 
 @contextmanager
@@ -90,10 +90,11 @@ def discovery(address: str) -> Iterator[DiscoveryStub]:
         try:
             yield DiscoveryStub(channel)
         except grpc.RpcError as error:
-            raise _failure(address, error) from error
+            raise failure_of(address, error) from error
 
 
-def _failure(address: str, error: Exception) -> Failure:
+def failure_of(address: str, error: Exception) -> Failure:
+    """What a call to the coordinator that failed means for a command."""
     import grpc
 
     from aidb.failure import hint

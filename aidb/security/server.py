@@ -103,7 +103,7 @@ class ServerSecurity:
 
     def collector(self) -> Collector:
         """Its metrics."""
-        return _SecurityCollector(self)
+        return SecurityCollector(self.figures)
 
     def _run(self, tell: Tell) -> None:
         while not self._stop.wait(POLL_SECONDS):
@@ -161,12 +161,14 @@ def _dns_names(certificate: x509.Certificate) -> set[str]:
     return set(names.get_values_for_type(x509.DNSName))
 
 
-class _SecurityCollector(Collector):
-    def __init__(self, security: ServerSecurity) -> None:
-        self._security = security
+class SecurityCollector(Collector):
+    """``figures``: see `ServerSecurity.figures`."""
+
+    def __init__(self, figures: Callable[[], tuple[int, int, float]]) -> None:
+        self._figures = figures
 
     def collect(self) -> Iterator[Metric]:
-        renewals, failures, expires = self._security.figures()
+        renewals, failures, expires = self._figures()
         yield CounterMetricFamily(
             "aidb_security_reloads", "Times that changed certificates or tokens were taken", renewals
         )

@@ -22,6 +22,7 @@ from aidb_node.config import Common, Keys, Settings
 from aidb_node.failure import HandedOver, StartRefused
 from aidb_node.logs import Log
 from aidb_node.metrics import NodeCollector
+from aidb_node.metrics.disk import DiskCollector
 from aidb_node.moves.figures import MoveCollector
 from aidb_node.moves.mover import Mover
 from aidb_node.moves.starting import mover_of
@@ -109,11 +110,14 @@ class _Program:
         if self._second_copy is not None:
             policy = Policy(settings.tail_members, settings.tail_same_node)
             self._tail_set = TailSetKeeper(self._server, policy, log)
+            if self._metrics:
+                self._metrics.register(self._second_copy.collector())
         self._mover: Mover | None = None
         if settings.role == "primary":
             self._mover = mover_of(settings, self._server, self._process_id, log)
             if self._metrics:
                 self._metrics.register(MoveCollector(self._mover.figures, settings.shard))
+                self._metrics.register(DiskCollector(settings.data, settings.shard))
         if self._security:
             self._watch(self._security)
         log.info("bound", role=settings.role, address=self._server.address)

@@ -72,7 +72,9 @@ def test_everything_optional_is_taken_by_the_server_too(installed: Installed) ->
     everything = Path(__file__).parent / "values" / "everything.yaml"
     rendered = helm.run(
         "template", "all", CHART, f"--values={everything}", f"--namespace={installed.namespace}",
-        "--set=crds.install=false", "--set=metrics.serviceMonitor.enabled=false", "--no-hooks", KUBE,
+        "--set=crds.install=false", "--set=metrics.serviceMonitor.enabled=false",
+        "--set=monitoring.prometheusRule.enabled=false",
+        "--no-hooks", KUBE,
     ).stdout  # fmt: skip
     installed.server.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=rendered)
 

@@ -154,7 +154,7 @@ def test_people_who_may_edit_may_not_edit_what_the_operator_makes(render: Render
 
 def test_what_is_off_by_default_makes_nothing(render: Render) -> None:
     kinds = {one["kind"] for one in render()}
-    assert kinds.isdisjoint({"NetworkPolicy", "PodDisruptionBudget", "ServiceMonitor"})
+    assert kinds.isdisjoint({"NetworkPolicy", "PodDisruptionBudget", "ServiceMonitor", "PrometheusRule"})
     pods = [one["metadata"]["name"] for one in of_kind(render(), "Pod")]
     assert pods == ["aidb-operator-test"]
 

@@ -102,7 +102,7 @@ def test_the_schema_the_values_and_their_documentation_name_the_same() -> None:
     documented = [name for name, _ in comments()]
     assert len(documented) == len(set(documented))
     # A group is documented by its members.
-    groups = {"metrics", "metrics.serviceMonitor", "tests"}
+    groups = {"metrics", "metrics.serviceMonitor", "monitoring", "monitoring.prometheusRule", "tests"}
     assert set(documented) | groups == in_schema
 
 

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = Path(__file__).with_name("schemas.json")
 # Of other projects: nobody has their schemas here.
-FOREIGN = frozenset({"monitoring.coreos.com/v1/ServiceMonitor"})
+FOREIGN = frozenset(f"monitoring.coreos.com/v1/{kind}" for kind in ("ServiceMonitor", "PrometheusRule"))
 
 
 def documents(text: str) -> list[dict[str, Any]]:

@@ -17,10 +17,13 @@ METRICS = ("--metrics", "127.0.0.1:0")
 
 
 def scrape(address: str) -> dict[str, float]:
-    """Values by sample name, labels left out."""
+    """Values by sample name, added up over their labels."""
+    sums: dict[str, float] = {}
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
-        families = text_string_to_metric_families(answer.read().decode())
-        return {sample.name: sample.value for family in families for sample in family.samples}
+        for family in text_string_to_metric_families(answer.read().decode()):
+            for sample in family.samples:
+                sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+    return sums
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from prometheus_client.registry import Collector
+
 from aidb.durability.catalog import Catalog
 from aidb.durability.collecting import collect
 from aidb.durability.fencing import Superseded
@@ -31,6 +33,7 @@ from aidb_node.backup.settings import BackupSettings
 from aidb_node.backup.snapshots import SCRATCH, Snapshots, Stopped, Uploaded
 from aidb_node.backup.status import Status
 from aidb_node.logs import Log
+from aidb_node.metrics.backup import BackupCollector
 from aidb_node.recovery.origin import Origin
 from aidb_node.recovery.origin import read as read_origin
 
@@ -139,6 +142,11 @@ class SecondCopy:
         self._release_to = by_epoch
         self._primary.end_wait()
         return self._released.wait(seconds)
+
+    def collector(self) -> Collector:
+        """Metrics that `GetStats` has not."""
+        every = self._settings.snapshot_every
+        return BackupCollector(lambda: self._status.took_seconds, every, self._shard)
 
     def close(self) -> None:
         self._end_threads()
@@ -299,7 +307,9 @@ class SecondCopy:
         reporter.start()
         try:
             manifest = snapshots.take(name, epoch, self._position, seen)
+            took = time.monotonic() - begin
             self._status.snapshot, self._status.uploaded = manifest, seen.uploaded
+            self._status.took_seconds = took
             self._status.snapshot_error = ""
             self._log.info(
                 "snapshot taken",
@@ -307,7 +317,7 @@ class SecondCopy:
                 lsn=manifest.lsn,
                 bytes=seen.total,
                 uploaded=seen.uploaded,
-                seconds=f"{time.monotonic() - begin:.1f}",
+                seconds=f"{took:.1f}",
             )
             return True
         except Stopped:

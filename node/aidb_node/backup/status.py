@@ -32,6 +32,7 @@ class Status:
     snapshot_error: str = ""
     snapshot: Manifest | None = None
     uploaded: int = 0
+    took_seconds: float = 0.0
     checks: dict[Kind, Check] = field(default_factory=lambda: {kind: Check() for kind in KINDS})
     counted: Callable[[], dict[str, Counted]] = dict
     _lock: threading.Lock = field(default_factory=threading.Lock)

@@ -16,7 +16,12 @@ def plan(view: View) -> Outcome:
     if kinds.SERVICE_MONITOR not in view.observed.available:
         message = "spec.monitoring.serviceMonitor: this cluster does not know that kind"
         return Outcome(events=[Event("ServiceMonitorUnknown", message, warning=True)])
-    endpoint: Raw = {"port": "metrics", "interval": f"{settings.interval_seconds}s"}
+    endpoint: Raw = {
+        "port": "metrics",
+        "interval": f"{settings.interval_seconds}s",
+        # By it, alerts and dashboards tell clusters apart.
+        "relabelings": [{"targetLabel": "cluster", "replacement": view.name}],
+    }
     if view.spec.security.tls.enabled:
         endpoint |= {"scheme": "https", "tlsConfig": _tls(view), "authorization": _token(view)}
     monitor = made(
