@@ -6,7 +6,7 @@ use aidb_client::balance::rendezvous_order;
 use aidb_client::call::no_primary;
 use aidb_client::error::refuse;
 use aidb_client::pb::{self, Consistency, ErrorCode};
-use aidb_client::{Token, View, slot_of};
+use aidb_client::{Position, Token, View, slot_of};
 use tonic::Status;
 
 use crate::serve::Node;
@@ -80,6 +80,9 @@ pub fn moved_to(error: &pb::Error) -> Option<Target> {
 pub struct Caller {
     header: pb::RequestHeader,
     token: Token,
+    /// Entries of shards of which the session saw what a takeover has lost: slots of theirs may be anywhere by now, so
+    /// whoever is asked has to be told (C5, s4).
+    lost: Vec<(u32, Position)>,
 }
 
 impl Caller {
@@ -88,7 +91,15 @@ impl Caller {
         header.topology_version = header.topology_version.max(view.version());
         let token = Token::decode(&header.token)
             .map_err(|error| refuse(ErrorCode::TokenInvalid, error.to_string()))?;
-        Ok(Self { header, token })
+        let lost = token
+            .positions()
+            .filter(|(shard, seen)| view.cut_below(*shard, *seen).is_some())
+            .collect();
+        Ok(Self {
+            header,
+            token,
+            lost,
+        })
     }
 
     pub fn consistency(&self) -> Consistency {
@@ -99,11 +110,15 @@ impl Caller {
         self.header.request_id.as_ref()
     }
 
-    /// With the token's entry of that shard alone.
+    /// With the token's entry of that shard, and those of which something was lost.
     pub fn header_for(&self, shard: u32) -> pb::RequestHeader {
         let mut header = self.header.clone();
         if !header.token.is_empty() {
-            header.token = self.token.only(shard).encode();
+            let mut token = self.token.only(shard);
+            for (shard, seen) in &self.lost {
+                token.raise(*shard, *seen);
+            }
+            header.token = token.encode();
         }
         header
     }
@@ -209,5 +224,40 @@ mod tests {
             ..Default::default()
         };
         assert!(Caller::of(Some(damaged), &View::default()).is_err());
+    }
+
+    #[test]
+    fn every_shard_is_told_of_what_a_takeover_took_from_the_session() {
+        let at = |lsn| Position { epoch: 1, lsn };
+        let shard = |id, cuts| pb::Shard {
+            id,
+            epoch: 2,
+            cuts,
+            ..Default::default()
+        };
+        let view = View::new(pb::ClusterView {
+            topology: Some(pb::Topology {
+                shards: vec![
+                    shard(0, vec![pb::Cut { epoch: 1, lsn: 5 }]),
+                    shard(1, vec![]),
+                ],
+                ..Default::default()
+            }),
+            ..Default::default()
+        });
+        let sent = |lost| {
+            let mut token = Token::of(0, at(lost), 2);
+            token.merge(&Token::of(1, at(9), 2));
+            let header = pb::RequestHeader {
+                token: token.encode(),
+                ..Default::default()
+            };
+            let caller = Caller::of(Some(header), &view).unwrap();
+            Token::decode(&caller.header_for(1).token).unwrap()
+        };
+        let mut both = Token::of(1, at(9), 2);
+        assert_eq!(sent(5), both);
+        both.raise(0, at(6));
+        assert_eq!(sent(6), both);
     }
 }
