@@ -37,7 +37,7 @@ def test_hpa(world: World) -> None:
 
 
 def test_autoscaler(world: World) -> None:
-    """Limits so low that the clients' load asks for one more of each."""
+    """Limits so low that the clients' load, ten times the usual, asks for one more of each."""
     cluster = world.small_cluster(
         replica=_BUSY,
         autoscaling={
@@ -61,7 +61,7 @@ def test_autoscaler(world: World) -> None:
             },
         },
     )
-    with world.clients(cluster) as clients:
+    with world.clients(cluster, "--every", "0.004") as clients:
         cluster.wait_shards(3)
         until("more replicas", lambda: _replicas(cluster) > len(cluster.shard_groups()), 300)
         clients.flows()

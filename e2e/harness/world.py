@@ -52,9 +52,9 @@ class World:
         )
 
     @contextmanager
-    def clients(self, cluster: Cluster) -> Iterator[Load]:
-        """Clients at work throughout; in the end what they saw is checked."""
-        with self.load(cluster) as running:
+    def clients(self, cluster: Cluster, *arguments: str) -> Iterator[Load]:
+        """Clients at work throughout; in the end what they saw is checked. ``arguments``: of e2e/load."""
+        with self.load(cluster, *arguments) as running:
             yield running
             running.flows()
             self.scenario.check(running.stop(), running.parts)
