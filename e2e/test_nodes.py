@@ -72,8 +72,10 @@ def test_node_partitioned(world: World) -> None:
         world.machine.wait_nodes()
         cluster.ready()
         clients.flows()
+        near_side = clients.stop()
+        world.scenario.note(before_the_cut=near_side.pauses())
         # One machine's clock: what both sides did is one history.
-        world.scenario.check(clients.stop().merged(behind.stop()))
+        world.scenario.check(near_side.merged(behind.stop()))
 
 
 def _unsafe_node(world: World, cluster: Cluster) -> str:
