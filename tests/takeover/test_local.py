@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aidb_node.identity import FILE as IDENTITY
+from aidb_node.identity import STORE
 
 from aidb.local.processes import find
 from tests.backup.test_cluster import everything, wait_until_archived, write
@@ -44,6 +46,7 @@ def test_a_lost_disk_is_taken_over_and_the_next_one_handed_over(aidb: Command) -
     assert "hand-over loses nothing" in admin(aidb, "take-over", "--shard", 0, code=1)
 
     pid = aidb.pids()["shard-0-primary"]
+    identity = (aidb.data / "shard-0" / IDENTITY).read_bytes()
     shutil.rmtree(aidb.data / "shard-0")
     os.kill(pid, signal.SIGKILL)
     until(lambda: shard(aidb)["state"] == "Stopped")
@@ -52,6 +55,9 @@ def test_a_lost_disk_is_taken_over_and_the_next_one_handed_over(aidb: Command) -
     assert (taken["incarnation"], taken["planned"], taken["published"]) == (2, False, True)
     assert everything(aidb) == written
     written |= write(aidb, "c", 100)
+    # The disk is found again.
+    (aidb.data / "shard-0" / STORE).mkdir(parents=True, exist_ok=True)
+    (aidb.data / "shard-0" / IDENTITY).write_bytes(identity)
 
     handed = admin(aidb, "hand-over", "--shard", 0)
     assert (handed["incarnation"], handed["planned"], handed["published"]) == (3, True, True)
