@@ -5,6 +5,7 @@ A group that is not enabled decides nothing: people, or a HorizontalPodAutoscale
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from aidb_coordinator.autoscaler.rules import Band, Limits, Mode, ReplicaRules, Rules, ShardRules
@@ -108,14 +109,7 @@ class ReplicaScaling(Model):
     down_cooldown_seconds: Seconds = Field(default=60, description="After a change the next one down waits.")
 
     def limits(self) -> Limits:
-        return Limits(
-            least=self.min,
-            most=self.max,
-            window=self.window_seconds,
-            up_window=self.up_window_seconds,
-            up_cooldown=self.up_cooldown_seconds,
-            down_cooldown=self.down_cooldown_seconds,
-        )
+        return _limits(self)
 
 
 class ShardScaling(Model):
@@ -141,16 +135,18 @@ class ShardScaling(Model):
     down_cooldown_seconds: Seconds = Field(default=900, description="After a change the next one down waits.")
 
     def limits(self) -> Limits:
-        return Limits(
-            least=self.min,
-            most=self.max,
-            window=self.window_seconds,
-            up_window=self.up_window_seconds,
-            up_cooldown=self.up_cooldown_seconds,
-            down_cooldown=self.down_cooldown_seconds,
-            up_step=2,
-            down_factor=0.25,
-        )
+        return replace(_limits(self), up_step=2, down_factor=0.25)
+
+
+def _limits(scaling: ReplicaScaling | ShardScaling) -> Limits:
+    return Limits(
+        least=scaling.min,
+        most=scaling.max,
+        window=scaling.window_seconds,
+        up_window=scaling.up_window_seconds,
+        up_cooldown=scaling.up_cooldown_seconds,
+        down_cooldown=scaling.down_cooldown_seconds,
+    )
 
 
 class Autoscaling(Model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -92,8 +92,3 @@ class AidbBackup(Resource):
     status: AidbBackupStatus = Field(default_factory=AidbBackupStatus, description="What became of it.")
 
     plural: ClassVar[str] = "aidbbackups"
-
-    @classmethod
-    def of(cls, body: Any) -> AidbBackup:
-        """Raises pydantic.ValidationError; `validation.problems` says it in words."""
-        return cls.model_validate(body)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -100,8 +100,3 @@ class AidbBackupSchedule(Resource):
 
     plural: ClassVar[str] = "aidbbackupschedules"
     name_most: ClassVar[int] = NAME_MOST
-
-    @classmethod
-    def of(cls, body: Any) -> AidbBackupSchedule:
-        """Raises pydantic.ValidationError; `validation.problems` says it in words."""
-        return cls.model_validate(body)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -351,8 +351,3 @@ class AidbCluster(Resource):
 
     plural: ClassVar[str] = "aidbclusters"
     name_most: ClassVar[int] = NAME_MOST
-
-    @classmethod
-    def of(cls, body: Any) -> AidbCluster:
-        """Raises pydantic.ValidationError; `validation.problems` says it in words."""
-        return cls.model_validate(body)

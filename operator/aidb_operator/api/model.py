@@ -7,7 +7,7 @@ written them) and its JSON schema, with the rules it carries, becomes the CRD's.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
@@ -103,6 +103,11 @@ class Resource(Model):
     """Characters of metadata.name: names and labels of other objects are made of it."""
 
     metadata: Metadata = Field(default_factory=Metadata)
+
+    @classmethod
+    def of(cls, body: Any) -> Self:
+        """Raises pydantic.ValidationError; `validation.problems` says it in words."""
+        return cls.model_validate(body)
 
     @property
     def name(self) -> str:

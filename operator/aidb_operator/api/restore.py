@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -70,8 +70,3 @@ class AidbRestore(Resource):
     status: AidbRestoreStatus = Field(default_factory=AidbRestoreStatus, description="What became of it.")
 
     plural: ClassVar[str] = "aidbrestores"
-
-    @classmethod
-    def of(cls, body: Any) -> AidbRestore:
-        """Raises pydantic.ValidationError; `validation.problems` says it in words."""
-        return cls.model_validate(body)

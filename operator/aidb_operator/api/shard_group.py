@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -70,8 +70,3 @@ class ShardGroup(Resource):
     status: ShardGroupStatus = Field(default_factory=ShardGroupStatus, description="As it was last seen.")
 
     plural: ClassVar[str] = "shardgroups"
-
-    @classmethod
-    def of(cls, body: Any) -> ShardGroup:
-        """Raises pydantic.ValidationError; `validation.problems` says it in words."""
-        return cls.model_validate(body)
