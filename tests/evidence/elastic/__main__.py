@@ -5,8 +5,9 @@ Every acknowledged write is present and newest, nothing is revived, every scan i
 caller, and 95 % of the operations are answered within a second of when they were due. How long keys pause
 while their slots move is printed.
 
-One machine has all the programs and the clients: what the open loop asks for is half of what these clients
-got out of one shard in a closed loop, just before.
+One machine has all the programs and the clients, and more programs do not make it faster: what these clients
+get out of a cluster of each size in a closed loop is measured first. While it goes from one size to the next,
+the open loop asks for half of what the weaker of the two can do.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing.synchronize import Semaphore
 from pathlib import Path
+from typing import Any
 
 import aidb
 from aidb.local.cluster import LocalCluster
@@ -51,7 +54,7 @@ ENOUGH = 0.95
 
 @dataclass(frozen=True)
 class Size:
-    """Of a run. ``closed``: seconds of the loop that finds the capacity; ``share`` of that is asked for."""
+    """Of a run. ``closed``: seconds of a loop that finds the capacity; ``share`` of that is asked for."""
 
     steps: Sequence[int] = STEPS
     replicas: int = REPLICAS
@@ -85,27 +88,44 @@ def _round(address: str, seed: int, report: Report, size: Size) -> list[pauses.P
     rng = random.Random(seed)
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
-    plans = [
-        load.Plan(
-            address=address,
-            name=f"s{seed}-{lane}",
-            seed=rng.getrandbits(32),
-            keys=size.keys_each,
-            size=VALUE_BYTES,
-            closed=size.closed,
-            share=size.share,
+    rate = context.Value("d", 0.0)
+    sizes = sorted({1, *size.steps})
+    parts = [
+        (
+            load.Plan(
+                address=address,
+                name=f"s{seed}-{lane}",
+                seed=rng.getrandbits(32),
+                keys=size.keys_each,
+                size=VALUE_BYTES,
+                closed=size.closed,
+                loops=len(sizes),
+            ),
+            load.Signals(context.Semaphore(0), rate, stop),
         )
         for lane in range(size.lanes)
     ]
     still, gone = _still(address, rng, size.still)
     with ExitStack() as stack:
-        clients = stack.enter_context(lanes(load.run, [(plan, stop) for plan in plans], context))
-        capacity = sum(next(clients) for _ in plans)
+        clients = stack.enter_context(lanes(load.run, parts, context))
+        turns = [signals.turn for _, signals in parts]
+        capacity = {}
+        for shards in sizes:
+            if shards > 1:
+                reshape(address, shards, rng, STEP_SECONDS)
+            capacity[shards] = _capacity(turns, clients)
+        if sizes[-1] > 1:
+            reshape(address, 1, rng, STEP_SECONDS)
         prober = stack.enter_context(lanes(pauses.run, [(address, rng.getrandbits(32), stop)], context))
         scanner = stack.enter_context(Scanner(address, still, gone, SCAN_EVERY))
-        phases = []
+        phases: list[Phase] = []
         before = 1
         for shards in size.steps:
+            asked = min(capacity[before], capacity[shards]) * size.share
+            rate.value = asked / size.lanes
+            if not phases:
+                for turn in turns:
+                    turn.release()
             begin = time.monotonic()
             moved = reshape(address, shards, rng, STEP_SECONDS)["slots_done"]
             # Clients that learned of the last moves late show here.
@@ -123,7 +143,8 @@ def _round(address: str, seed: int, report: Report, size: Size) -> list[pauses.P
     if good < size.enough:
         wrong.append(f"goodput {good:.1%}")
     operations = sum(len(one.due) for one in told)
-    report.round(f"{capacity:.0f} ops/s at most, {operations} operations, {good:.2%} good", wrong)
+    most = ", ".join(f"{shards}: {found:.0f}" for shards, found in capacity.items())
+    report.round(f"ops/s at most, by shards: {most}; {operations} operations, {good:.2%} good", wrong)
     report.numbers.update(
         operations=operations,
         acknowledged=sum(one.acknowledged for one in (*told, probed.told)),
@@ -133,6 +154,13 @@ def _round(address: str, seed: int, report: Report, size: Size) -> list[pauses.P
         probed_moves=len(probed.pauses),
     )
     return probed.pauses
+
+
+def _capacity(turns: Sequence[Semaphore], clients: Iterator[Any]) -> float:
+    """Operations a second of all clients together, in a closed loop."""
+    for turn in turns:
+        turn.release()
+    return float(sum(next(clients) for _ in turns))
 
 
 def _still(address: str, rng: random.Random, count: int) -> tuple[dict[bytes, bytes], list[bytes]]:

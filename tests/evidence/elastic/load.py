@@ -1,6 +1,6 @@
-"""One process of clients: first a closed loop, which tells the capacity, then readers and writers at half of
-it, in an open loop: each operation has its time, whether or not those before it have been answered, and its
-latency counts from then.
+"""One process of clients: closed loops, which tell the capacity of a cluster of each shape, then readers and
+writers in an open loop: each operation has its time, whether or not those before it have been answered, and
+its latency counts from then.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from array import array
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from multiprocessing.synchronize import Event
+from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Event, Semaphore
 from typing import Any
 
 import aidb
@@ -34,8 +35,8 @@ _TOGETHER = 500
 
 @dataclass(frozen=True)
 class Plan:
-    """What one process does. ``closed``: seconds of the closed loop, with so many ``workers``. ``share``: of
-    the capacity, that the open loop asks for.
+    """What one process does. ``closed``: seconds of each of the ``loops`` closed loops, with so many
+    ``workers``.
     """
 
     address: str
@@ -44,8 +45,19 @@ class Plan:
     keys: int
     size: int
     closed: float
+    loops: int
     workers: int = 16
-    share: float = 0.5
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What a process is told. ``turn``: begin a closed loop. ``rate``: operations a second of the open loop,
+    which begins after the last closed one. ``stop``: end it.
+    """
+
+    turn: Semaphore
+    rate: Synchronized[float]
+    stop: Event
 
 
 @dataclass
@@ -99,12 +111,12 @@ class Clients:
         await gathered(work() for _ in range(self._plan.workers))
         return done / self._plan.closed
 
-    async def open_loop(self, rate: float, stop: Event) -> None:
-        """``rate`` operations a second, until ``stop``; returns when the last is answered."""
+    async def open_loop(self, signals: Signals) -> None:
+        """Until ``stop``; returns when the last operation is answered."""
         under_way: set[asyncio.Task[None]] = set()
         due = time.monotonic()
-        while not stop.is_set():
-            due += self._rng.expovariate(rate)
+        while not signals.stop.is_set():
+            due += self._rng.expovariate(signals.rate.value)
             if (early := due - time.monotonic()) > 0:
                 await asyncio.sleep(max(early, _TICK))
             if len(under_way) >= _MOST_UNDER_WAY:
@@ -178,16 +190,18 @@ async def gathered(work: Iterable[Coroutine[Any, Any, None]]) -> None:
             group.create_task(one)
 
 
-def run(plan: Plan, stop: Event, output: Connection) -> None:
-    """A lane: sends its capacity, then, after ``stop``, what it found."""
-    asyncio.run(_run(plan, stop, output))
+def run(plan: Plan, signals: Signals, output: Connection) -> None:
+    """A lane: sends the capacity of each closed loop, then, after ``stop``, what it found."""
+    asyncio.run(_run(plan, signals, output))
 
 
-async def _run(plan: Plan, stop: Event, output: Connection) -> None:
+async def _run(plan: Plan, signals: Signals, output: Connection) -> None:
     async with aidb.aio.connect(plan.address, timeout=TIMEOUT) as client:
         clients = Clients(client, plan)
-        capacity = await clients.closed_loop()
-        output.send(capacity)
-        await clients.open_loop(capacity * plan.share, stop)
+        for _ in range(plan.loops):
+            await asyncio.to_thread(signals.turn.acquire)
+            output.send(await clients.closed_loop())
+        await asyncio.to_thread(signals.turn.acquire)
+        await clients.open_loop(signals)
     await clients.check()
     output.send(clients.told)
