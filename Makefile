@@ -12,7 +12,7 @@ STAMPS := $(VENV)/stamps
 PROTOS := $(wildcard proto/aidb/v1/*.proto)
 RUST := Cargo.toml Cargo.lock $(PROTOS) $(shell find node -name '*.rs' -not -path '*/target/*') $(shell find node -name Cargo.toml)
 
-.PHONY: help setup up down test test-rust test-python test-interleavings evidence-engine fuzz lint fmt gen helm manifests constraints bench-engine autoscaler-pictures bench-engine-python bench-placement bench-scaling bench-restore bench-cost bench-cluster-build bench-cluster bench-latency bench-overload soak images e2e clean
+.PHONY: help setup up down docs test test-rust test-python test-interleavings evidence-engine fuzz lint fmt gen helm manifests constraints bench-engine autoscaler-pictures bench-engine-python bench-placement bench-scaling bench-restore bench-cost bench-cluster-build bench-cluster bench-latency bench-overload soak images e2e clean
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
 
@@ -40,6 +40,10 @@ lint: setup ## format, lint, types, import layers
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy -p aidb-node --features python --locked -- -D warnings
+
+docs: $(STAMPS)/packages ## the documents as a site, in target/site (every link and anchor is checked)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo target/site/index.html
 
 fmt: $(STAMPS)/packages ## format everything
 	$(BIN)/ruff check --fix -q . || true
