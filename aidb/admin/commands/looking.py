@@ -10,6 +10,8 @@ import typer
 
 from aidb.cli.parameters import Address, Format, Output, Timeout, duration
 
+commands = typer.Typer()
+
 Watching = Annotated[bool, typer.Option("--watch", help="again and again, until Ctrl-C")]
 Every = Annotated[
     float, typer.Option("--every", help="with --watch: how often", parser=duration, metavar="DURATION")
@@ -17,6 +19,7 @@ Every = Annotated[
 Times = Annotated[int, typer.Option("--times", min=0, help="with --watch: so often; 0 = without end")]
 
 
+@commands.command("list-shards")
 def list_shards(
     address: Address = None,
     watch: Watching = False,
@@ -31,6 +34,7 @@ def list_shards(
     _draw(lambda: run(address, timeout, output), output, watch=watch, every=every, times=times)
 
 
+@commands.command("status")
 def status(
     address: Address = None,
     watch: Watching = False,
@@ -45,6 +49,7 @@ def status(
     _draw(lambda: run(address, timeout, output), output, watch=watch, every=every, times=times)
 
 
+@commands.command("moves")
 def moves(
     address: Address = None,
     cancel: Annotated[str | None, typer.Option(metavar="ID", help="end this one; the slots stay")] = None,
@@ -63,6 +68,7 @@ def moves(
 
 
 topology = typer.Typer(help="The document that says who owns which slots.", no_args_is_help=True)
+commands.add_typer(topology, name="topology")
 
 
 @topology.command("show")
@@ -97,13 +103,6 @@ def topology_history(
     from aidb.admin.history import history
 
     raise typer.Exit(history(address, after, limit, output))
-
-
-def add_to(app: typer.Typer) -> None:
-    app.command("list-shards")(list_shards)
-    app.command("status")(status)
-    app.command("moves")(moves)
-    app.add_typer(topology, name="topology")
 
 
 def _draw(draw: Callable[[], int], how: Output, *, watch: bool, every: float, times: int) -> None:

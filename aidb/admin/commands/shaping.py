@@ -12,6 +12,8 @@ from aidb.cli.parameters import Address, Format, Output, Timeout
 if TYPE_CHECKING:
     from aidb.v1.cluster_pb2 import StartOperationRequest
 
+commands = typer.Typer()
+
 DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be done; nothing is")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
 Watch = Annotated[
@@ -32,6 +34,7 @@ class By(StrEnum):
     LOAD = "load"
 
 
+@commands.command("add-shard")
 def add_shard(
     count: Count = 1,
     replicas: Annotated[
@@ -52,6 +55,7 @@ def add_shard(
     _start(request, address, output, dry_run=dry_run, yes=yes, watch=watch, timeout=timeout)
 
 
+@commands.command("remove-shard")
 def remove_shard(
     shard: Annotated[
         list[int], typer.Option("--shard", min=0, max=65534, help="which; may be given several times")
@@ -68,6 +72,7 @@ def remove_shard(
     _start(request, address, output, dry_run=dry_run, yes=yes, watch=watch, timeout=timeout)
 
 
+@commands.command("add-replica")
 def add_replica(
     shard: OfShard,
     count: Count = 1,
@@ -83,6 +88,7 @@ def add_replica(
     _start(request, address, output, dry_run=dry_run, yes=yes, watch=watch, timeout=timeout)
 
 
+@commands.command("remove-replica")
 def remove_replica(
     shard: OfShard,
     count: Count = 1,
@@ -102,6 +108,7 @@ def remove_replica(
     _start(request, address, output, dry_run=dry_run, yes=yes, watch=watch, timeout=timeout)
 
 
+@commands.command("rebalance")
 def rebalance(
     by: Annotated[By, typer.Option(help="what is evened")] = By.SLOTS,
     without: Annotated[
@@ -136,6 +143,7 @@ operations = typer.Typer(
     help="Changes of the cluster's shape: those under way, and the last that ended.",
     invoke_without_command=True,
 )
+commands.add_typer(operations, name="operations")
 Id = Annotated[str, typer.Argument(help="of the operation", metavar="ID")]
 
 
@@ -170,15 +178,6 @@ def resume(operation: Id, address: Address = None, output: Format = Output.TABLE
 def cancel(operation: Id, address: Address = None, output: Format = Output.TABLE) -> None:
     """End it where it is: slots that have moved stay, and shards that came for it and have none go again."""
     _control(address, operation, "cancel", output)
-
-
-def add_to(app: typer.Typer) -> None:
-    app.command("add-shard")(add_shard)
-    app.command("remove-shard")(remove_shard)
-    app.command("add-replica")(add_replica)
-    app.command("remove-replica")(remove_replica)
-    app.command("rebalance")(rebalance)
-    app.add_typer(operations, name="operations")
 
 
 def _request(

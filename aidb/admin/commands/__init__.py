@@ -1,0 +1,1 @@
+"""The commands of `aidb-admin` and their parameters by concern. Their work is imported when they run."""

@@ -1,0 +1,70 @@
+"""A local cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aidb.cli.parameters import (
+    Data,
+    Durability,
+    Sync,
+    duration,
+)
+
+commands = typer.Typer()
+DEFAULT_DATA = Path(".aidb")
+
+
+@commands.command()
+def up(
+    data: Data = DEFAULT_DATA,
+    shards: Annotated[int | None, typer.Option(help="shards of a new cluster (3)")] = None,
+    replicas: Annotated[int | None, typer.Option(help="cache replicas of each shard (2)")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="first port of a new cluster (7400); 0 = free ports")
+    ] = None,
+    ephemeral: Annotated[bool, typer.Option("--ephemeral", help="data is deleted when it stops")] = False,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="return when the cluster is ready")] = False,
+    sync: Annotated[
+        Sync | None, typer.Option(help="what a write waits for: group = disk, interval, none (group)")
+    ] = None,
+    objects: Annotated[
+        str | None,
+        typer.Option(
+            help="object store of the second copy: file:///dir, s3://bucket/prefix?..., or none "
+            "(DATA/objects; none with --ephemeral)",
+            metavar="URL",
+        ),
+    ] = None,
+    durability: Annotated[
+        Durability | None,
+        typer.Option(help="what writes wait for besides a disk: async = nothing, replica, archived (async)"),
+    ] = None,
+    secure: Annotated[
+        bool, typer.Option("--secure", help="a new cluster with TLS and tokens, made below its directory")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option(help="how long it may take to get ready", parser=duration, metavar="DURATION")
+    ] = 60.0,
+) -> None:
+    """Start a local cluster; what of it runs already is kept. Ctrl-C stops it, unless --detach."""
+    from aidb.cli.up import up as run
+    from aidb.local import Refused, Wish
+
+    if ephemeral and data != DEFAULT_DATA:
+        raise Refused("--ephemeral makes its own directory: leave --data (and $AIDB_DATA) out")
+    chosen = None if sync is None else sync.value
+    mode = None if durability is None else durability.value
+    wish = Wish(shards, replicas, port, chosen, ephemeral, objects=objects, secure=secure, durability=mode)
+    run(data, wish, detach=detach, timeout=timeout)
+
+
+@commands.command()
+def down(data: Data = DEFAULT_DATA) -> None:
+    """Stop the local cluster in the data directory. The data stays."""
+    from aidb.cli.up import down as run
+
+    run(data)
