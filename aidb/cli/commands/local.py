@@ -24,7 +24,8 @@ def up(
     shards: Annotated[int | None, typer.Option(help="shards of a new cluster (3)")] = None,
     replicas: Annotated[int | None, typer.Option(help="cache replicas of each shard (2)")] = None,
     port: Annotated[
-        int | None, typer.Option(help="first port of a new cluster (7400); 0 = free ports")
+        int | None,
+        typer.Option(help="first port of a new cluster (7400); 0 = free ports", envvar="AIDB_PORT"),
     ] = None,
     ephemeral: Annotated[bool, typer.Option("--ephemeral", help="data is deleted when it stops")] = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="return when the cluster is ready")] = False,

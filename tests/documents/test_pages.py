@@ -1,0 +1,61 @@
+"""Everything that README.md and docs/ tell people to type is typed here.
+
+A block that no rule covers fails; one that is not run says why, and is listed: `pytest -s` shows the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.documents.blocks import REASONS, ROOT, RUN, Block, blocks, pages
+from tests.documents.pages import Page, check, complaint
+from tests.documents.places import Missing, Place
+
+ALL = [block for page in pages() for block in blocks(page)]
+RUNNING = [page for page in pages() if any(block.runs and block.needs != "pods" for block in blocks(page))]
+DATA = [block for block in ALL if block.language in ("yaml", "json") and not block.not_run]
+# What is not run, beside what needs pods. Whoever raises this has thought of a way to run it, and found none.
+MOST_NOT_RUN = 12
+
+
+def test_a_rule_covers_every_block() -> None:
+    wrong = {block.place: said for block in ALL if (said := complaint(block))}
+    assert wrong == {}
+
+
+def test_few_commands_are_not_run() -> None:
+    left = [(block, _reason(block)) for block in ALL if block.language in RUN and _reason(block)]
+    print("\nnot run:")
+    for block, reason in left:
+        print(f"  {block.place}: {reason} ({REASONS[reason.split(':')[0]]})")
+    assert len([reason for _, reason in left if reason != "pods"]) <= MOST_NOT_RUN
+
+
+def _reason(block: Block) -> str:
+    return block.not_run or ("pods" if block.needs == "pods" else "")
+
+
+@pytest.mark.parametrize("block", DATA, ids=lambda block: block.place)
+def test_data_is_what_it_says(block: Block) -> None:
+    check(block)
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("page", RUNNING, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_do_what_they_say(page: Path, place: Callable[[str], Place]) -> None:
+    running = Page(place)
+    try:
+        for block in blocks(page):
+            if not block.runs or block.needs == "pods":
+                continue
+            try:
+                running.run(block)
+            except Missing as missing:
+                print(f"{block.place}: {missing}")
+            except Exception as error:
+                pytest.fail(f"{block.place}: {block.text}\n{type(error).__name__}: {error}")
+    finally:
+        running.close()
