@@ -29,7 +29,7 @@ test: test-rust test-python ## every test
 test-rust:
 	cargo test --workspace --locked
 
-test-python: setup helm
+test-python: setup helm prometheus
 	$(BIN)/python -m pytest
 
 lint: setup ## format, lint, types, import layers

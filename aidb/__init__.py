@@ -79,6 +79,7 @@ from aidb.slots import SLOT_COUNT, slot_of
 
 if TYPE_CHECKING:
     from aidb.client import Client
+    from aidb.client_metrics import ClientMetrics
 
 __all__ = [
     "SLOT_COUNT",
@@ -164,6 +165,7 @@ def connect(
     token: bytes = b"",
     tls: Tls | None = None,
     direct: bool | None = None,
+    metrics: ClientMetrics | None = None,
 ) -> Client:
     """Connect to a cluster; returns when its topology is known.
 
@@ -188,6 +190,7 @@ def connect(
             addresses given here, which have to be routers' or lead to one, as ``kubectl port-forward`` and
             load balancers do: for clients that cannot reach the members. Default: ``$AIDB_DIRECT`` (``0``
             or ``false``), else True.
+        metrics: counts this client's calls for Prometheus: `aidb.client_metrics.ClientMetrics`.
 
     Raises:
         ClusterUnreachable: no address answers within ``timeout``.
@@ -208,6 +211,7 @@ def connect(
         token=token,
         tls=tls,
         direct=direct,
+        metrics=metrics,
     )
 
 

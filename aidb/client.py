@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from aidb.commands import Emit, Operation
 from aidb.driver import Driver
@@ -16,6 +16,9 @@ from aidb.options import Hedge, Pool, ReadBalance, Retry, Tls
 from aidb.routing import Routing
 from aidb.security.client import Secured
 from aidb.sources import is_direct, parse_addresses
+
+if TYPE_CHECKING:
+    from aidb.client_metrics import ClientMetrics
 
 
 class Client:
@@ -38,6 +41,7 @@ class Client:
         token: bytes = b"",
         tls: Tls | None = None,
         direct: bool | None = None,
+        metrics: ClientMetrics | None = None,
     ) -> None:
         addresses = parse_addresses(address)
         self._routing = Routing(
@@ -49,7 +53,7 @@ class Client:
             token=token,
             through=() if is_direct(direct) else addresses,
         )
-        self._operations = Operations(self._routing, checked_timeout(timeout), consistency)
+        self._operations = Operations(self._routing, checked_timeout(timeout), consistency, metrics)
         secured = Secured.of(tls or Tls.from_environment())
         self._driver = Driver(self._routing, addresses, secured)
         self._finish = weakref.finalize(self, self._driver.close)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf.message import Message
 
@@ -29,6 +29,11 @@ from aidb.routing import Routing
 from aidb.scanning import ScanSpec, scan
 from aidb.v1 import storage_pb2
 
+if TYPE_CHECKING:
+    from aidb.client_metrics import ClientMetrics
+
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Operations:
@@ -37,31 +42,37 @@ class Operations:
     routing: Routing
     timeout: float
     consistency: Consistency
+    metrics: ClientMetrics | None = None
 
     def get_entry(
         self, key: bytes, consistency: Consistency | None, timeout: Seconds | None
     ) -> Operation[Entry | None]:
-        return unary.get(self.routing, key, consistency or self.consistency, self._deadline(timeout))
+        asked = unary.get(self.routing, key, consistency or self.consistency, self._deadline(timeout))
+        return self._watched("get", asked)
 
     def write(self, write: Write, durability: Durability | None, timeout: Seconds | None) -> Operation[int]:
-        return unary.put(self.routing, write, durability, self._deadline(timeout))
+        method = "delete" if write.value is None else "put"
+        return self._watched(method, unary.put(self.routing, write, durability, self._deadline(timeout)))
 
     def write_batch(
         self, batch: WriteBatch, durability: Durability | None, timeout: Seconds | None
     ) -> Operation[int]:
-        return unary.write_batch(self.routing, batch, durability, self._deadline(timeout))
+        asked = unary.write_batch(self.routing, batch, durability, self._deadline(timeout))
+        return self._watched("write_batch", asked)
 
     def get_entries(
         self, keys: Iterable[bytes], consistency: Consistency | None, timeout: Seconds | None
     ) -> Operation[list[Entry | None]]:
-        return batches.get_many(
+        asked = batches.get_many(
             self.routing, list(keys), consistency or self.consistency, self._deadline(timeout)
         )
+        return self._watched("get_many", asked)
 
     def write_many(
         self, writes: Iterable[Write], durability: Durability | None, timeout: Seconds | None
     ) -> Operation[BatchResult]:
-        return batches.write_many(self.routing, list(writes), durability, self._deadline(timeout))
+        asked = batches.write_many(self.routing, list(writes), durability, self._deadline(timeout))
+        return self._watched("write_many", asked)
 
     def scan(
         self,
@@ -87,7 +98,8 @@ class Operations:
             consistency or self.consistency,
             self._seconds(timeout),
         )
-        return ordered_scan(self.routing, spec) if ordered else scan(self.routing, spec)
+        asked = ordered_scan(self.routing, spec) if ordered else scan(self.routing, spec)
+        return self._watched("scan", asked)
 
     def stats(self, timeout: Seconds | None) -> Operation[Mapping[str, Any]]:
         deadline = self._deadline(timeout)
@@ -101,6 +113,9 @@ class Operations:
             member.name: {"error": str(answer.error)} if isinstance(answer, Failure) else plain(answer)
             for member, answer in zip(members, answers, strict=True)
         }
+
+    def _watched(self, method: str, operation: Operation[T]) -> Operation[T]:
+        return operation if self.metrics is None else self.metrics.watched(method, operation)
 
     def _seconds(self, timeout: Seconds | None) -> float:
         return self.timeout if timeout is None else checked_timeout(timeout)

@@ -19,6 +19,7 @@ FOLDER = Path("monitoring") / "dashboards"
 C = 'namespace=~"$namespace", cluster=~"$cluster"'
 S = f'{C}, shard=~"$shard"'
 OPERATORS = 'namespace=~"$namespace"'
+_DATA = 'method!~"Other|Pipeline"'
 _WIDTH, _HEIGHT, _IN_A_ROW = 8, 7, 3
 
 
@@ -64,19 +65,40 @@ DASHBOARDS: dict[str, tuple[Panel, ...]] = {
             "Shards stopped", "none", {"stopped": f'sum(aidb_shard_state{{{C}, state="stopped"}})'}, "stat"
         ),
         Panel("Members failed", "none", {"failed": f'sum(aidb_members{{{C}, state="failed"}})'}, "stat"),
-        Panel("Reads", "reqps", {"{{role}}": rate("role", "aidb_reads_total", C)}),
-        Panel("Writes", "reqps", {"shard {{shard}}": rate("shard", "aidb_writes_total", C)}),
-        Panel("Requests let in", "reqps", {"{{role}}": rate("role", "aidb_requests_total", C)}),
         Panel(
-            "Reads: time in a member",
+            "Requests by method",
+            "reqps",
+            {"{{method}}": rate("method", "aidb_requests_total", f"{C}, {_DATA}")},
+        ),
+        Panel(
+            "Not OK, by code",
+            "reqps",
+            {"{{code}}": rate("code", "aidb_requests_total", f'{C}, {_DATA}, code!="OK"')},
+            text="docs/errors has a page for each code.",
+        ),
+        Panel("In flight", "none", {"{{role}}": total("role", "aidb_requests_in_flight", C)}),
+        Panel(
+            "Gets: time in a member",
             "s",
             {
-                f"p{part} {{{{role}}}}": quantile(part / 100, "aidb_read_seconds", C, "role")
+                f"p{part} {{{{role}}}}": quantile(
+                    part / 100, "aidb_request_duration_seconds", f'{C}, method="Get"', "role"
+                )
                 for part in (50, 99)
             },
         ),
         Panel(
-            "Connections refused", "reqps", {"{{role}}": rate("role", "aidb_connections_refused_total", C)}
+            "Writes: time in the primary",
+            "s",
+            {
+                f"p{part} {{{{method}}}}": quantile(
+                    part / 100,
+                    "aidb_request_duration_seconds",
+                    f'{C}, role="primary", method=~"Put|Delete|BatchPut"',
+                    "method",
+                )
+                for part in (50, 99)
+            },
         ),
         Panel("Cache hits", "percentunit", {"shard {{shard}}": hit_ratio("shard", C)}),
         Panel("Keys", "short", {"shard {{shard}}": total("shard", "aidb_keys", C)}),
@@ -113,15 +135,20 @@ DASHBOARDS: dict[str, tuple[Panel, ...]] = {
         ),
     ),
     "shard": (
-        Panel("Reads", "reqps", {"{{role}}": rate("role", "aidb_reads_total", S)}),
-        Panel("Writes", "reqps", {"shard {{shard}}": rate("shard", "aidb_writes_total", S)}),
-        Panel("Reads: time in here, p99", "s", {"{{role}}": quantile(0.99, "aidb_read_seconds", S, "role")}),
-        Panel("Writers held back", "none", {"shard {{shard}}": most("shard", "aidb_stalled", S)}),
-        Panel("Memtables", "bytes", {"shard {{shard}}": total("shard", "aidb_memtable_bytes", S)}),
         Panel(
-            "Tables in level 0",
-            "none",
-            {"shard {{shard}}": total("shard", "aidb_level_files", S + ', level="0"')},
+            "Requests",
+            "reqps",
+            {"{{role}} {{method}}": rate("role, method", "aidb_requests_total", f"{S}, {_DATA}") + " > 0"},
+        ),
+        Panel(
+            "Not OK",
+            "reqps",
+            {"{{role}} {{code}}": rate("role, code", "aidb_requests_total", f'{S}, {_DATA}, code!="OK"')},
+        ),
+        Panel(
+            "Time in here, p99",
+            "s",
+            {"{{role}} {{method}}": quantile(0.99, "aidb_request_duration_seconds", S, "role, method")},
         ),
         Panel(
             "Cache: hits and misses",
@@ -154,11 +181,39 @@ DASHBOARDS: dict[str, tuple[Panel, ...]] = {
             {"shard {{shard}}": most("shard", "aidb_replica_staleness_seconds", S)},
         ),
         Panel(
+            "Lease: age of the evidence", "s", {"shard {{shard}}": most("shard", "aidb_lease_age_seconds", S)}
+        ),
+        Panel(
             "Log: LSNs behind",
             "none",
             {"not synced {{shard}}": f"max by (shard) (aidb_visible_lsn{{{S}}} - aidb_synced_lsn{{{S}}})"},
         ),
+        Panel(
+            "Log: sync",
+            "s",
+            {
+                f"p{part} {{{{shard}}}}": quantile(part / 100, "aidb_log_sync_seconds", S, "shard")
+                for part in (50, 99)
+            },
+        ),
+        Panel(
+            "Writers held back",
+            "percentunit",
+            {"shard {{shard}}": rate("shard", "aidb_stall_seconds_total", S)},
+            text="Part of the time.",
+        ),
+        Panel(
+            "Compaction debt", "bytes", {"shard {{shard}}": total("shard", "aidb_compaction_debt_bytes", S)}
+        ),
         Panel("Levels", "bytes", {"L{{level}}": total("level", "aidb_level_bytes", S)}),
+        Panel(
+            "Memtables and log",
+            "bytes",
+            {
+                "memtables": total("shard", "aidb_memtable_bytes", S),
+                "log": total("shard", "aidb_log_bytes", S),
+            },
+        ),
         Panel(
             "Flushes and compactions",
             "Bps",

@@ -106,6 +106,7 @@ def _labels(metric: Metric) -> tuple[str, ...]:
 
 def _node(role: str, *parts: str) -> NodeCollector:
     stats = storage_pb2.GetStatsResponse(role=role)
+    stats.methods.add(method="Get", us_buckets=[0, 1]).codes.add(code="OK", requests=1)
     for part in parts:
         message: Message = getattr(stats, part)
         message.SetInParent()

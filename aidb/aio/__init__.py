@@ -17,6 +17,7 @@ from aidb.options import Hedge, Pool, ReadBalance, Retry, Tls
 
 if TYPE_CHECKING:
     from aidb.aio.client import AsyncClient
+    from aidb.client_metrics import ClientMetrics
 
 __all__ = ["connect"]
 
@@ -36,6 +37,7 @@ def connect(
     token: bytes = b"",
     tls: Tls | None = None,
     direct: bool | None = None,
+    metrics: ClientMetrics | None = None,
 ) -> AsyncClient:
     """A client to be awaited or entered: ``db = await connect()`` or ``async with connect() as db``.
 
@@ -56,4 +58,5 @@ def connect(
         token=token,
         tls=tls,
         direct=direct,
+        metrics=metrics,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from aidb.aio.driver import AsyncDriver
 from aidb.commands import Emit, Operation
@@ -16,6 +16,9 @@ from aidb.options import Hedge, Pool, ReadBalance, Retry, Tls
 from aidb.routing import Routing
 from aidb.security.client import Secured
 from aidb.sources import is_direct, parse_addresses
+
+if TYPE_CHECKING:
+    from aidb.client_metrics import ClientMetrics
 
 
 class AsyncClient:
@@ -38,6 +41,7 @@ class AsyncClient:
         token: bytes = b"",
         tls: Tls | None = None,
         direct: bool | None = None,
+        metrics: ClientMetrics | None = None,
     ) -> None:
         self._addresses = parse_addresses(address)
         self._routing = Routing(
@@ -49,7 +53,7 @@ class AsyncClient:
             token=token,
             through=() if is_direct(direct) else self._addresses,
         )
-        self._operations = Operations(self._routing, checked_timeout(timeout), consistency)
+        self._operations = Operations(self._routing, checked_timeout(timeout), consistency, metrics)
         self._tls = tls or Tls.from_environment()
         self._driver: AsyncDriver | None = None
 

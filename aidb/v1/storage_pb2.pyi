@@ -644,6 +644,10 @@ class GetStatsResponse(_message.Message):
     CONNECTIONS_FIELD_NUMBER: _builtins.int
     LOAD_FIELD_NUMBER: _builtins.int
     MOVES_FIELD_NUMBER: _builtins.int
+    METHODS_FIELD_NUMBER: _builtins.int
+    EVIDENCE_AGE_MS_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_BYTES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     role: _builtins.str
     uptime_ms: _builtins.int
@@ -656,6 +660,12 @@ class GetStatsResponse(_message.Message):
     cpu_us: _builtins.int
     """user + system of the process so far"""
     requests: _builtins.int
+    """of Storage, refused ones too"""
+    evidence_age_ms: _builtins.int
+    """primaries: since the newest evidence of ownership was asked for (D1)"""
+    in_flight: _builtins.int
+    """requests inside, until their answers have left"""
+    in_flight_bytes: _builtins.int
     @_builtins.property
     def header(self) -> _common_pb2.ResponseHeader: ...
     @_builtins.property
@@ -686,6 +696,8 @@ class GetStatsResponse(_message.Message):
     def moves(self) -> Global___MoveStats:
         """primaries"""
 
+    @_builtins.property
+    def methods(self) -> _containers.RepeatedCompositeFieldContainer[Global___MethodStats]: ...
     def __init__(
         self,
         *,
@@ -706,14 +718,81 @@ class GetStatsResponse(_message.Message):
         connections: Global___ConnectionStats | None = ...,
         load: Global___LoadStats | None = ...,
         moves: Global___MoveStats | None = ...,
+        methods: _abc.Iterable[Global___MethodStats] | None = ...,
+        evidence_age_ms: _builtins.int = ...,
+        in_flight: _builtins.int = ...,
+        in_flight_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "connections", b"connections", "durability", b"durability", "engine", b"engine", "header", b"header", "load", b"load", "moves", b"moves", "replication", b"replication", "router", b"router"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "cache", b"cache", "connections", b"connections", "cpu_us", b"cpu_us", "durability", b"durability", "engine", b"engine", "header", b"header", "keys", b"keys", "load", b"load", "memory_bytes", b"memory_bytes", "moves", b"moves", "name", b"name", "replication", b"replication", "requests", b"requests", "role", b"role", "router", b"router", "uptime_ms", b"uptime_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "cache", b"cache", "connections", b"connections", "cpu_us", b"cpu_us", "durability", b"durability", "engine", b"engine", "evidence_age_ms", b"evidence_age_ms", "header", b"header", "in_flight", b"in_flight", "in_flight_bytes", b"in_flight_bytes", "keys", b"keys", "load", b"load", "memory_bytes", b"memory_bytes", "methods", b"methods", "moves", b"moves", "name", b"name", "replication", b"replication", "requests", b"requests", "role", b"role", "router", b"router", "uptime_ms", b"uptime_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatsResponse: _TypeAlias = GetStatsResponse  # noqa: Y015
+
+@_typing.final
+class MethodStats(_message.Message):
+    """Requests of one method that were answered, given up or refused since the start. Each request of a pipeline counts by
+    itself; of a batch, only the call, not its items.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    CODES_FIELD_NUMBER: _builtins.int
+    US_FIELD_NUMBER: _builtins.int
+    US_BUCKETS_FIELD_NUMBER: _builtins.int
+    method: _builtins.str
+    """as in the contracts; "Other": of every other service"""
+    us: _builtins.int
+    """How long they took in here: of each that is timed, as many as it stands for (all of them while there are few, one in
+    32 at most while there are many). None for pipelines and others.
+    """
+    @_builtins.property
+    def codes(self) -> _containers.RepeatedCompositeFieldContainer[Global___CodeCount]: ...
+    @_builtins.property
+    def us_buckets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """bucket i: took less than 2^i microseconds, and no less than the one before"""
+
+    def __init__(
+        self,
+        *,
+        method: _builtins.str = ...,
+        codes: _abc.Iterable[Global___CodeCount] | None = ...,
+        us: _builtins.int = ...,
+        us_buckets: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codes", b"codes", "method", b"method", "us", b"us", "us_buckets", b"us_buckets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MethodStats: _TypeAlias = MethodStats  # noqa: Y015
+
+@_typing.final
+class CodeCount(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """OK, a name of ErrorCode, CANCELLED (the client did not wait), TRANSPORT (gRPC's own)"""
+    requests: _builtins.int
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        requests: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CodeCount: _TypeAlias = CodeCount  # noqa: Y015
 
 @_typing.final
 class LoadStats(_message.Message):
@@ -982,6 +1061,12 @@ class EngineStats(_message.Message):
     POISONED_FIELD_NUMBER: _builtins.int
     FLUSHED_BYTES_FIELD_NUMBER: _builtins.int
     COMPACTED_BYTES_FIELD_NUMBER: _builtins.int
+    DEBT_BYTES_FIELD_NUMBER: _builtins.int
+    LOG_BYTES_FIELD_NUMBER: _builtins.int
+    STALLS_FIELD_NUMBER: _builtins.int
+    STALL_US_FIELD_NUMBER: _builtins.int
+    SYNC_US_FIELD_NUMBER: _builtins.int
+    SYNC_US_BUCKETS_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     visible_lsn: _builtins.int
     synced_lsn: _builtins.int
@@ -995,10 +1080,24 @@ class EngineStats(_message.Message):
     """written to level 0 since the start"""
     compacted_bytes: _builtins.int
     """written by compactions since the start"""
+    debt_bytes: _builtins.int
+    """that levels hold beyond their targets"""
+    log_bytes: _builtins.int
+    """on disk"""
+    stalls: _builtins.int
+    """groups of writes that were slowed, kept waiting or refused by backpressure"""
+    stall_us: _builtins.int
+    """for how long, in all"""
+    sync_us: _builtins.int
+    """of the log, in all"""
     @_builtins.property
     def level_bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
     def level_files(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def sync_us_buckets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """bucket i: took less than 2^i microseconds, and no less than the one before"""
+
     def __init__(
         self,
         *,
@@ -1014,10 +1113,16 @@ class EngineStats(_message.Message):
         poisoned: _builtins.str = ...,
         flushed_bytes: _builtins.int = ...,
         compacted_bytes: _builtins.int = ...,
+        debt_bytes: _builtins.int = ...,
+        log_bytes: _builtins.int = ...,
+        stalls: _builtins.int = ...,
+        stall_us: _builtins.int = ...,
+        sync_us: _builtins.int = ...,
+        sync_us_buckets: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_cache_hits", b"block_cache_hits", "block_cache_misses", b"block_cache_misses", "compacted_bytes", b"compacted_bytes", "epoch", b"epoch", "flushed_bytes", b"flushed_bytes", "level_bytes", b"level_bytes", "level_files", b"level_files", "memtable_bytes", b"memtable_bytes", "poisoned", b"poisoned", "stalled", b"stalled", "synced_lsn", b"synced_lsn", "visible_lsn", b"visible_lsn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_cache_hits", b"block_cache_hits", "block_cache_misses", b"block_cache_misses", "compacted_bytes", b"compacted_bytes", "debt_bytes", b"debt_bytes", "epoch", b"epoch", "flushed_bytes", b"flushed_bytes", "level_bytes", b"level_bytes", "level_files", b"level_files", "log_bytes", b"log_bytes", "memtable_bytes", b"memtable_bytes", "poisoned", b"poisoned", "stall_us", b"stall_us", "stalled", b"stalled", "stalls", b"stalls", "sync_us", b"sync_us", "sync_us_buckets", b"sync_us_buckets", "synced_lsn", b"synced_lsn", "visible_lsn", b"visible_lsn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

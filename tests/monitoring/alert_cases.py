@@ -16,6 +16,14 @@ class Case:
     minutes: int = 60
 
 
+def _requests(code: str, bad: str, method: str = "Get") -> Series:
+    labels = f'method="{method}", role="primary", shard="0"'
+    return {
+        f'aidb_requests_total{{{labels}, code="OK"}}': "0+6000x240",
+        f'aidb_requests_total{{{labels}, code="{code}"}}': bad,
+    }
+
+
 def _histogram(name: str, labels: str, bound: str, below: int, above: int) -> Series:
     """So many a minute below and above ``bound``."""
     return {
@@ -26,8 +34,8 @@ def _histogram(name: str, labels: str, bound: str, below: int, above: int) -> Se
     }
 
 
-_READ = 'role="replica", shard="0"'
-_READS = {f"aidb_reads_total{{{_READ}}}": "0+1000x240"}
+_GET = 'method="Get", role="replica", shard="0"'
+_PUT = 'method="Put", role="primary", shard="0"'
 _STATE = 'aidb_shard_state{shard="0", state="stopped"}'
 _DISK = 'aidb_disk_size_bytes{shard="0"}'
 _FREE = 'aidb_disk_free_bytes{shard="0"}'
@@ -40,12 +48,22 @@ _DONE = 'aidb_operation_slots_done{operation="a", kind="add_shard"}'
 CASES = {
     "AidbShardDown": Case({_STATE: "0x10 1x60"}, {_STATE: "0x59 1x20"}),
     "AidbCoordinatorDown": Case(
-        {'aidb_poisoned{shard="0"}': "0x60", "aidb_term": "3x40 stale"},
-        {'aidb_poisoned{shard="0"}': "0x60", "aidb_term": "3x60"},
+        {'aidb_lease_age_seconds{shard="0"}': "1x60", "aidb_term": "3x40 stale"},
+        {'aidb_lease_age_seconds{shard="0"}': "1x60", "aidb_term": "3x60"},
     ),
+    "AidbLeaseOld": Case(
+        {'aidb_lease_age_seconds{shard="0"}': "1x50 20+60x20", _UP: "0+60x240"},
+        {'aidb_lease_age_seconds{shard="0"}': "1x59 20x20", _UP: "0+60x240"},
+    ),
+    "AidbErrorsHigh": Case(_requests("INTERNAL", "0+100x240"), _requests("MOVED", "0+1000x240")),
+    "AidbOverloaded": Case(_requests("BUSY", "0+1000x240"), _requests("BUSY", "0+60x240")),
     "AidbReadsSlow": Case(
-        {**_READS, **_histogram("aidb_read_seconds", _READ, "0.065536", 900, 100)},
-        {**_READS, **_histogram("aidb_read_seconds", _READ, "0.065536", 900, 5)},
+        _histogram("aidb_request_duration_seconds", _GET, "0.065536", 900, 100),
+        _histogram("aidb_request_duration_seconds", _GET, "0.065536", 900, 5),
+    ),
+    "AidbWritesSlow": Case(
+        _histogram("aidb_request_duration_seconds", _PUT, "0.524288", 900, 100),
+        _histogram("aidb_request_duration_seconds", _PUT, "0.524288", 900, 5),
     ),
     "AidbMemberFailed": Case(
         {'aidb_members{role="replica", state="failed"}': "0x40 1x40"},
@@ -71,15 +89,17 @@ CASES = {
         {'aidb_poisoned{shard="0"}': "0x30 1x40"}, {'aidb_poisoned{shard="0"}': "0x90"}
     ),
     "AidbWritesHeldBack": Case(
-        {'aidb_stalled{shard="0"}': "0x30 1x60"},
-        {'aidb_stalled{shard="0"}': "0x54 1x0 0x20"},
+        {'aidb_stall_seconds_total{shard="0"}': "0+20x240"},
+        {'aidb_stall_seconds_total{shard="0"}': "0+3x240"},
     ),
     "AidbDiskFilling": Case(
         {_DISK: "1000000000000x90", _FREE: "90000000000x90"},
         {_DISK: "1000000000000x90", _FREE: "300000000000x90"},
     ),
-    "AidbDiskFull": Case(
-        {_DISK: "1000000000x90", _FREE: "1000000x90"}, {_DISK: "1000000000x90", _FREE: "200000000x90"}
+    "AidbDiskFull": Case(_requests("DISK_FULL", "0x50 0+5x40", "Put"), _requests("DISK_FULL", "3x90", "Put")),
+    "AidbDiskSyncSlow": Case(
+        _histogram("aidb_log_sync_seconds", 'shard="0"', "0.262144", 900, 100),
+        _histogram("aidb_log_sync_seconds", 'shard="0"', "0.262144", 900, 5),
     ),
     "AidbArchiveBehind": Case(
         {'aidb_archive_lag_seconds{shard="0"}': "1x40 60+60x30"},

@@ -25,18 +25,18 @@ def drawn(shown: Seen, before: Seen | None = None, view: View | None = None, wid
 def test_rates_are_those_between_two_looks() -> None:
     rates = between(
         stats("replica", gets=100, puts=10, hits=5, misses=5),
-        stats("replica", gets=300, puts=20, hits=95, misses=15, us=512),
+        stats("replica", gets=300, puts=20, busy=6, hits=95, misses=15, us=512),
         seconds=2.0,
     )
-    assert (rates.requests, rates.reads, rates.writes) == (105.0, 100.0, 5.0)
+    assert (rates.requests, rates.reads, rates.writes, rates.failures) == (108.0, 100.0, 5.0, 3.0)
     assert rates.hit_ratio == pytest.approx(0.9)
-    assert rates.read_seconds == pytest.approx(1024e-6)
+    assert rates.get_seconds == pytest.approx(1024e-6)
 
 
 def test_a_program_that_began_again_counts_from_zero() -> None:
     rates = between(stats("primary", gets=1000, us=64), stats("primary", gets=50, us=64), seconds=1.0)
     assert rates.reads == 50.0
-    assert rates.read_seconds == pytest.approx(128e-6)
+    assert rates.get_seconds == pytest.approx(128e-6)
 
 
 def test_a_quantile_is_the_upper_end_of_its_bucket() -> None:

@@ -8,13 +8,16 @@ from aidb.v1 import storage_pb2 as storage
 
 
 def stats(
-    role: str, gets: int = 0, puts: int = 0, hits: int = 0, misses: int = 0, us: int = 0
+    role: str, gets: int = 0, puts: int = 0, busy: int = 0, hits: int = 0, misses: int = 0, us: int = 0
 ) -> storage.GetStatsResponse:
     """``us``: what each get took, a power of two."""
-    answer = storage.GetStatsResponse(role=role, requests=gets + puts)
+    answer = storage.GetStatsResponse(role=role, requests=gets + busy + puts)
     answer.load.reads, answer.load.writes = gets, puts
-    answer.load.read_us_buckets.extend([0] * 25)
-    answer.load.read_us_buckets[us.bit_length()] = gets
+    get = answer.methods.add(method="Get", us_buckets=[0] * 25)
+    get.codes.add(code="OK", requests=gets)
+    get.codes.add(code="BUSY", requests=busy)
+    get.us_buckets[us.bit_length()] = gets
+    answer.methods.add(method="Put", us_buckets=[0] * 25).codes.add(code="OK", requests=puts)
     if role == "replica":
         answer.cache.hits, answer.cache.misses = hits, misses
     return answer

@@ -129,7 +129,7 @@ def _order(row: ShardRow, sort: Sort) -> tuple[float, int]:
         "state": float(_STATES.get(row.status.state, 9)),
         "reads": -row.rates.reads,
         "writes": -row.rates.writes,
-        "latency": -(row.rates.read_seconds or 0.0),
+        "latency": -(row.rates.get_seconds or 0.0),
         "bytes": -float(row.status.bytes),
     }
     return figure[sort], row.status.id

@@ -22,7 +22,7 @@ _SHARD_STYLES = {
 }
 _MEMBER_STYLES = {cluster.MEMBER_HEALTHY: "green", cluster.MEMBER_FAILED: "bold red"}
 _KEYS = "q quit   o sort   up/down choose   enter shard   p pause"
-_FIGURES = ("READS/S", "WRITES/S", "P99 READ", "HITS")
+_FIGURES = ("READS/S", "WRITES/S", "P99 GET", "P99 PUT", "HITS")
 _MOST_WORK = 8
 # Columns that a screen shows from so many characters on.
 _WIDE = {
@@ -106,6 +106,8 @@ def _head(board: Board, view: View) -> RenderableType:
     healthy = f"{len(every) - failed} of {len(every)} members healthy"
     second.append(healthy, style="bold red" if failed else "green")
     second.append(f"  reads {clients.reads:,.0f}/s  writes {clients.writes:,.0f}/s")
+    failures = f"  failures {clients.failures:,.1f}/s"
+    second.append(failures, style="bold red" if clients.failures else "")
     second.append(f"  hits {_percent(clients.hit_ratio)}")
     lines: list[RenderableType] = [first, second]
     if view.problem:
@@ -129,7 +131,8 @@ def _shards(board: Board, view: View) -> Table:
             human_bytes(status.bytes),
             f"{rates.reads:,.0f}",
             f"{rates.writes:,.0f}",
-            _seconds(rates.read_seconds),
+            _seconds(rates.get_seconds),
+            _seconds(rates.put_seconds),
             _percent(rates.hit_ratio),
             Text(f"{healthy}/{replicas}", style="" if healthy == replicas else "bold red"),
             _backup(status),
@@ -184,7 +187,8 @@ def _members(rows: list[MemberRow] | tuple[MemberRow, ...]) -> Table:
             status.member.address,
             "-" if rates is None else f"{rates.reads:,.0f}",
             "-" if rates is None else f"{rates.writes:,.0f}",
-            _seconds(rates.read_seconds if rates else None),
+            _seconds(rates.get_seconds if rates else None),
+            _seconds(rates.put_seconds if rates else None),
             _percent(rates.hit_ratio if rates else None),
             "-" if rates is None else f"{rates.cpu:.0%}",
             f"{status.staleness_ms} ms" if is_replica and row.healthy else "",
@@ -194,7 +198,7 @@ def _members(rows: list[MemberRow] | tuple[MemberRow, ...]) -> Table:
 
 
 def _routers(rows: tuple[MemberRow, ...]) -> Table:
-    table = _table("NAME", "STATE", "ADDRESS", "REQUESTS/S", "CPU")
+    table = _table("NAME", "STATE", "ADDRESS", "REQUESTS/S", "FAILURES/S", "P99 GET", "P99 PUT", "CPU")
     for row in rows:
         status, rates = row.status, row.rates
         table.add_row(
@@ -202,6 +206,9 @@ def _routers(rows: tuple[MemberRow, ...]) -> Table:
             _state(cluster.MemberState.Name(status.state), "MEMBER_", _MEMBER_STYLES.get(status.state, "")),
             status.member.address,
             "-" if rates is None else f"{rates.requests:,.0f}",
+            "-" if rates is None else f"{rates.failures:,.1f}",
+            _seconds(rates.get_seconds if rates else None),
+            _seconds(rates.put_seconds if rates else None),
             "-" if rates is None else f"{rates.cpu:.0%}",
         )
     return table

@@ -35,11 +35,15 @@ class NodeCollector(Collector):
         yield labels.gauge("aidb_uptime_seconds", "Since the program began", stats.uptime_ms / 1000)
         yield labels.counter("aidb_cpu_seconds", "User and system time of the process", stats.cpu_us / 1e6)
         yield labels.gauge("aidb_resident_memory_bytes", "Memory of the process", stats.memory_bytes)
-        yield labels.counter("aidb_requests", "Requests let in", stats.requests)
+        yield from requests.of_methods(labels, stats)
         yield from requests.connections(labels, stats.connections)
         if stats.HasField("load"):
             yield from requests.load(labels, stats.load)
         if stats.HasField("engine"):
+            age = stats.evidence_age_ms / 1000
+            yield labels.gauge(
+                "aidb_lease_age_seconds", "Since the newest evidence of ownership was asked for", age
+            )
             yield labels.gauge("aidb_keys", "Live keys, roughly", stats.keys)
             yield labels.gauge("aidb_data_size_bytes", "Bytes on disk", stats.bytes)
             yield from engine.figures(labels, stats.engine)

@@ -10,6 +10,29 @@ from aidb.v1 import storage_pb2 as pb
 from aidb_node.metrics.labels import Labels
 
 
+def of_methods(labels: Labels, stats: pb.GetStatsResponse) -> Iterator[Metric]:
+    yield labels.counters(
+        "aidb_requests",
+        "Requests by how they ended: OK, an error code, CANCELLED (nobody waited), TRANSPORT (gRPC's own). "
+        "Each of a pipeline counts; of a batch, the call. Method Other: of all other services",
+        ("method", "code"),
+        {
+            (one.method, code): requests
+            for one in stats.methods
+            for code, requests in {"OK": 0, **{count.code: count.requests for count in one.codes}}.items()
+        },
+    )
+    yield labels.histograms_us(
+        "aidb_request_duration_seconds",
+        "From a request's beginning to its answer, in here; of scans, to their end. While there are many, "
+        "some are timed, each counted as often as it stands for others",
+        ("method",),
+        {(one.method,): (one.us_buckets, one.us) for one in stats.methods if one.us_buckets},
+    )
+    yield labels.gauge("aidb_requests_in_flight", "Until their answers have left", stats.in_flight)
+    yield labels.gauge("aidb_in_flight_bytes", "Of these requests and answers", stats.in_flight_bytes)
+
+
 def connections(labels: Labels, connections: pb.ConnectionStats) -> Iterator[Metric]:
     yield labels.gauge("aidb_connections", "Connections of clients", connections.open)
     yield labels.gauge("aidb_connections_limit", "Connections that there may be", connections.most)

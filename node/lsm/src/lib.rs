@@ -44,6 +44,7 @@ mod value;
 mod varint;
 mod version;
 mod view;
+mod waits;
 
 pub use batch::{
     Batch, Committed, Condition, Entry, Gate, Op, OpKind, Outcome, RequestId, Verdict,

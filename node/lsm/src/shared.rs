@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -29,6 +29,7 @@ use crate::table::Table;
 use crate::table::cache::BlockCache;
 use crate::version::Version;
 use crate::view::View;
+use crate::waits::Stalls;
 
 pub(crate) const TABLE_DIR: &str = "sst";
 pub(crate) const LOG_DIR: &str = "log";
@@ -68,6 +69,7 @@ pub(crate) struct Shared {
     pub stall: Mutex<Option<String>>,
     /// Whether there is a reason: spares each commit the lock.
     pub stalled: AtomicBool,
+    pub stalls: Stalls,
     pub view: RwLock<Arc<View>>,
 }
 
@@ -167,10 +169,22 @@ impl Shared {
     ///
     /// Errors: `DiskFull`, `Stalled`, `Poisoned`.
     pub(crate) fn admit(&self, bytes: usize, pace: Pace) -> Result<()> {
-        if admission(&self.load(), &self.config) == Admission::Now {
+        let at_once = match admission(&self.load(), &self.config) {
+            Admission::Now => true,
+            Admission::Slow { .. } => pace == Pace::Bulk,
+            _ => false,
+        };
+        if at_once {
             self.set_stall(None);
             return Ok(());
         }
+        let began = Instant::now();
+        let admitted = self.admit_when_it_may(bytes, pace);
+        self.stalls.add(began.elapsed());
+        admitted
+    }
+
+    fn admit_when_it_may(&self, bytes: usize, pace: Pace) -> Result<()> {
         loop {
             let seen = self.events.seen();
             match admission(&self.load(), &self.config) {

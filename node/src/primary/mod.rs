@@ -339,6 +339,12 @@ impl Role for Primary {
                 poisoned: stats.poisoned.unwrap_or_default(),
                 flushed_bytes,
                 compacted_bytes,
+                debt_bytes: stats.debt_bytes,
+                log_bytes: stats.log_bytes,
+                stalls: stats.stalls,
+                stall_us: stats.stall_time.as_micros() as u64,
+                sync_us: stats.sync_time.as_micros() as u64,
+                sync_us_buckets: stats.sync_us_buckets,
             }),
             durability: self.durability(),
             ..Default::default()

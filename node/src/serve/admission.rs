@@ -9,7 +9,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aidb_client::error::{refuse, status};
@@ -37,7 +37,6 @@ pub struct Admission {
     phase: AtomicU8,
     in_flight: AtomicUsize,
     bytes: AtomicUsize,
-    requests: AtomicU64,
     left: Notify,
     max_in_flight: usize,
     max_bytes: usize,
@@ -50,7 +49,6 @@ impl Admission {
             phase: AtomicU8::new(Phase::Starting as u8),
             in_flight: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
-            requests: AtomicU64::new(0),
             left: Notify::new(),
             max_in_flight,
             max_bytes,
@@ -71,9 +69,10 @@ impl Admission {
         self.phase.fetch_max(phase as u8, Ordering::SeqCst);
     }
 
-    /// Requests let in since the start.
-    pub fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
+    /// Requests inside, and the bytes that they and their answers hold.
+    pub fn inside(&self) -> (usize, usize) {
+        let in_flight = self.in_flight.load(Ordering::Relaxed);
+        (in_flight, self.bytes.load(Ordering::Relaxed))
     }
 
     /// Lets a request of about `bytes` in, or says why not. It counts until its answer has left.
@@ -119,7 +118,6 @@ impl Admission {
         };
         deadline.not_passed_at(now_ms)?;
         inside.enter(in_flight, bytes)?;
-        self.requests.fetch_add(1, Ordering::Relaxed);
         Ok(Admitted {
             inside: Some(inside),
             deadline,

@@ -40,6 +40,7 @@ use super::options::ServeOptions;
 use super::role::{Grant, Role};
 use super::security::{GuardLayer, Refusals, Security, secured};
 use super::stack;
+use super::tally::CountLayer;
 use super::topology::View;
 use super::unary::{Unary, UnaryLayer};
 
@@ -358,6 +359,9 @@ impl Serving {
             admission: Arc::clone(&self.node.admission),
             calls: Arc::clone(&self.node.places.calls),
         };
+        let count = CountLayer {
+            tally: self.node.tallies.tally(),
+        };
         let (routes, handler) = self.routes()?;
         let unary = UnaryLayer {
             handler,
@@ -370,7 +374,9 @@ impl Serving {
         let security = self.security.take();
         let node = Arc::clone(&self.node);
         let serving = async move {
-            let limits = stack::server(self.node.limits.patience).layer(limited);
+            let limits = stack::server(self.node.limits.patience)
+                .layer(count)
+                .layer(limited);
             match security {
                 None => {
                     limits

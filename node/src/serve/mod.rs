@@ -31,6 +31,7 @@ mod role;
 mod security;
 mod shares;
 pub mod stack;
+mod tally;
 mod topology;
 mod unary;
 mod uploads;

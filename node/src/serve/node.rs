@@ -25,6 +25,7 @@ use super::origin::Origin;
 use super::places::Places;
 use super::process;
 use super::role::{Grant, Report, Role};
+use super::tally::{Tallies, requests};
 use super::topology::{TopologyCell, View};
 
 pub struct Node {
@@ -43,6 +44,7 @@ pub struct Node {
     pub places: StreamPlaces,
     pub expected: ExpectedAnswers,
     pub load: Load,
+    pub(super) tallies: Tallies,
     /// Weak: the role holds the node.
     role: OnceLock<Weak<dyn Role>>,
     /// A heartbeat is wanted now (M10).
@@ -72,6 +74,7 @@ impl Node {
             places: StreamPlaces::new(&limits),
             expected: ExpectedAnswers::default(),
             load: Load::default(),
+            tallies: Tallies::default(),
             limits,
             dialer: Dialer::new(
                 options
@@ -305,13 +308,23 @@ impl Node {
             .and_then(Weak::upgrade)
             .map(|role| role.stats())
             .unwrap_or_default();
+        let methods = self.tallies.stats();
+        let (in_flight, in_flight_bytes) = self.admission.inside();
+        let is_primary = self.identity.role == pb::Role::Primary;
         pb::GetStatsResponse {
             name: self.identity.name.clone(),
             role: self.role_name().into(),
             uptime_ms: self.uptime_ms(),
             memory_bytes: process::resident_bytes(),
             cpu_us: process::cpu_us(),
-            requests: self.admission.requests(),
+            requests: requests(&methods),
+            methods,
+            in_flight: in_flight as u64,
+            in_flight_bytes: in_flight_bytes as u64,
+            evidence_age_ms: match is_primary {
+                true => self.lease.age_ms(boottime_ns()),
+                false => 0,
+            },
             connections: Some(self.connections.stats()),
             load: (self.identity.role != pb::Role::Router).then(|| self.load.stats()),
             ..of_role

@@ -32,6 +32,7 @@ use super::node::Node;
 use super::origin::Origin;
 use super::places::Place;
 use super::security::Caller;
+use super::tally::{Code, Method, Tally, Timed};
 
 const INSIDE: usize = 256;
 /// Gets that are begun together at most.
@@ -138,6 +139,8 @@ pub fn pipeline<S: Requests>(
         service,
         from,
         caller: requests.extensions().get::<Caller>().cloned(),
+        tally: requests.extensions().get::<Arc<Tally>>().cloned(),
+        timed: Vec::new(),
         requests: requests.into_inner(),
         under_way: FuturesUnordered::new(),
         gets: Gets::new(),
@@ -158,6 +161,10 @@ struct Pipeline<S: Requests> {
     from: Origin,
     /// None: without security there is nobody to judge.
     caller: Option<Caller>,
+    /// Of this thread; None: nobody counts.
+    tally: Option<Arc<Tally>>,
+    /// Of those that have no answer, some.
+    timed: Vec<(u64, Timed)>,
     requests: Streaming<pb::PipelineRequest>,
     under_way: FuturesUnordered<UnderWay>,
     /// Not begun.
@@ -187,14 +194,18 @@ impl<S: Requests> Stream for Pipeline<S> {
                 inside.into_iter().for_each(hold);
                 return Poll::Ready(Some(Ok(answer)));
             }
-            if let Poll::Ready(Some(answer)) = Pin::new(&mut me.under_way).poll_next(cx) {
+            if let Poll::Ready(Some((method, answer))) = Pin::new(&mut me.under_way).poll_next(cx) {
+                me.ends(method, &answer);
                 return Poll::Ready(Some(Ok(answer)));
             }
             if let Poll::Ready(Some(answers)) = Pin::new(&mut me.runs).poll_next(cx) {
                 me.in_runs -= answers.len();
                 let puts = answers.into_iter();
-                let tell = |(id, put)| (response(id, answered(put, Answered::Put)), None);
-                me.told.extend(puts.map(tell));
+                for (id, put) in puts {
+                    let answer = response(id, answered(put, Answered::Put));
+                    me.ends(Method::Put, &answer);
+                    me.told.push_back((answer, None));
+                }
                 continue;
             }
             if me.reading && me.inside() < INSIDE && me.gets.len() < TOGETHER {
@@ -240,38 +251,55 @@ impl<S: Requests> Pipeline<S> {
     fn begin_gets(&mut self) {
         let gets = std::mem::take(&mut self.gets);
         let (told, under_way) = (&mut self.told, &self.under_way);
+        let (tally, timed) = (self.tally.as_deref(), &mut self.timed);
         let mut tell = |Begun { id, answer, inside }| match answer {
             Answer::Now(answer) => {
                 let answer = response(id, answered(answer, Answered::Get));
+                ends(tally, timed, Method::Get, &answer);
                 told.push_back((answer, inside));
             }
-            Answer::Later(answer) => under_way.push(Self::wait(id, Waiting::Get(answer))),
+            Answer::Later(answer) => {
+                under_way.push(Self::wait(Method::Get, id, Waiting::Get(answer)))
+            }
         };
         self.service.begin_gets(self.from, gets, &mut tell);
     }
 
     /// Polled at once by the stream that pushed it here, or by a task of its own.
-    fn wait(id: u64, answer: Waiting) -> UnderWay {
+    fn wait(method: Method, id: u64, answer: Waiting) -> UnderWay {
         let how = match S::SHARED {
             false => How::Here(answer),
             true => How::Apart(tokio::spawn(Collecting::new(answer))),
         };
-        UnderWay { id, how }
+        UnderWay { method, id, how }
     }
 
     /// The answer, if it needs to wait for nothing.
     fn begin(&mut self, request: pb::PipelineRequest) -> Option<pb::PipelineResponse> {
         let pb::PipelineRequest { id, request } = request;
-        let response = |answer| Some(response(id, answer));
         let Some(asked) = request else {
             let unknown = "a request of a kind that this server does not know: upgrade it";
-            return response(told(&refuse(ErrorCode::Unsupported, unknown)));
+            let answer = told(&refuse(ErrorCode::Unsupported, unknown));
+            return Some(response(id, answer));
         };
+        let method = Method::asked(&asked);
+        if let Some(tally) = &self.tally
+            && let Some(timed) = tally.begin(method)
+        {
+            self.timed.push((id, timed));
+        }
+        let answer = self.begin_asked(id, method, asked)?;
+        let answer = response(id, answer);
+        self.ends(method, &answer);
+        Some(answer)
+    }
+
+    fn begin_asked(&mut self, id: u64, method: Method, asked: Asked) -> Option<Answered> {
         // Each request is allowed or not as if it had come alone.
         if let Some(caller) = &self.caller
             && let Err(refused) = caller.may(path(&asked))
         {
-            return response(told(&refused));
+            return Some(told(&refused));
         }
         let (service, from) = (&self.service, self.from);
         let answer = match asked {
@@ -280,7 +308,7 @@ impl<S: Requests> Pipeline<S> {
                 return None;
             }
             Asked::Put(asked) => match service.gather(from, id, asked, &mut self.run) {
-                Some(Answer::Now(answer)) => return response(answered(answer, Answered::Put)),
+                Some(Answer::Now(answer)) => return Some(answered(answer, Answered::Put)),
                 Some(Answer::Later(answer)) => Waiting::Put(answer),
                 None => {
                     self.gathered += 1;
@@ -289,8 +317,48 @@ impl<S: Requests> Pipeline<S> {
             },
             other => Waiting::Other(Box::pin(by_handler(service.clone(), from, other))),
         };
-        self.under_way.push(Self::wait(id, answer));
+        self.under_way.push(Self::wait(method, id, answer));
         None
+    }
+
+    fn ends(&mut self, method: Method, answer: &pb::PipelineResponse) {
+        ends(self.tally.as_deref(), &mut self.timed, method, answer);
+    }
+}
+
+/// A request has its answer.
+fn ends(
+    tally: Option<&Tally>,
+    open: &mut Vec<(u64, Timed)>,
+    method: Method,
+    answer: &pb::PipelineResponse,
+) {
+    let Some(tally) = tally else {
+        return;
+    };
+    // A client may give two requests one id: then either time is as good.
+    let at = open.iter().position(|(id, _)| *id == answer.id);
+    let timed = at.map(|at| open.swap_remove(at).1);
+    tally.end(method, Code::answered(answer), timed);
+}
+
+/// Requests that have no answer when the stream ends were given up.
+impl<S: Requests> Drop for Pipeline<S> {
+    fn drop(&mut self) {
+        let Some(tally) = &self.tally else {
+            return;
+        };
+        let waiting = self.under_way.iter().map(|one| (one.method, one.id));
+        let gets = self.gets.iter().map(|(id, _)| (Method::Get, *id));
+        for (method, id) in waiting.chain(gets) {
+            let at = self.timed.iter().position(|(timed, _)| *timed == id);
+            let timed = at.map(|at| self.timed.swap_remove(at).1);
+            tally.end(method, Code::CANCELLED, timed);
+        }
+        for _ in 0..self.gathered + self.in_runs {
+            let timed = self.timed.pop().map(|(_, timed)| timed);
+            tally.end(Method::Put, Code::CANCELLED, timed);
+        }
     }
 }
 
@@ -339,6 +407,7 @@ impl Future for Waiting {
 }
 
 struct UnderWay {
+    method: Method,
     id: u64,
     how: How,
 }
@@ -350,9 +419,9 @@ enum How {
 }
 
 impl Future for UnderWay {
-    type Output = pb::PipelineResponse;
+    type Output = (Method, pb::PipelineResponse);
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<pb::PipelineResponse> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answered = match &mut self.how {
             How::Here(answer) => Pin::new(answer).poll(cx),
             How::Apart(task) => Pin::new(task).poll(cx).map(|ended| match ended {
@@ -366,7 +435,7 @@ impl Future for UnderWay {
                 )),
             }),
         };
-        answered.map(|answer| response(self.id, answer))
+        answered.map(|answer| (self.method, response(self.id, answer)))
     }
 }
 

@@ -27,6 +27,7 @@ use crate::log::LogRecord;
 use crate::options::{SYNC_AT_LEAST_EACH, SyncMode};
 use crate::poison::Poison;
 use crate::progress::Progress;
+use crate::waits::SyncTimes;
 
 /// Written but unsynced bytes at which the committer waits.
 const MAX_UNSYNCED_BYTES: usize = 64 << 20;
@@ -58,6 +59,7 @@ pub(crate) struct SyncQueue {
     /// As many answers are queued as a round wants.
     gathered: Condvar,
     events: Arc<Events>,
+    pub(crate) times: SyncTimes,
 }
 
 #[derive(Default)]
@@ -94,6 +96,7 @@ impl SyncQueue {
             shrunk: Condvar::new(),
             gathered: Condvar::new(),
             events,
+            times: SyncTimes::default(),
         }
     }
 
@@ -308,6 +311,9 @@ impl Syncer {
         let begin = Instant::now();
         let outcome = self.poison.check().and_then(|()| self.sync(&groups));
         turn.sync_time = begin.elapsed();
+        if !groups.is_empty() {
+            self.queue.times.add(turn.sync_time);
+        }
         turn.expected = answers + self.queue.answers();
         match outcome {
             Ok(()) => self.finish(groups),

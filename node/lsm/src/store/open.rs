@@ -32,6 +32,7 @@ use crate::table::cache::BlockCache;
 use crate::table::{self, Table};
 use crate::version::Version;
 use crate::view::View;
+use crate::waits::Stalls;
 
 pub(crate) struct Opened {
     pub shared: Arc<Shared>,
@@ -132,6 +133,7 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Opened> {
         counters: Counters::default(),
         stall: Mutex::new(None),
         stalled: AtomicBool::new(false),
+        stalls: Stalls::default(),
         view: RwLock::new(Arc::new(view)),
     });
     ingest::replay::complete(&shared, &replayed.ingests)?;

@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What a checkpoint holds: the store's state at `lsn`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,14 @@ pub struct Stats {
     pub cache_misses: u64,
     /// Why writers are slowed or refused.
     pub stall: Option<String>,
+    /// Groups of writes that were slowed, kept waiting or refused for that, and how long they were.
+    pub stalls: u64,
+    pub stall_time: Duration,
+    /// Bytes that the levels hold beyond their targets: what compaction has yet to do.
+    pub debt_bytes: u64,
+    /// Syncs of the log: bucket i counts those that took less than 2^i microseconds, and no less than the one before.
+    pub sync_us_buckets: Vec<u64>,
+    pub sync_time: Duration,
     /// Why the store refuses writes until it is opened again.
     pub poisoned: Option<String>,
     pub visible_lsn: u64,

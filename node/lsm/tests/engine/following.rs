@@ -76,7 +76,9 @@ fn writers_are_refused_when_the_archive_is_too_far_behind() {
     };
     let refused = (0..100).find_map(|number| write(number).err()).unwrap();
     assert!(matches!(refused, Error::Stalled(_)), "{refused}");
-    assert!(store.stats().stall.is_some());
+    let stats = store.stats();
+    assert!(stats.stall.is_some());
+    assert_eq!(stats.stalls, 1);
     store.archived(store.synced_lsn(), u64::MAX);
     write(0).unwrap();
 }

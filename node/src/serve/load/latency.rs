@@ -14,11 +14,16 @@ pub struct Latency {
 
 impl Latency {
     pub fn add(&self, took: Duration) {
+        self.add_many(took, 1);
+    }
+
+    /// `count` that took as long.
+    pub fn add_many(&self, took: Duration, count: u64) {
         let micros = took.as_micros() as u64;
         let bucket = (u64::BITS - micros.leading_zeros()) as usize;
-        self.buckets[bucket.min(BUCKETS - 1)].fetch_add(1, Ordering::Relaxed);
+        self.buckets[bucket.min(BUCKETS - 1)].fetch_add(count, Ordering::Relaxed);
         self.sum_ns
-            .fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
+            .fetch_add(took.as_nanos() as u64 * count, Ordering::Relaxed);
     }
 
     pub fn buckets(&self) -> Vec<u64> {

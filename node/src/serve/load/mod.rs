@@ -19,7 +19,7 @@ use aidb_client::pb;
 use aidb_client::slots::SLOT_COUNT;
 
 use hot::{HotKey, HotKeys};
-use latency::Latency;
+pub use latency::Latency;
 pub use meter::{Meter, ONE_IN};
 
 pub struct Load {
