@@ -50,12 +50,13 @@ fmt: $(STAMPS)/packages ## format everything
 	$(BIN)/ruff format -q .
 	cargo fmt --all
 
-gen: $(STAMPS)/packages ## generated Python code of the contracts; CRDs and their reference; roles and manifests
+gen: $(STAMPS)/packages ## generated Python code of the contracts; CRDs; roles and manifests; docs/reference
 	$(BIN)/python tools/generate_protobuf.py aidb/v1
 	$(BIN)/python tools/generate_crds.py
 	$(BIN)/python tools/generate_metrics.py
 	$(BIN)/python tools/generate_dashboards.py
 	$(BIN)/python tools/generate_chart.py
+	$(BIN)/python -m tools.generate_reference
 
 helm: ## build Helm below target/tools, unless there is one (needs Go; without either the chart is not tested)
 	@$(PYTHON) tools/helm.py install
@@ -84,6 +85,11 @@ evidence-idle: ROUNDS = 50
 # The engine alone: no native module is needed.
 evidence-engine: $(STAMPS)/packages
 	$(BIN)/python -m tests.evidence.engine --rounds $(ROUNDS) --seed $(SEED)
+
+# What a newcomer types, in a fresh clone: nothing is needed from this one (COLD=1: empty caches of pip and cargo).
+evidence-quickstart: ROUNDS = 1
+evidence-quickstart:
+	$(PYTHON) -m tests.evidence.quickstart --rounds $(ROUNDS) --seed $(SEED) $(if $(COLD),--cold)
 
 # Fixtures of pytest start the API server.
 evidence-kubernetes-restores: setup
