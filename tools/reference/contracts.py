@@ -18,8 +18,8 @@ PROTO = Path(__file__).resolve().parents[2] / "proto"
 _HEAD = """# gRPC
 
 Made by `make gen` from `proto/`. Everything is in package `aidb.v1`; all ports answer reflection to who may
-call them. [`Storage`](../../proto/aidb/v1/storage.proto) is what users speak, to a router if they do not route;
-what else there is are the programs' own affairs, and may change between versions. "Who": the least
+call them. [`Storage`](../../proto/aidb/v1/storage.proto) is what users speak, to a router if they do not
+route; what else there is are the programs' own affairs, and may change between versions. "Who": the least
 [role](../security.md) that a secured cluster asks for.
 
 """

@@ -65,7 +65,7 @@ def _class(name: str, kind: type, base: type | None = None) -> str:
 
 
 def _methods(kind: type, base: type | None) -> Iterator[tuple[str, Any]]:
-    """Public ones with words of their own; of a subclass those that ``base``, which has its own part, lacks."""
+    """Public ones with words of their own; of a subclass those that ``base``, shown itself, lacks."""
     for name in dir(kind) if base is None else sorted(set(dir(kind)) - set(dir(base))):
         member = inspect.getattr_static(kind, name)
         function = member.fget if isinstance(member, property) else member
