@@ -59,18 +59,28 @@ def _class(name: str, kind: type, base: type | None = None) -> str:
     parts = [f"## aidb.{name}\n", _text(kind)]
     if dataclasses.is_dataclass(kind):
         parts.append(_signature(name, kind))
-    for method, function in _methods(kind, base):
-        parts.append(f"### {name}.{method}\n\n{_signature(method, function)}\n{_text(function)}")
+    for member, documented in _members(kind, base):
+        shown = (
+            _property(member, documented)
+            if isinstance(documented, property)
+            else _signature(member, documented)
+        )
+        parts.append(f"### {name}.{member}\n\n{shown}\n{_text(documented)}")
     return "\n".join(parts)
 
 
-def _methods(kind: type, base: type | None) -> Iterator[tuple[str, Any]]:
+def _members(kind: type, base: type | None) -> Iterator[tuple[str, Any]]:
     """Public ones with words of their own; of a subclass those that ``base``, shown itself, lacks."""
     for name in dir(kind) if base is None else sorted(set(dir(kind)) - set(dir(base))):
         member = inspect.getattr_static(kind, name)
-        function = member.fget if isinstance(member, property) else member
-        if not name.startswith("_") and isinstance(function, types.FunctionType) and function.__doc__:
-            yield name, function
+        shown = isinstance(member, types.FunctionType | property)
+        if not name.startswith("_") and shown and member.__doc__:
+            yield name, member
+
+
+def _property(name: str, member: property) -> str:
+    returned = _type(inspect.signature(member.fget).return_annotation) if member.fget else ""
+    return f"```text\n{name}: {returned}\n```\n"
 
 
 def _error(name: str) -> tuple[str, ...]:
