@@ -161,7 +161,7 @@ def connect(
     pool: Pool | None = None,
     balance: ReadBalance = "rendezvous",
     hedge: Hedge | None = None,
-    keyspace: int = 0,
+    keyspace: int | None = None,
     token: bytes = b"",
     tls: Tls | None = None,
     direct: bool | None = None,
@@ -182,7 +182,8 @@ def connect(
         hedge: a read that takes long goes to a second member too, see `Hedge`. None = never, the default
             here: a blocking call cannot be overtaken, so that each read would cost about half more of this
             process's CPU. `aidb.aio.connect` hedges by default.
-        keyspace: keys of different keyspaces never meet.
+        keyspace: a number from 0 to 2^32 - 1; keys of different keyspaces never meet, in scans neither.
+            Default: ``$AIDB_KEYSPACE``, else 0.
         token: a `Client.session_token` to go on with: reads are no older than what that session saw.
         tls: certificates and bearer token for a cluster that is secured. Default: ``$AIDB_TLS`` (a
             directory) with ``$AIDB_TOKEN_FILE`` or ``$AIDB_TOKEN``, else none.

@@ -110,6 +110,21 @@ def is_direct(given: bool | None) -> bool:
     raise InvalidArgument(f"AIDB_DIRECT is true or false, not {text!r}")
 
 
+def keyspace_of(given: int | None) -> int:
+    """``given``, else ``$AIDB_KEYSPACE``, else 0, which is the default one.
+
+    Raises:
+        InvalidArgument: it is none.
+    """
+    text = os.environ.get("AIDB_KEYSPACE", "").strip()
+    if given is None and text and not text.isdecimal():
+        raise InvalidArgument(f"AIDB_KEYSPACE is a number, not {text!r}")
+    keyspace = int(text or 0) if given is None else given
+    if not 0 <= keyspace < 1 << 32:
+        raise InvalidArgument(f"a keyspace is a number from 0 to {(1 << 32) - 1}, not {keyspace}")
+    return keyspace
+
+
 def unreachable(sources: Sources) -> ClusterUnreachable:
     """What connecting raises when no source answered."""
     why = "no answer" if sources.last_failure is None else sources.last_failure.error.message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aidb.admin.acts import note
 from aidb.cli import output
 from aidb.cli.exits import Exit, Failure
 from aidb.local import LocalCluster, secure
@@ -15,4 +16,5 @@ def renew(data: Path, *, authority: bool, forget: bool) -> None:
     if cluster is None:
         raise Failure(f"no cluster in {data}", Exit.BAD_INPUT)
     count = secure.renew(cluster.layout, cluster.wanted.names, authority=authority, forget=forget)
+    note(cluster.layout.security, "RenewCertificates", authority=authority, forget=forget)
     output.note(f"{count} certificates are new; programs and clients take them within seconds")

@@ -33,7 +33,7 @@ def connect(
     pool: Pool | None = None,
     balance: ReadBalance = "rendezvous",
     hedge: Hedge | None = _HEDGE,
-    keyspace: int = 0,
+    keyspace: int | None = None,
     token: bytes = b"",
     tls: Tls | None = None,
     direct: bool | None = None,

@@ -15,7 +15,7 @@ from aidb.operations import Operations, checked_timeout, delete_write, put_write
 from aidb.options import Hedge, Pool, ReadBalance, Retry, Tls
 from aidb.routing import Routing
 from aidb.security.client import Secured
-from aidb.sources import is_direct, parse_addresses
+from aidb.sources import is_direct, keyspace_of, parse_addresses
 
 if TYPE_CHECKING:
     from aidb.client_metrics import ClientMetrics
@@ -37,7 +37,7 @@ class AsyncClient:
         pool: Pool | None = None,
         balance: ReadBalance = "rendezvous",
         hedge: Hedge | None = None,
-        keyspace: int = 0,
+        keyspace: int | None = None,
         token: bytes = b"",
         tls: Tls | None = None,
         direct: bool | None = None,
@@ -49,7 +49,7 @@ class AsyncClient:
             pool=pool,
             balance=balance,
             hedge=hedge,
-            keyspace=keyspace,
+            keyspace=keyspace_of(keyspace),
             token=token,
             through=() if is_direct(direct) else self._addresses,
         )

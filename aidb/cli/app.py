@@ -38,10 +38,23 @@ def connecting(
             show_default="direct",
         ),
     ] = None,
+    keyspace: Annotated[
+        int | None,
+        typer.Option(
+            help="of data commands: keys of different keyspaces never meet",
+            envvar="AIDB_KEYSPACE",
+            metavar="N",
+            min=0,
+            max=(1 << 32) - 1,
+            show_default="0",
+        ),
+    ] = None,
 ) -> None:
     """What commands connect with; of a local cluster they find it themselves."""
     if direct is not None:
         os.environ["AIDB_DIRECT"] = str(int(direct))
+    if keyspace is not None:
+        os.environ["AIDB_KEYSPACE"] = str(keyspace)
     for name, given in (("AIDB_TLS", tls), ("AIDB_TOKEN_FILE", token_file)):
         if given is not None:
             os.environ[name] = str(given)

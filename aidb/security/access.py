@@ -45,7 +45,7 @@ def judge(
 
     Raises:
         Unauthenticated: a client shows no token that counts.
-        PermissionDenied: its role does not contain that level.
+        PermissionDenied: its role does not contain that level; ``details`` has the token's name.
     """
     if level is None or program:
         return ""
@@ -54,13 +54,16 @@ def judge(
     if held >= level:
         return token.name
     path = path.lstrip("/")
+    who = {"token": token.name}
     if level == access_pb2.ACCESS_PROGRAM:
         raise PermissionDenied(
-            f"{path} is for programs of the cluster: it needs a certificate of one, no token opens it"
+            f"{path} is for programs of the cluster: it needs a certificate of one, no token opens it",
+            details=who,
         )
     raise PermissionDenied(
         f"{path} needs a token for {role_name(level)}, and this one is for {role_name(held)}: "
-        "ask an administrator for another (aidb-admin tokens create)"
+        "ask an administrator for another (aidb-admin tokens create)",
+        details=who,
     )
 
 

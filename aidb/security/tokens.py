@@ -1,13 +1,18 @@
 """The file of tokens: who may call, by the SHA-256 of what they show. Tokens are 32 random bytes, so that a
 plain hash keeps them secret, and the file lets nobody in.
 
-{"format": 1, "tokens": [{"name": "ci", "role": "read-only", "sha256": "<hex>", "expires_ms": 0}]}
+{"format": 2, "tokens": [{"name": "ci", "role": "read-only", "sha256": "<hex>", "expires_ms": 0,
+                          "keyspaces": [3], "prefixes": ["user:"]}]}
 
-Names are unique; times are ms since 1970, 0 = never.
+Names are unique; times are ms since 1970, 0 = never. `keyspaces` and `prefixes` limit what a token reaches
+for; one that is not there limits nothing. A prefix that is no text is given as {"base64": "..."}. Format 1
+has no limits: it is written as long as no token has any, so that programs of the version before can read it,
+and a program that does not know limits refuses the file instead of ignoring them.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -18,7 +23,8 @@ from typing import Any
 
 from aidb.v1 import access_pb2
 
-FORMAT = 1
+FORMAT = 2
+FORMAT_WITHOUT_LIMITS = 1
 PREFIX = "aidb_"
 ROLES: dict[str, access_pb2.Access.ValueType] = {
     "monitor": access_pb2.ACCESS_MONITOR,
@@ -26,6 +32,10 @@ ROLES: dict[str, access_pb2.Access.ValueType] = {
     "read-write": access_pb2.ACCESS_WRITE,
     "admin": access_pb2.ACCESS_ADMIN,
 }
+# Those without data need no limits, and an administrator could make himself a token that has none.
+LIMITED_ROLES = ("read-only", "read-write")
+MOST_LIMITS = 256
+MOST_PREFIX_BYTES = 1024
 
 
 class BadTokens(ValueError):
@@ -40,6 +50,13 @@ class Token:
     role: str
     sha256: str
     expires_ms: int = 0
+    keyspaces: tuple[int, ...] = ()
+    prefixes: tuple[bytes, ...] = ()
+    """Empty: all."""
+
+    @property
+    def limited(self) -> bool:
+        return bool(self.keyspaces or self.prefixes)
 
     @property
     def access(self) -> access_pb2.Access.ValueType:
@@ -64,9 +81,9 @@ def parse(content: bytes) -> tuple[Token, ...]:
     try:
         found: dict[str, Any] = json.loads(content)
         version = found["format"]
-        if version != FORMAT:
+        if version not in (FORMAT, FORMAT_WITHOUT_LIMITS):
             raise BadTokens(f"the tokens are of format {version}, this version knows {FORMAT}: upgrade aidb")
-        tokens = tuple(Token(**token) for token in found["tokens"])
+        tokens = tuple(_token(row) for row in found["tokens"])
         for token in tokens:
             _check(token)
     except BadTokens:
@@ -80,8 +97,9 @@ def parse(content: bytes) -> tuple[Token, ...]:
 
 def document(tokens: Iterable[Token]) -> bytes:
     """The file's content."""
-    rows = [{"name": t.name, "role": t.role, "sha256": t.sha256, "expires_ms": t.expires_ms} for t in tokens]
-    return (json.dumps({"format": FORMAT, "tokens": rows}, indent=1) + "\n").encode()
+    known = tuple(tokens)
+    version = FORMAT if any(token.limited for token in known) else FORMAT_WITHOUT_LIMITS
+    return (json.dumps({"format": version, "tokens": [*map(_row, known)]}, indent=1) + "\n").encode()
 
 
 def find(tokens: Iterable[Token], secret: str) -> Token | None:
@@ -94,7 +112,62 @@ def find(tokens: Iterable[Token], secret: str) -> Token | None:
     return found
 
 
+def check_limits(token: Token) -> None:
+    """Raises BadTokens."""
+    if token.limited and token.role not in LIMITED_ROLES:
+        raise BadTokens(
+            f"token {token.name!r} has the role {token.role!r}, which cannot be limited to keyspaces or "
+            f"prefixes: only {' and '.join(LIMITED_ROLES)} can"
+        )
+    if max(len(token.keyspaces), len(token.prefixes)) > MOST_LIMITS:
+        raise BadTokens(f"token {token.name!r} has more than {MOST_LIMITS} keyspaces or prefixes")
+    if not all(0 <= keyspace < 1 << 32 for keyspace in token.keyspaces):
+        raise BadTokens(f"token {token.name!r} names a keyspace that is not from 0 to {(1 << 32) - 1}")
+    if not all(0 < len(prefix) <= MOST_PREFIX_BYTES for prefix in token.prefixes):
+        raise BadTokens(f"token {token.name!r} has a prefix that is not of 1 to {MOST_PREFIX_BYTES} bytes")
+
+
+def shown_prefix(prefix: bytes) -> str | dict[str, str]:
+    """As it is written into documents."""
+    try:
+        return prefix.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(prefix).decode()}
+
+
+def _row(token: Token) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "name": token.name,
+        "role": token.role,
+        "sha256": token.sha256,
+        "expires_ms": token.expires_ms,
+    }
+    if token.keyspaces:
+        row["keyspaces"] = list(token.keyspaces)
+    if token.prefixes:
+        row["prefixes"] = [shown_prefix(prefix) for prefix in token.prefixes]
+    return row
+
+
+def _token(row: dict[str, Any]) -> Token:
+    limits = {name: row.pop(name) for name in ("keyspaces", "prefixes") if name in row}
+    # An empty list could be meant as "none at all".
+    if not all(isinstance(values, list) and values for values in limits.values()):
+        raise ValueError(row["name"])
+    keyspaces, prefixes = limits.get("keyspaces", ()), limits.get("prefixes", ())
+    if not all(type(keyspace) is int for keyspace in keyspaces):
+        raise ValueError(row["name"])
+    return Token(**row, keyspaces=tuple(keyspaces), prefixes=tuple(map(_prefix, prefixes)))
+
+
+def _prefix(shown: str | dict[str, str]) -> bytes:
+    if isinstance(shown, str):
+        return shown.encode()
+    return base64.b64decode(shown["base64"], validate=True)
+
+
 def _check(token: Token) -> None:
+    check_limits(token)
     if token.role not in ROLES:
         raise BadTokens(
             f"token {token.name!r} has the role {token.role!r}, which is none of {', '.join(ROLES)}"

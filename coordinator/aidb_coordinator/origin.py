@@ -34,7 +34,12 @@ def called_by(name: str) -> None:
     _caller.set(name)
 
 
+def caller(peer: str) -> str:
+    """Who asks for what is being answered; ``peer`` as gRPC writes it, where nobody has a name."""
+    return _caller.get() or peer.partition(":")[2] or "somebody"
+
+
 def of_request(method: str, member: str, peer: str) -> str:
     """`member`: the program that speaks for itself; `peer` as gRPC writes it."""
-    who = member or _caller.get() or peer.partition(":")[2] or "somebody"
+    who = member or caller(peer)
     return f"{who} ({method})"

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from aidb.errors import AidbError
 from aidb.interface import Entry
-from aidb_node.config import Common
+from aidb_node.config import Common, TokenRow
 
 VERSION: str
 BUILD_PROFILE: Literal["debug", "release"]
@@ -27,14 +27,22 @@ class Event:
     """What the native side has to say."""
 
     @property
-    def kind(self) -> Literal["register_again", "drain", "backup", "hand_over", "notice", "failed"]: ...
+    def kind(
+        self,
+    ) -> Literal["register_again", "drain", "backup", "hand_over", "act", "notice", "failed"]: ...
     @property
     def grace(self) -> float:
         """Of a drain, in seconds; 0 = the configured one."""
 
     @property
     def text(self) -> str:
-        """Of a notice or a failure; of a backup, its name; of a hand-over, the epoch of who takes over."""
+        """Of a notice or a failure; of a backup, its name; of a hand-over, the epoch of who takes over; of
+        an act, who asked.
+        """
+
+    @property
+    def act(self) -> list[str]:
+        """Of an act: the method, what it was asked with, and what became of it; else empty."""
 
 class Follower:
     """Of a primary's log. Times in ms."""
@@ -209,7 +217,7 @@ class Server:
     def renew(self, *, ca: bytes, certificate: bytes, key: bytes) -> None:
         """Connections from now on use these. Raises ValueError and changes nothing if they cannot."""
 
-    def set_tokens(self, rows: list[tuple[bytes, int, int]]) -> None:
+    def set_tokens(self, rows: list[TokenRow]) -> None:
         """Calls from now on are judged by these tokens."""
 
     def quiesce(self, grace: float) -> bool:

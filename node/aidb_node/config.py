@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, TypedDict, get_args
+from typing import Literal, TypeAlias, TypedDict, get_args
 
 from aidb.security.names import DEFAULT_DOMAIN
 from aidb.security.server import add_arguments
@@ -75,14 +75,18 @@ class Settings:
         return BackupSettings(**{field.name: getattr(self, field.name) for field in fields(BackupSettings)})
 
 
+# Of a token: its name, SHA-256, level, expiry in ms or 0, and the keyspaces and prefixes it is limited to.
+TokenRow: TypeAlias = tuple[str, bytes, int, int, list[int], list[bytes]]
+
+
 class Keys(TypedDict):
-    """What the native side of a secured program is told more. Tokens: SHA-256, level, expiry in ms or 0."""
+    """What the native side of a secured program is told more."""
 
     ca: bytes
     certificate: bytes
     key: bytes
     domain: str
-    tokens: list[tuple[bytes, int, int]]
+    tokens: list[TokenRow]
 
 
 class Common(TypedDict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import sys
 import time
 import uuid
 from collections.abc import Iterable
@@ -12,13 +13,14 @@ from collections.abc import Iterable
 from aidb import errors
 from aidb.metrics import MetricsAddressError, MetricsServer
 from aidb.objects.errors import ObjectError
+from aidb.security import audit
 from aidb.security.server import SecurityRefused, ServerSecurity
 from aidb.security.tokens import Token
 from aidb.v1 import storage_pb2
 from aidb_node import identity, registration
-from aidb_node._native import Grant, Server
+from aidb_node._native import Event, Grant, Server
 from aidb_node.backup.second_copy import SecondCopy
-from aidb_node.config import Common, Keys, Settings
+from aidb_node.config import Common, Keys, Settings, TokenRow
 from aidb_node.failure import HandedOver, StartRefused
 from aidb_node.logs import Log
 from aidb_node.metrics import NodeCollector
@@ -156,6 +158,8 @@ class _Program:
             elif event.kind == "backup":
                 if self._second_copy is not None:
                     self._second_copy.backup(event.text)
+            elif event.kind == "act":
+                self._audit(event)
             elif event.kind == "notice":
                 self._log.warning(event.text)
             else:
@@ -246,6 +250,19 @@ class _Program:
             )
         except ObjectError as error:
             raise StartRefused(f"--objects: {error}") from error
+
+    def _audit(self, event: Event) -> None:
+        """Into the program's log, wherever that is kept: not every node has a disk."""
+        act, asked, problem = event.act
+        made = audit.Act(
+            int(time.time() * 1000),
+            self._settings.name,
+            event.text,
+            act,
+            {"asked": asked} if asked else {},
+            f"failed: {problem}" if problem else audit.DONE,
+        )
+        print(audit.line(made), file=sys.stderr, flush=True)
 
     def _end_superseded(self, why: str) -> None:
         """Called by a thread of the second copy."""
@@ -353,8 +370,11 @@ def reachable(address: str, advertise: str) -> str:
     return f"{advertise.rpartition(':')[0]}:{port}"
 
 
-def native_tokens(tokens: Iterable[Token]) -> list[tuple[bytes, int, int]]:
-    return [(token.digest, token.access, token.expires_ms) for token in tokens]
+def native_tokens(tokens: Iterable[Token]) -> list[TokenRow]:
+    return [
+        (one.name, one.digest, one.access, one.expires_ms, list(one.keyspaces), list(one.prefixes))
+        for one in tokens
+    ]
 
 
 def _keys(security: ServerSecurity | None) -> Keys | None:

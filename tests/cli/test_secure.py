@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -106,6 +107,55 @@ def test_tokens_are_made_listed_and_revoked(secure: Admin) -> None:
             return False
 
         until(refused)
+
+
+def test_a_limited_token_and_keyspaces_on_the_command_line(secure: Admin, tmp_path: Path) -> None:
+    limits = ("--keyspace", 3, "--prefix", "user:", "--prefix", "session:")
+    file = tmp_path / "shop.token"
+    file.write_text(secure.admin("tokens", "create", "shop", "--role", "read-write", *limits))
+    address, tls = secure.address, admin_of(secure)
+    for keyspace, key in ((0, b"user:1"), (3, b"user:1"), (3, b"other")):
+        with aidb.connect(address, tls=tls, keyspace=keyspace) as db:
+            db.put(key, b"%d" % keyspace)
+
+    def known() -> bool:
+        try:
+            secure.client(file.read_text().strip()).close()
+        except aidb.ClusterUnreachable:
+            return False
+        return True
+
+    until(known)
+    third = ("--tls", secure.security / "client", "--token-file", file, "--keyspace", 3)
+    assert secure(*third, "get", "user:1") == b"3"
+    assert "begin with" in secure.refused(*third, "get", "other", code=8)
+
+    # What is exported from one keyspace is imported into another, and into no third one.
+    dump = tmp_path / "dump.jsonl"
+    secure("--keyspace", 3, "export", dump)
+    secure("--keyspace", 4, "import", dump)
+    with aidb.connect(address, tls=tls, keyspace=4) as db:
+        assert {entry.key: entry.value for entry in db.scan()} == {b"user:1": b"3", b"other": b"3"}
+        assert [entry.key for entry in db.scan(ordered=True, reverse=True)] == [b"user:1", b"other"]
+        assert db.get_many([b"user:1", b"k"]) == [b"3", None]
+    with aidb.connect(address, tls=tls) as db:
+        assert db.get(b"user:1") == b"0" and db.get(b"other") is None
+
+
+def test_the_audit_log_of_a_local_cluster(secure: Admin) -> None:
+    secure.admin("tokens", "create", "brief", "--role", "monitor")
+
+    def acts() -> set[str]:
+        found = json.loads(secure.admin("audit", "-o", "json"))
+        return {act["act"] for act in found if act["asked"].get("name") == "brief"}
+
+    until(lambda: {"CreateToken", "TokenAdded"} <= acts())
+
+
+def admin_of(secure: Admin) -> aidb.Tls:
+    """What the command line finds."""
+    client = secure.security / "client"
+    return aidb.Tls(client, token_file=client / "token")
 
 
 def test_certificates_and_authority_are_renewed(secure: Admin) -> None:

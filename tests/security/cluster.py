@@ -18,17 +18,24 @@ from tests.coordinator.process import FAST, CoordinatorProcess
 from tests.node.process import NodeProcess
 
 ROLES = tuple(tokens.ROLES)
+# By name, the keyspaces and prefixes that a token of this role is limited to.
+LIMITED: dict[str, tuple[str, tuple[int, ...], tuple[bytes, ...]]] = {
+    "limited": ("read-write", (3,), (b"user:", b"session:")),
+    "limited-reader": ("read-only", (3,), (b"user:",)),
+    "keyspaces-only": ("read-write", (3, 7), ()),
+    "prefixes-only": ("read-write", (), (b"user:", b"\xff\xff")),
+}
 
 
 class SecuredCluster:
-    """One shard with one replica, a router and a coordinator. ``secrets`` has a token of each role, and one
-    that has expired.
+    """One shard with one replica, a router and a coordinator. ``secrets`` has a token of each role, limited
+    ones, and one that has expired.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.authority = authority.new_authority("test")
-        self.secrets = {name: tokens.new_secret() for name in (*ROLES, "expired")}
+        self.secrets = {name: tokens.new_secret() for name in (*ROLES, *LIMITED, "expired")}
         self.tokens = directory / "tokens.json"
         self.write_tokens(ROLES)
         self.client = authority.client(self.authority, "tester")
@@ -83,7 +90,11 @@ class SecuredCluster:
             if name in ROLES
         ]
         expired = tokens.Token("expired", "admin", tokens.digest(self.secrets["expired"]).hex(), 1)
-        authority.write_private(self.tokens, tokens.document([*known, expired]))
+        limited = [
+            tokens.Token(name, role, tokens.digest(self.secrets[name]).hex(), 0, keyspaces, prefixes)
+            for name, (role, keyspaces, prefixes) in LIMITED.items()
+        ]
+        authority.write_private(self.tokens, tokens.document([*known, *limited, expired]))
 
     def tls(self, role: str = "admin") -> aidb.Tls:
         return aidb.Tls(self.tls_of("client"), token=self.secrets[role])

@@ -30,6 +30,16 @@ def test_tokens_survive_their_file() -> None:
     assert tokens.find([token], secret) is token and tokens.find([token], secret + "x") is None
 
 
+def test_limits_survive_the_file() -> None:
+    plain = tokens.Token("plain", "admin", "00" * 32)
+    prefixes = (b"user:", "Grüße".encode(), b"\xff\x00")
+    limited = tokens.Token("limited", "read-only", "01" * 32, 0, (0, 3, (1 << 32) - 1), prefixes)
+    assert tokens.parse(tokens.document([plain, limited])) == (plain, limited)
+    # A program that knows no limits may read a file without any, and must not read one with some.
+    assert json.loads(tokens.document([plain]))["format"] == 1
+    assert json.loads(tokens.document([plain, limited]))["format"] == 2
+
+
 @pytest.mark.parametrize(
     ("damaged", "words"),
     [
@@ -41,7 +51,20 @@ def test_tokens_survive_their_file() -> None:
         (content(row(more=1)), "damaged"),
         (content(row(role="root")), "root"),
         (content(row(), row()), "one name"),
-        (content(format=2), "upgrade"),
+        (content(format=3), "upgrade"),
+        (content(row(keyspaces=[])), "damaged"),
+        (content(row(keyspaces="3")), "damaged"),
+        (content(row(keyspaces=[True])), "damaged"),
+        (content(row(keyspaces=[1 << 32])), "from 0 to"),
+        (content(row(keyspaces=[-1])), "from 0 to"),
+        (content(row(prefixes=[])), "damaged"),
+        (content(row(prefixes=[""])), "bytes"),
+        (content(row(prefixes=["p" * 1025])), "bytes"),
+        (content(row(prefixes=[{"base64": "?"}])), "damaged"),
+        (content(row(prefixes=[7])), "damaged"),
+        (content(row(keyspaces=list(range(257)))), "more than 256"),
+        (content(row(role="admin", keyspaces=[3])), "cannot be limited"),
+        (content(row(role="monitor", prefixes=["a"])), "cannot be limited"),
     ],
 )
 def test_a_file_of_tokens_that_cannot_be_used(damaged: bytes, words: str) -> None:

@@ -41,8 +41,10 @@ class Guard(grpc.aio.ServerInterceptor):
             program = is_program(names, self._security.domain)
             try:
                 tokens = self._security.tokens
-                origin.called_by(judge(path, level, program=program, authorization=str(shown), tokens=tokens))
+                who = judge(path, level, program=program, authorization=str(shown), tokens=tokens)
+                origin.called_by("a program, by its certificate" if program else who)
             except SecurityError as error:
+                origin.called_by(str(error.details.get("token", "")))
                 await refuse(context, error)
 
         return _guarded(handler, checked)

@@ -19,10 +19,12 @@ from grpc_reflection.v1alpha import reflection
 
 from aidb.metrics import MetricsServer
 from aidb.objects.errors import ObjectError
+from aidb.security import audit
 from aidb.security.server import ServerSecurity
 from aidb.v1 import cluster_pb2 as pb
 from aidb.v1 import cluster_pb2_grpc as rpc
 from aidb_coordinator.archive import TopologyArchive
+from aidb_coordinator.audit import AuditLog
 from aidb_coordinator.autoscaler import RulesError
 from aidb_coordinator.autoscaling.driver import Autoscaler
 from aidb_coordinator.autoscaling.memory import MemoryKeeper
@@ -41,6 +43,7 @@ from aidb_coordinator.scaling.backups import Backups
 from aidb_coordinator.scaling.manager import Manager
 from aidb_coordinator.scaling.provisioner import Provisioner, ProvisionError
 from aidb_coordinator.scaling.requests import Limits
+from aidb_coordinator.service.auditing import Auditing
 from aidb_coordinator.service.coordination import Coordination
 from aidb_coordinator.service.departures import Departures
 from aidb_coordinator.service.discovery import Discovery
@@ -109,7 +112,11 @@ class Server:
             stack.callback(store.close)
             settings = self._settings
             security = ServerSecurity.of(settings.tls, settings.tokens, settings.tls_domain, "coordinator")
-            server = new_server(security)
+            wall_ms, added = Clock().wall_ms, self._events_added.set
+            # The files of a pod go with it: there its log is kept.
+            audit_file = settings.data / audit.FILE if settings.store == "file" else None
+            self._audit = AuditLog(audit_file, wall_ms, added)
+            server = new_server(security, self._audit)
             # Bound before the term is raised: a start that cannot serve leaves no trace.
             self.address = bind(server, self._settings.listen, security)
             plain = new_server() if self._settings.health_listen else None
@@ -119,7 +126,6 @@ class Server:
             if metrics:
                 stack.callback(metrics.close)
             stored = await asyncio.to_thread(begin_term, store, self._settings)
-            wall_ms, added = Clock().wall_ms, self._events_added.set
             events = EventLog(self._settings.data / EVENTS, wall_ms, added=added)
             changes = ChangeLog(self._settings.data / CHANGES, wall_ms, added=added)
             dialer = Dialer(security)
@@ -143,6 +149,7 @@ class Server:
             stack.push_async_callback(self._control.document.close)
             self._add_services(server, metrics)
             if security:
+                security.on_change(_token_changes(security, self._audit))
                 security.start(_tell)
                 stack.callback(security.close)
                 if metrics:
@@ -303,9 +310,13 @@ class Server:
             await self._write_events()
 
     async def _write_events(self) -> None:
-        """And changes of the topology."""
+        """And changes of the topology, and the audit log."""
         loop = asyncio.get_running_loop()
-        for name, lines in ((EVENTS, self._control.events), (CHANGES, self._control.changes)):
+        for name, lines in (
+            (EVENTS, self._control.events),
+            (CHANGES, self._control.changes),
+            (audit.FILE, self._audit.lines),
+        ):
             batch = None if lines is None else lines.unwritten()
             if lines is None or not batch:
                 continue
@@ -348,9 +359,26 @@ def _tell(problem: bool, message: str) -> None:
     log.log(logging.ERROR if problem else logging.INFO, message)
 
 
-def new_server(security: ServerSecurity | None = None) -> grpc.aio.Server:
+def _token_changes(security: ServerSecurity, log: AuditLog) -> Callable[[], None]:
+    """Notes them where the state lives; called by the thread that noticed that files changed."""
+    loop, known = asyncio.get_running_loop(), security.tokens
+
+    def changed() -> None:
+        nonlocal known
+        before, known = known, security.tokens
+        loop.call_soon_threadsafe(log.tokens_changed, before, known)
+
+    return changed
+
+
+def new_server(security: ServerSecurity | None = None, audit_log: AuditLog | None = None) -> grpc.aio.Server:
+    interceptors: list[grpc.aio.ServerInterceptor] = []
+    if audit_log:
+        interceptors.append(Auditing(audit_log))
+    if security:
+        interceptors.append(Guard(security))
     return grpc.aio.server(
-        interceptors=(Guard(security),) if security else (),
+        interceptors=interceptors,
         options=(
             # Two coordinators on one port would share its clients.
             ("grpc.so_reuseport", 0),

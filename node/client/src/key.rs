@@ -53,6 +53,17 @@ pub fn key_hash(physical: &[u8]) -> u64 {
     xxh3_64(physical)
 }
 
+/// The first key after all that begin with `prefix`.
+pub fn successor(mut prefix: Vec<u8>) -> Option<Vec<u8>> {
+    while let Some(last) = prefix.pop() {
+        if last < 0xff {
+            prefix.push(last + 1);
+            return Some(prefix);
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,5 +98,11 @@ mod tests {
         ] {
             assert_eq!(parts(damaged), None, "{damaged:?}");
         }
+    }
+
+    #[test]
+    fn the_last_keys_have_a_successor_or_none() {
+        assert_eq!(successor(vec![1, 0xff]), Some(vec![2]));
+        assert_eq!(successor(vec![0xff, 0xff]), None);
     }
 }

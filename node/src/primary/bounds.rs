@@ -5,7 +5,7 @@
 
 use std::ops::Bound;
 
-use aidb_client::key::physical_key_in;
+use aidb_client::key::{physical_key_in, successor};
 use aidb_client::pb;
 use aidb_lsm::Range;
 
@@ -89,17 +89,6 @@ fn key_of(bound: &Bound<Vec<u8>>) -> &Vec<u8> {
         Bound::Included(key) | Bound::Excluded(key) => key,
         Bound::Unbounded => NONE,
     }
-}
-
-/// The first key after all that begin with `prefix`.
-fn successor(mut prefix: Vec<u8>) -> Option<Vec<u8>> {
-    while let Some(last) = prefix.pop() {
-        if last < 0xff {
-            prefix.push(last + 1);
-            return Some(prefix);
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -188,11 +177,5 @@ mod tests {
         assert!(
             !holds(&reverse, 7, b"m") && holds(&reverse, 7, b"lzz") && holds(&reverse, 5, b"z")
         );
-    }
-
-    #[test]
-    fn the_last_keys_have_a_successor_or_none() {
-        assert_eq!(successor(vec![1, 0xff]), Some(vec![2]));
-        assert_eq!(successor(vec![0xff, 0xff]), None);
     }
 }

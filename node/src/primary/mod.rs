@@ -38,14 +38,13 @@ use std::time::Instant;
 use aidb_client::error::refuse;
 use aidb_client::pb::moving_server::MovingServer;
 use aidb_client::pb::replication_server::ReplicationServer;
-use aidb_client::pb::storage_server::StorageServer;
 use aidb_client::pb::{self, ErrorCode};
 use aidb_lsm::{Options, Store, Subscription, SyncMode};
 use tokio::sync::watch;
 use tonic::Status;
 use tonic::service::RoutesBuilder;
 
-use crate::serve::{Grant, Limits, Node, Report, Role, Unary};
+use crate::serve::{Grant, Limits, Node, Report, Role, Unary, storage_service};
 use durable::{Durable, Mode};
 use engine::status_of;
 use gate::{NodeCell, OwnerGate};
@@ -227,11 +226,7 @@ impl Role for Primary {
         };
         let message = node.limits.message_bytes();
         routes
-            .add_service(
-                StorageServer::new(storage.clone())
-                    .max_decoding_message_size(message)
-                    .max_encoding_message_size(message),
-            )
+            .add_service(storage_service(storage.clone(), message))
             .add_service(
                 ReplicationServer::new(ReplicationService {
                     node: Arc::clone(node),

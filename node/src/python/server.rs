@@ -22,7 +22,8 @@ use crate::primary::{Primary, PrimaryOptions, moving};
 use crate::replica::{Replica, ReplicaOptions, Warm};
 use crate::router::Router;
 use crate::serve::{
-    self, Host, Identity, Limits, Registration, Role, Security, ServeOptions, StartError, Token,
+    self, Host, Identity, Limits, Registration, Role, Scope, Security, ServeOptions, StartError,
+    Token,
 };
 
 const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 3600);
@@ -80,8 +81,9 @@ struct Keys {
     tokens: Vec<TokenRow>,
 }
 
-/// SHA-256, level by its number in the contracts, expiry in ms since 1970 or 0.
-type TokenRow = ([u8; 32], i32, u64);
+/// Its name, SHA-256, level by its number in the contracts, expiry in ms since 1970 or 0, and the keyspaces and prefixes that it is
+/// limited to.
+type TokenRow = (String, [u8; 32], i32, u64, Vec<u32>, Vec<Vec<u8>>);
 
 impl Keys {
     fn security(self) -> PyResult<Arc<Security>> {
@@ -97,13 +99,19 @@ impl Keys {
 }
 
 fn tokens(rows: Vec<TokenRow>) -> Vec<Token> {
-    let known = |(sha256, access, expires_ms)| {
+    let known = |(name, sha256, access, expires_ms, keyspaces, prefixes): TokenRow| {
+        let scope = Scope {
+            keyspaces,
+            prefixes,
+        };
         let access = pb::Access::try_from(access).ok()?;
         // No token makes a program of its bearer.
         (access < pb::Access::Program).then_some(Token {
+            name: name.into(),
             sha256,
             access,
             expires_ms,
+            scope: (!scope.is_all()).then(|| Arc::new(scope)),
         })
     };
     rows.into_iter().filter_map(known).collect()
@@ -610,14 +618,17 @@ impl Grant {
     }
 }
 
-/// What the native side has to say: `kind` is "register_again", "drain", "backup", "hand_over", "notice" or "failed".
+/// What the native side has to say: `kind` is "register_again", "drain", "backup", "hand_over", "act", "notice" or
+/// "failed".
 #[pyclass(frozen, get_all, module = "aidb_node._native")]
 pub struct Event {
     kind: &'static str,
     /// Of a drain, in seconds; 0 = the configured one.
     grace: f64,
-    /// Of a notice or a failure; of a backup, its name; of a hand-over, the epoch of who takes over.
+    /// Of a notice or a failure; of a backup, its name; of a hand-over, the epoch of who takes over; of an act, who asked.
     text: String,
+    /// Of an act: the method, what it was asked with, and what became of it; else empty.
+    act: Vec<String>,
 }
 
 impl From<serve::Event> for Event {
@@ -627,31 +638,48 @@ impl From<serve::Event> for Event {
                 kind: "register_again",
                 grace: 0.0,
                 text: String::new(),
+                act: Vec::new(),
             },
             serve::Event::Drain { grace } => Self {
                 kind: "drain",
                 grace: grace.as_secs_f64(),
                 text: String::new(),
+                act: Vec::new(),
             },
             serve::Event::Backup { name } => Self {
                 kind: "backup",
                 grace: 0.0,
                 text: name,
+                act: Vec::new(),
             },
             serve::Event::HandOver { epoch } => Self {
                 kind: "hand_over",
                 grace: 0.0,
                 text: epoch.to_string(),
+                act: Vec::new(),
+            },
+            serve::Event::Act {
+                who,
+                method,
+                asked,
+                outcome,
+            } => Self {
+                kind: "act",
+                grace: 0.0,
+                text: who,
+                act: vec![method.into(), asked, outcome],
             },
             serve::Event::Notice { message } => Self {
                 kind: "notice",
                 grace: 0.0,
                 text: message,
+                act: Vec::new(),
             },
             serve::Event::Failed { reason } => Self {
                 kind: "failed",
                 grace: 0.0,
                 text: reason,
+                act: Vec::new(),
             },
         }
     }

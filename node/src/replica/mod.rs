@@ -28,12 +28,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aidb_client::pb;
-use aidb_client::pb::storage_server::StorageServer;
 use aidb_client::pb::tail_server::TailServer;
 use tonic::Status;
 use tonic::service::RoutesBuilder;
 
-use crate::serve::{Grant, Node, Report, Role, Unary, boottime_ns};
+use crate::serve::{Grant, Node, Report, Role, Unary, boottime_ns, storage_service};
 use coherence::Coherence;
 use faults::Faults;
 use flights::Flights;
@@ -98,11 +97,7 @@ impl Role for Replica {
             replica: Arc::clone(&self),
             meter: node.load.reader(),
         };
-        routes.add_service(
-            StorageServer::new(storage.clone())
-                .max_decoding_message_size(message)
-                .max_encoding_message_size(message),
-        );
+        routes.add_service(storage_service(storage.clone(), message));
         // A message of a tail has at most one record beyond the size that it is meant to have.
         let tail = TailService {
             node: Arc::clone(node),

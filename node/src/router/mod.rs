@@ -21,11 +21,10 @@ mod upstream;
 use std::sync::Arc;
 
 use aidb_client::pb;
-use aidb_client::pb::storage_server::StorageServer;
 use tonic::Status;
 use tonic::service::RoutesBuilder;
 
-use crate::serve::{Grant, Node, Report, Role, Unary};
+use crate::serve::{Grant, Node, Report, Role, Unary, storage_service};
 use members::{Counters, Members};
 use storage::StorageService;
 
@@ -50,11 +49,7 @@ impl Role for Router {
         let members = Members::new(self.hedge_extra, &self.counters);
         let message = node.limits.message_bytes();
         let storage = StorageService::new(node, members);
-        routes.add_service(
-            StorageServer::new(storage.clone())
-                .max_decoding_message_size(message)
-                .max_encoding_message_size(message),
-        );
+        routes.add_service(storage_service(storage.clone(), message));
         Arc::new(storage)
     }
 

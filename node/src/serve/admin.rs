@@ -12,7 +12,9 @@ use tonic::{Request, Response, Status};
 use super::clock::boottime_ns;
 use super::event::Event;
 use super::node::{FEATURE_LEVELS, Node};
+use super::origin::Origin;
 use super::role::Role;
+use super::security::Who;
 
 /// Of one answer to `HotKeys`: keys, and their bytes, which have to fit any client's limit of a message.
 const HOT_KEYS: usize = 100_000;
@@ -24,6 +26,42 @@ const LOAD_KEYS: u32 = 64;
 pub struct NodeService {
     pub node: Arc<Node>,
     pub role: Arc<dyn Role>,
+}
+
+impl NodeService {
+    /// For the audit log: all that is for administrators, done or not.
+    fn act<T>(
+        &self,
+        method: &'static str,
+        caller: &Caller,
+        asked: impl Into<String>,
+        outcome: Result<T, Status>,
+    ) -> Result<T, Status> {
+        let told = match &outcome {
+            Ok(_) => String::new(),
+            Err(refused) => refused.message().into(),
+        };
+        self.node.tell(Event::Act {
+            who: caller.0.clone(),
+            method,
+            asked: asked.into(),
+            outcome: told,
+        });
+        outcome
+    }
+}
+
+/// Who asks: by token or certificate, or where there are none, from where.
+struct Caller(String);
+
+impl Caller {
+    fn of<T>(request: &Request<T>) -> Self {
+        let peer = || Origin::of(request).peer.map(|peer| peer.to_string());
+        Self(match request.extensions().get::<Who>() {
+            Some(Who(name)) => name.to_string(),
+            None => peer().unwrap_or_default(),
+        })
+    }
 }
 
 #[tonic::async_trait]
@@ -61,16 +99,20 @@ impl NodeApi for NodeService {
         &self,
         request: Request<pb::DrainRequest>,
     ) -> Result<Response<pb::DrainResponse>, Status> {
+        let caller = Caller::of(&request);
         let grace = Duration::from_millis(request.get_ref().grace_ms.into());
+        // First: nothing is listened to after a drain.
+        self.act("Drain", &caller, format!("grace {grace:?}"), Ok(()))?;
         self.node.tell(Event::Drain { grace });
         Ok(Response::new(pb::DrainResponse {}))
     }
 
     async fn flush(
         &self,
-        _: Request<pb::FlushRequest>,
+        request: Request<pb::FlushRequest>,
     ) -> Result<Response<pb::FlushResponse>, Status> {
-        let synced_lsn = self.role.flush().await?;
+        let flushed = self.role.flush().await;
+        let synced_lsn = self.act("Flush", &Caller::of(&request), "", flushed)?;
         Ok(Response::new(pb::FlushResponse { synced_lsn }))
     }
 
@@ -78,6 +120,7 @@ impl NodeApi for NodeService {
         &self,
         request: Request<pb::CheckpointRequest>,
     ) -> Result<Response<pb::CheckpointResponse>, Status> {
+        let caller = Caller::of(&request);
         let name = &request.get_ref().name;
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || name.len() > 200 || name.starts_with('.') || !name.chars().all(plain)
@@ -87,7 +130,8 @@ impl NodeApi for NodeService {
             );
             return Err(refuse(ErrorCode::InvalidArgument, message));
         }
-        let (path, lsn) = self.role.checkpoint(name).await?;
+        let made = self.role.checkpoint(name).await;
+        let (path, lsn) = self.act("Checkpoint", &caller, format!("name {name}"), made)?;
         Ok(Response::new(pb::CheckpointResponse { path, lsn }))
     }
 
@@ -95,12 +139,14 @@ impl NodeApi for NodeService {
         &self,
         request: Request<pb::BackupRequest>,
     ) -> Result<Response<pb::BackupResponse>, Status> {
+        let caller = Caller::of(&request);
         let name = request.into_inner().name;
         if name.len() > BACKUP_NAME_BYTES || name.chars().any(char::is_control) {
             let message = "a snapshot's name has at most 200 bytes and no control characters";
             return Err(refuse(ErrorCode::InvalidArgument, message));
         }
-        let snapshots_ended = self.role.snapshots_ended()?;
+        let ended = self.role.snapshots_ended();
+        let snapshots_ended = self.act("Backup", &caller, format!("name {name}"), ended)?;
         self.node.tell(Event::Backup { name });
         Ok(Response::new(pb::BackupResponse { snapshots_ended }))
     }

@@ -12,6 +12,13 @@ pub enum Event {
     Backup { name: String },
     /// The topology has a successor that took an epoch as planned: stop, archive, seal, release (D6).
     HandOver { epoch: u64 },
+    /// Something that is for administrators was asked for, and what became of it: for the audit log.
+    Act {
+        who: String,
+        method: &'static str,
+        asked: String,
+        outcome: String,
+    },
     /// For the log.
     Notice { message: String },
     /// The program cannot go on.

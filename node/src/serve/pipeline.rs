@@ -297,7 +297,7 @@ impl<S: Requests> Pipeline<S> {
     fn begin_asked(&mut self, id: u64, method: Method, asked: Asked) -> Option<Answered> {
         // Each request is allowed or not as if it had come alone.
         if let Some(caller) = &self.caller
-            && let Err(refused) = caller.may(path(&asked))
+            && let Err(refused) = allowed(caller, &asked)
         {
             return Some(told(&refused));
         }
@@ -446,13 +446,13 @@ fn response(id: u64, answer: Answered) -> pb::PipelineResponse {
     }
 }
 
-fn path(asked: &Asked) -> &'static str {
+fn allowed(caller: &Caller, asked: &Asked) -> Result<(), Status> {
     match asked {
-        Asked::Get(_) => "/aidb.v1.Storage/Get",
-        Asked::Put(_) => "/aidb.v1.Storage/Put",
-        Asked::Delete(_) => "/aidb.v1.Storage/Delete",
-        Asked::BatchGet(_) => "/aidb.v1.Storage/BatchGet",
-        Asked::BatchPut(_) => "/aidb.v1.Storage/BatchPut",
+        Asked::Get(asked) => caller.may("/aidb.v1.Storage/Get", asked),
+        Asked::Put(asked) => caller.may("/aidb.v1.Storage/Put", asked),
+        Asked::Delete(asked) => caller.may("/aidb.v1.Storage/Delete", asked),
+        Asked::BatchGet(asked) => caller.may("/aidb.v1.Storage/BatchGet", asked),
+        Asked::BatchPut(asked) => caller.may("/aidb.v1.Storage/BatchPut", asked),
     }
 }
 

@@ -18,6 +18,7 @@ use tower_service::Service;
 use super::message::{Asked, respond};
 use super::origin::Origin;
 use super::pipeline::{Answer, Later, Requests};
+use super::security::{Reaching, Scope};
 use super::uploads::Upload;
 
 /// What begins gets and puts.
@@ -97,6 +98,7 @@ where
             };
         };
         let from = Origin::by(request.headers(), request.extensions());
+        let scope = request.extensions().get().cloned();
         let UnaryLayer {
             handler,
             message_bytes,
@@ -104,6 +106,7 @@ where
         Serving::Reading {
             kind,
             from,
+            scope,
             handler: Arc::clone(handler),
             asked: Asked::new(request.into_body(), *message_bytes),
         }
@@ -120,6 +123,8 @@ pin_project! {
         Reading {
             kind: Kind,
             from: Origin,
+            // Of a caller who is limited.
+            scope: Option<Arc<Scope>>,
             handler: Arc<dyn Unary>,
             asked: Asked,
         },
@@ -132,9 +137,19 @@ pin_project! {
     }
 }
 
-/// A message that cannot be read is answered as well.
-fn begun<T, U>(asked: Result<T, Status>, begin: impl FnOnce(T) -> Answer<U>) -> Answer<U> {
-    asked.map_or_else(|bad| Answer::Now(Err(bad)), begin)
+/// A message that cannot be read, or that its caller may not send, is answered as well.
+fn begun<T: Reaching, U>(
+    asked: Result<T, Status>,
+    scope: &Option<Arc<Scope>>,
+    begin: impl FnOnce(T) -> Answer<U>,
+) -> Answer<U> {
+    let allowed = |asked: T| match scope {
+        None => Ok(asked),
+        Some(scope) => scope.allows(&asked).map(|()| asked),
+    };
+    asked
+        .and_then(allowed)
+        .map_or_else(|refused| Answer::Now(Err(refused)), begin)
 }
 
 impl<F, E> Future for Serving<F>
@@ -156,18 +171,24 @@ where
                 ServingParts::Reading {
                     kind: Kind::Get,
                     from,
+                    scope,
                     handler,
                     asked,
-                } => match begun(ready!(asked.poll(cx)), |asked| handler.get(*from, asked)) {
+                } => match begun(ready!(asked.poll(cx)), scope, |asked| {
+                    handler.get(*from, asked)
+                }) {
                     Answer::Later(answer) => Self::Getting { answer },
                     Answer::Now(answer) => return Poll::Ready(Ok(respond(answer))),
                 },
                 ServingParts::Reading {
                     kind: Kind::Put,
                     from,
+                    scope,
                     handler,
                     asked,
-                } => match begun(ready!(asked.poll(cx)), |asked| handler.put(*from, asked)) {
+                } => match begun(ready!(asked.poll(cx)), scope, |asked| {
+                    handler.put(*from, asked)
+                }) {
                     Answer::Later(answer) => Self::Putting { answer },
                     Answer::Now(answer) => return Poll::Ready(Ok(respond(answer))),
                 },

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use aidb_client::access::{name, required};
 use aidb_client::error::refuse;
 use aidb_client::pb::{Access, ErrorCode};
+use aidb_client::tls::Program;
 use futures_util::future::{Either, Ready, ready};
 use http::{HeaderMap, Request, Response, header};
 use tonic::Status;
@@ -14,11 +15,24 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::Security;
+use super::scope::{Reaching, Scope};
 use super::tokens::{Digest, Refused, digest};
 use crate::serve::clock::wall_ms;
 use crate::serve::connection::Connection;
 
 const PIPELINE: &str = "/aidb.v1.Storage/Pipeline";
+
+/// Who asks for what is for administrators.
+#[derive(Clone)]
+pub struct Who(pub Arc<str>);
+
+/// What a caller may, and who it is.
+enum Judged {
+    Program,
+    Bearer(Option<Arc<Scope>>),
+    /// Of a token that is for administrators, to whom it was asked for.
+    Administrator(Arc<str>),
+}
 
 /// Who opened a stream of requests: each of them is judged, by the tokens of its moment.
 #[derive(Clone)]
@@ -35,22 +49,25 @@ enum Shown {
 }
 
 impl Caller {
-    /// Whether the contracts let this caller call `path` now.
-    pub fn may(&self, path: &str) -> Result<(), Status> {
-        match required(path) {
-            None => Ok(()),
-            Some(needed) => self.security.judge(self.shown, needed, path),
+    /// Whether the contracts let this caller call `path` now, and for what `asked` reaches for.
+    pub fn may(&self, path: &str, asked: &impl Reaching) -> Result<(), Status> {
+        let Some(needed) = required(path) else {
+            return Ok(());
+        };
+        match self.security.judge(self.shown, needed, path)? {
+            Judged::Bearer(Some(scope)) => scope.allows(asked),
+            _ => Ok(()),
         }
     }
 }
 
 impl Security {
-    fn judge(&self, shown: Shown, needed: Access, path: &str) -> Result<(), Status> {
-        let held = match shown {
-            Shown::ProgramCertificate => return Ok(()),
-            Shown::Token(digest) => self.tokens.load().access(&digest, wall_ms()),
+    fn judge(&self, shown: Shown, needed: Access, path: &str) -> Result<Judged, Status> {
+        let Shown::Token(digest) = shown else {
+            return Ok(Judged::Program);
         };
-        let held = held.map_err(|why| {
+        let tokens = self.tokens.load();
+        let token = tokens.find(&digest, wall_ms()).map_err(|why| {
             let why = match why {
                 Refused::Unknown => {
                     "this token is not known here: it was revoked, or is of another cluster"
@@ -61,8 +78,12 @@ impl Security {
             };
             refuse(ErrorCode::Unauthenticated, why)
         })?;
+        let held = token.access;
         if held >= needed {
-            return Ok(());
+            return Ok(match needed {
+                Access::Admin => Judged::Administrator(Arc::clone(&token.name)),
+                _ => Judged::Bearer(token.scope.clone()),
+            });
         }
         let path = path.trim_start_matches('/');
         let message = match needed {
@@ -87,6 +108,14 @@ fn token(headers: &HeaderMap) -> Result<Digest, Status> {
     match shown.as_bytes().split_at_checked(7) {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => Ok(digest(token)),
         _ => Err(refused("the authorization header is not `Bearer TOKEN`")),
+    }
+}
+
+fn connection_program<B>(request: &Request<B>) -> &'static str {
+    let connection = request.extensions().get::<Arc<Connection>>();
+    match connection.and_then(|by| by.program.get()) {
+        Some(Program::Coordinator) => "a coordinator, by its certificate",
+        _ => "a node, by its certificate",
     }
 }
 
@@ -126,10 +155,25 @@ impl<S> Guard<S> {
         } else {
             Shown::Token(token(request.headers())?)
         };
-        self.security.judge(shown, needed, path)?;
+        let judged = self.security.judge(shown, needed, path)?;
         if path == PIPELINE {
             let security = Arc::clone(&self.security);
             request.extensions_mut().insert(Caller { security, shown });
+            return Ok(());
+        }
+        match judged {
+            Judged::Bearer(None) => {}
+            Judged::Bearer(Some(scope)) => {
+                request.extensions_mut().insert(scope);
+            }
+            Judged::Administrator(name) => {
+                request.extensions_mut().insert(Who(name));
+            }
+            Judged::Program if needed == Access::Admin => {
+                let program = connection_program(request);
+                request.extensions_mut().insert(Who(program.into()));
+            }
+            Judged::Program => {}
         }
         Ok(())
     }

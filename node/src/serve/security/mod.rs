@@ -1,12 +1,14 @@
 //! Who may connect, and who may call what.
 //!
 //! `incoming` makes TLS connections of accepted ones and tells programs from clients by certificate (`refusals` tells of
-//! the rest); `tokens` holds the clients' tokens as hashes; `guard` stands before every service and asks both. All of it
+//! the rest); `tokens` holds the clients' tokens as hashes; `guard` stands before every service and asks both. `scope` is
+//! what a token is limited to: the guard leaves it with the request, and whoever reads the message asks it. All of it
 //! exists only where security is on; the plain path does not know it.
 
 mod guard;
 mod incoming;
 mod refusals;
+mod scope;
 mod tokens;
 
 use std::sync::Arc;
@@ -14,9 +16,10 @@ use std::sync::Arc;
 use aidb_client::tls::{BadCredentials, Credentials, Pem};
 use arc_swap::ArcSwap;
 
-pub use guard::{Caller, GuardLayer};
+pub use guard::{Caller, GuardLayer, Who};
 pub use incoming::secured;
 pub use refusals::Refusals;
+pub use scope::{Reaching, Scope};
 pub use tokens::{Token, Tokens};
 
 pub struct Security {

@@ -6,20 +6,26 @@
 //! bytes and is then compared in constant time.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use aidb_client::pb::Access;
 use ring::digest::SHA256;
 use subtle::ConstantTimeEq;
 
+use super::scope::Scope;
+
 /// Of a token, by SHA-256.
 pub type Digest = [u8; 32];
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Token {
+    pub name: Arc<str>,
     pub sha256: Digest,
     pub access: Access,
     /// Milliseconds since 1970; 0 = never.
     pub expires_ms: u64,
+    /// None: all keys.
+    pub scope: Option<Arc<Scope>>,
 }
 
 #[derive(Default)]
@@ -43,8 +49,8 @@ impl Tokens {
         }
     }
 
-    /// What the bearer of the token with the hash `shown` may do.
-    pub fn access(&self, shown: &Digest, now_ms: u64) -> Result<Access, Refused> {
+    /// The token with the hash `shown`, if it is good.
+    pub fn find(&self, shown: &Digest, now_ms: u64) -> Result<&Token, Refused> {
         let known = self.by_prefix.get(&prefix(shown));
         let known = known.filter(|known| bool::from(known.sha256.ct_eq(shown)));
         match known {
@@ -52,7 +58,7 @@ impl Tokens {
             Some(known) if known.expires_ms != 0 && known.expires_ms <= now_ms => {
                 Err(Refused::Expired)
             }
-            Some(known) => Ok(known.access),
+            Some(known) => Ok(known),
         }
     }
 }
@@ -75,10 +81,18 @@ mod tests {
 
     fn token(secret: &[u8], access: Access, expires_ms: u64) -> Token {
         Token {
+            name: "".into(),
             sha256: digest(secret),
             access,
             expires_ms,
+            scope: None,
         }
+    }
+
+    fn access(tokens: &Tokens, secret: &[u8], now_ms: u64) -> Result<Access, Refused> {
+        tokens
+            .find(&digest(secret), now_ms)
+            .map(|token| token.access)
     }
 
     #[test]
@@ -87,17 +101,11 @@ mod tests {
             token(b"reader", Access::Read, 0),
             token(b"guest", Access::Admin, 1000),
         ]);
-        assert_eq!(
-            tokens.access(&digest(b"reader"), u64::MAX),
-            Ok(Access::Read)
-        );
-        assert_eq!(tokens.access(&digest(b"guest"), 999), Ok(Access::Admin));
-        assert_eq!(
-            tokens.access(&digest(b"guest"), 1000),
-            Err(Refused::Expired)
-        );
-        assert_eq!(tokens.access(&digest(b"readers"), 0), Err(Refused::Unknown));
-        assert_eq!(tokens.access(&digest(b""), 0), Err(Refused::Unknown));
+        assert_eq!(access(&tokens, b"reader", u64::MAX), Ok(Access::Read));
+        assert_eq!(access(&tokens, b"guest", 999), Ok(Access::Admin));
+        assert_eq!(access(&tokens, b"guest", 1000), Err(Refused::Expired));
+        assert_eq!(access(&tokens, b"readers", 0), Err(Refused::Unknown));
+        assert_eq!(access(&tokens, b"", 0), Err(Refused::Unknown));
     }
 
     #[test]
@@ -105,6 +113,6 @@ mod tests {
         let mut near = token(b"reader", Access::Read, 0);
         near.sha256[31] ^= 1;
         let tokens = Tokens::new(vec![near]);
-        assert_eq!(tokens.access(&digest(b"reader"), 0), Err(Refused::Unknown));
+        assert_eq!(access(&tokens, b"reader", 0), Err(Refused::Unknown));
     }
 }
