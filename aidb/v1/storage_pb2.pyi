@@ -648,6 +648,7 @@ class GetStatsResponse(_message.Message):
     EVIDENCE_AGE_MS_FIELD_NUMBER: _builtins.int
     IN_FLIGHT_FIELD_NUMBER: _builtins.int
     IN_FLIGHT_BYTES_FIELD_NUMBER: _builtins.int
+    OBSERVED_DROPPED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     role: _builtins.str
     uptime_ms: _builtins.int
@@ -666,6 +667,8 @@ class GetStatsResponse(_message.Message):
     in_flight: _builtins.int
     """requests inside, until their answers have left"""
     in_flight_bytes: _builtins.int
+    observed_dropped: _builtins.int
+    """slow or traced requests that nobody was told of: more came at a time than are kept"""
     @_builtins.property
     def header(self) -> _common_pb2.ResponseHeader: ...
     @_builtins.property
@@ -722,10 +725,11 @@ class GetStatsResponse(_message.Message):
         evidence_age_ms: _builtins.int = ...,
         in_flight: _builtins.int = ...,
         in_flight_bytes: _builtins.int = ...,
+        observed_dropped: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "connections", b"connections", "durability", b"durability", "engine", b"engine", "header", b"header", "load", b"load", "moves", b"moves", "replication", b"replication", "router", b"router"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "cache", b"cache", "connections", b"connections", "cpu_us", b"cpu_us", "durability", b"durability", "engine", b"engine", "evidence_age_ms", b"evidence_age_ms", "header", b"header", "in_flight", b"in_flight", "in_flight_bytes", b"in_flight_bytes", "keys", b"keys", "load", b"load", "memory_bytes", b"memory_bytes", "methods", b"methods", "moves", b"moves", "name", b"name", "replication", b"replication", "requests", b"requests", "role", b"role", "router", b"router", "uptime_ms", b"uptime_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "cache", b"cache", "connections", b"connections", "cpu_us", b"cpu_us", "durability", b"durability", "engine", b"engine", "evidence_age_ms", b"evidence_age_ms", "header", b"header", "in_flight", b"in_flight", "in_flight_bytes", b"in_flight_bytes", "keys", b"keys", "load", b"load", "memory_bytes", b"memory_bytes", "methods", b"methods", "moves", b"moves", "name", b"name", "observed_dropped", b"observed_dropped", "replication", b"replication", "requests", b"requests", "role", b"role", "router", b"router", "uptime_ms", b"uptime_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

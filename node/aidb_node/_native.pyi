@@ -94,6 +94,44 @@ class PinnedImport:
     def digest(self, live_after_ms: int) -> tuple[int, int]:
         """Entries and the sum of their hashes, without those that expire by then. Raises AidbError."""
 
+class Observed:
+    """A request that was slow, or of a trace that is sampled. Neither key nor value."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def code(self) -> str:
+        """OK, the name of an error code, CANCELLED (its client did not wait) or TRANSPORT (gRPC's own)."""
+
+    @property
+    def began_unix_ns(self) -> int: ...
+    @property
+    def duration_ns(self) -> int:
+        """To the kernel's tick (1 to 10 ms) where it is not traced and what is slow begins at 50 ms."""
+
+    @property
+    def shard(self) -> int | None: ...
+    @property
+    def client(self) -> int:
+        """Of the request's id, as `seq`; 0 = it has none."""
+
+    @property
+    def seq(self) -> int: ...
+    @property
+    def attempt(self) -> int:
+        """0 = the first."""
+
+    @property
+    def traceparent(self) -> str:
+        """As it came; empty = there was none."""
+
+    @property
+    def span_id(self) -> str:
+        """This program's own part of the trace, 16 hexadecimal digits; empty = it is not traced."""
+
+    @property
+    def slow(self) -> bool: ...
+
 class Server:
     """A primary, replica or router. It answers from its construction on: STARTING until `begin`."""
 
@@ -141,6 +179,11 @@ class Server:
 
     def wait(self, timeout: float) -> Event | None:
         """The next event, None when there is none within `timeout` seconds."""
+
+    def observed(self, most: int) -> tuple[list[Observed], int]:
+        """Slow requests and those of sampled traces that wait to be looked at, the oldest first; and how many
+        were dropped since the last call, because more than 1024 waited. Never waits.
+        """
 
     def stats(self) -> bytes:
         """An encoded `GetStatsResponse`."""

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, TypeAlias, TypedDict, get_args
+from typing import Literal, NotRequired, TypeAlias, TypedDict, get_args
 
 from aidb.security.names import DEFAULT_DOMAIN
 from aidb.security.server import add_arguments
@@ -105,6 +105,9 @@ class Common(TypedDict):
     process_id: str
     health: str
     keys: Keys | None
+    # Which requests are looked at one by one: those that take as long (0 = none), those of sampled traces.
+    slow_request_ms: NotRequired[int]
+    traces: NotRequired[bool]
 
 
 def parse(arguments: Sequence[str] | None = None) -> Settings:

@@ -31,6 +31,11 @@ def of_methods(labels: Labels, stats: pb.GetStatsResponse) -> Iterator[Metric]:
     )
     yield labels.gauge("aidb_requests_in_flight", "Until their answers have left", stats.in_flight)
     yield labels.gauge("aidb_in_flight_bytes", "Of these requests and answers", stats.in_flight_bytes)
+    yield labels.counter(
+        "aidb_observed_requests_dropped",
+        "Slow or traced requests that are neither logged nor exported: more came at a time than are kept",
+        stats.observed_dropped,
+    )
 
 
 def connections(labels: Labels, connections: pb.ConnectionStats) -> Iterator[Metric]:

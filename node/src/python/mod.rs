@@ -5,6 +5,7 @@
 mod failure;
 mod inspect;
 mod log;
+mod observed;
 mod scan;
 mod server;
 mod store;
@@ -17,6 +18,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<server::Grant>()?;
     module.add_class::<server::Event>()?;
     module.add_class::<server::PinnedImport>()?;
+    module.add_class::<observed::Observed>()?;
     module.add_class::<store::Store>()?;
     module.add_class::<scan::Scan>()?;
     module.add_class::<log::LogRecords>()?;

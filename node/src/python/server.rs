@@ -16,6 +16,7 @@ use tonic::Status;
 
 use super::failure::{failure, of_engine, of_start, of_status};
 use super::log::{LogChunk, log_chunk};
+use super::observed::Observed;
 use super::store::sync_mode;
 use crate::primary::durable::Mode;
 use crate::primary::{Primary, PrimaryOptions, moving};
@@ -23,7 +24,7 @@ use crate::replica::{Replica, ReplicaOptions, Warm};
 use crate::router::Router;
 use crate::serve::{
     self, Host, Identity, Limits, Registration, Role, Scope, Security, ServeOptions, StartError,
-    Token,
+    Token, Watched,
 };
 
 const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 3600);
@@ -68,6 +69,10 @@ struct Common {
     process_id: String,
     health: String,
     keys: Option<Keys>,
+    #[pyo3(default)]
+    slow_request_ms: u64,
+    #[pyo3(default)]
+    traces: bool,
 }
 
 /// What a secured program is told more: the files of its TLS directory, and who may call it.
@@ -141,6 +146,11 @@ impl Common {
                 patience: Duration::try_from_secs_f64(self.patience)
                     .map_or(LONGEST_PATIENCE, |patience| patience.min(LONGEST_PATIENCE)),
                 ..Limits::default()
+            },
+            watched: Watched {
+                slow: (self.slow_request_ms > 0)
+                    .then(|| Duration::from_millis(self.slow_request_ms)),
+                traces: self.traces,
             },
         })
     }
@@ -496,6 +506,15 @@ impl Server {
     /// An encoded `GetStatsResponse`.
     fn stats(&self, py: Python<'_>) -> Vec<u8> {
         py.detach(|| self.host.stats().encode_to_vec())
+    }
+
+    /// Slow requests and those of sampled traces, the oldest first, `most` of them; and how many were dropped since the
+    /// last call, because too many waited.
+    fn observed(&self, most: usize) -> (Vec<Observed>, u64) {
+        let (observed, dropped) = self.host.observed(most);
+        let shard = self.host.shard();
+        let each = observed.into_iter().map(|one| Observed::new(one, shard));
+        (each.collect(), dropped)
     }
 
     /// Connections from now on use these files of the TLS directory. Raises ValueError, and keeps what there was, when

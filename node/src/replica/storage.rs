@@ -22,8 +22,8 @@ use super::gather::{Ask, Outcome};
 use crate::primary::limits::{check_batch, check_key};
 use crate::primary::{ResponseStream, moved};
 use crate::serve::{
-    Admitted, Answer as Answering, Begun, Gets, Meter, Node, Origin, Requests, Sampled, View,
-    boottime_ns, busy, hold, pipeline, wall_ms, whole,
+    Admitted, Answer as Answering, Begun, Gets, Meter, Node, Origin, Requests, Sampled, Trace,
+    View, boottime_ns, busy, hold, pipeline, wall_ms, whole,
 };
 
 #[derive(Clone)]
@@ -195,7 +195,7 @@ impl StorageService {
 
     /// From the primary, with others' reads where they do not differ in what they ask of it.
     ///
-    /// A trace is to show its own call; and where the answer does not show what the session has seen, its token has to go
+    /// A trace that is sampled is to show its own call; and where the answer does not show what the session has seen, its token has to go
     /// to the primary itself (C5).
     async fn ask(
         &self,
@@ -204,7 +204,8 @@ impl StorageService {
         admitted: &Admitted,
     ) -> Result<pb::GetResponse, Status> {
         let header = request.header.as_ref();
-        if header.is_some_and(|header| !header.traceparent.is_empty()) {
+        let trace = header.and_then(|header| Trace::parse(&header.traceparent));
+        if trace.is_some_and(Trace::is_sampled) {
             return self.ask_alone(request, admitted).await;
         }
         self.count_forward();

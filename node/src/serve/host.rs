@@ -36,6 +36,7 @@ use super::incoming::Incoming;
 use super::lease::Renewal;
 use super::listen::listen;
 use super::node::{Node, call_timeout};
+use super::observed::Observed;
 use super::options::ServeOptions;
 use super::role::{Grant, Role};
 use super::security::{GuardLayer, Refusals, Security, secured};
@@ -264,8 +265,20 @@ impl Host {
         self.node.lease.age_ms(boottime_ns())
     }
 
+    /// None: a router has none.
+    pub fn shard(&self) -> Option<u32> {
+        let identity = &self.node.identity;
+        (identity.role != pb::Role::Router).then_some(identity.shard)
+    }
+
     pub fn stats(&self) -> pb::GetStatsResponse {
         self.node.stats()
+    }
+
+    /// Slow and traced requests, the oldest of those that wait, `most` of them; and how many were dropped since the last
+    /// call because too many waited.
+    pub fn observed(&self, most: usize) -> (Vec<Observed>, u64) {
+        self.node.tallies.watch().take(most)
     }
 
     /// Ends the program; true when every request inside was answered within `grace`. Idempotent.

@@ -20,6 +20,7 @@ use super::event::Event;
 use super::expected::ExpectedAnswers;
 use super::lease::Lease;
 use super::load::Load;
+use super::observed::Watch;
 use super::options::{Identity, Limits, ServeOptions};
 use super::origin::Origin;
 use super::places::Places;
@@ -74,7 +75,7 @@ impl Node {
             places: StreamPlaces::new(&limits),
             expected: ExpectedAnswers::default(),
             load: Load::default(),
-            tallies: Tallies::default(),
+            tallies: Tallies::new(Watch::new(options.watched)),
             limits,
             dialer: Dialer::new(
                 options
@@ -321,6 +322,7 @@ impl Node {
             methods,
             in_flight: in_flight as u64,
             in_flight_bytes: in_flight_bytes as u64,
+            observed_dropped: self.tallies.watch().dropped(),
             evidence_age_ms: match is_primary {
                 true => self.lease.age_ms(boottime_ns()),
                 false => 0,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aidb_client::pb;
 
+use super::observed::Watched;
 use super::security::Security;
 
 /// Who this process is in the cluster.
@@ -41,6 +42,7 @@ pub struct ServeOptions {
     /// Serving threads, each with its own runtime and listener.
     pub threads: usize,
     pub limits: Limits,
+    pub watched: Watched,
 }
 
 /// Two threads serve a laptop's cluster of ten processes as well as more would; a node with a machine of its own

@@ -22,6 +22,7 @@ use aidb_client::pb::pipeline_response::Response as Answered;
 use aidb_client::pb::storage_server::Storage;
 use aidb_client::pb::{self, ErrorCode};
 use futures_util::stream::{FuturesUnordered, SelectAll};
+use slab::Slab;
 use tokio::task::JoinHandle;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
@@ -29,10 +30,11 @@ use tonic::{Request, Response, Status, Streaming};
 use super::admission::{Inside, busy};
 use super::answers::{Collecting, Parcel, hold};
 use super::node::Node;
+use super::observed::{Headed, Seen};
 use super::origin::Origin;
 use super::places::Place;
 use super::security::Caller;
-use super::tally::{Code, Method, Tally, Timed};
+use super::tally::{Code, Course, Method, Tally};
 
 const INSIDE: usize = 256;
 /// Gets that are begun together at most.
@@ -135,12 +137,14 @@ pub fn pipeline<S: Requests>(
         .take(from.peer)
         .ok_or_else(|| busy("all pipelines are taken"))?;
     let stopping = Arc::clone(node);
+    let extensions = requests.extensions();
+    let tally = extensions.get::<Arc<Tally>>().cloned();
     Ok(Box::pin(Pipeline {
         service,
         from,
-        caller: requests.extensions().get::<Caller>().cloned(),
-        tally: requests.extensions().get::<Arc<Tally>>().cloned(),
-        timed: Vec::new(),
+        caller: extensions.get::<Caller>().cloned(),
+        tally: tally.ok_or_else(|| Status::internal("nobody counts requests on this thread"))?,
+        open: Slab::new(),
         requests: requests.into_inner(),
         under_way: FuturesUnordered::new(),
         gets: Gets::new(),
@@ -156,15 +160,23 @@ pub fn pipeline<S: Requests>(
     }))
 }
 
+/// A request that has no answer.
+struct Open {
+    /// As its client knows it.
+    id: u64,
+    method: Method,
+    course: Course,
+}
+
 struct Pipeline<S: Requests> {
     service: S,
     from: Origin,
     /// None: without security there is nobody to judge.
     caller: Option<Caller>,
-    /// Of this thread; None: nobody counts.
-    tally: Option<Arc<Tally>>,
-    /// Of those that have no answer, some.
-    timed: Vec<(u64, Timed)>,
+    /// Of this thread.
+    tally: Arc<Tally>,
+    /// Requests that have no answer. Their places are the ids that the role knows them by.
+    open: Slab<Open>,
     requests: Streaming<pb::PipelineRequest>,
     under_way: FuturesUnordered<UnderWay>,
     /// Not begun.
@@ -194,16 +206,14 @@ impl<S: Requests> Stream for Pipeline<S> {
                 inside.into_iter().for_each(hold);
                 return Poll::Ready(Some(Ok(answer)));
             }
-            if let Poll::Ready(Some((method, answer))) = Pin::new(&mut me.under_way).poll_next(cx) {
-                me.ends(method, &answer);
-                return Poll::Ready(Some(Ok(answer)));
+            if let Poll::Ready(Some((place, answer))) = Pin::new(&mut me.under_way).poll_next(cx) {
+                return Poll::Ready(Some(Ok(ends(&me.tally, &mut me.open, place, answer))));
             }
             if let Poll::Ready(Some(answers)) = Pin::new(&mut me.runs).poll_next(cx) {
                 me.in_runs -= answers.len();
-                let puts = answers.into_iter();
-                for (id, put) in puts {
-                    let answer = response(id, answered(put, Answered::Put));
-                    me.ends(Method::Put, &answer);
+                for (place, put) in answers {
+                    let put = answered(put, Answered::Put);
+                    let answer = ends(&me.tally, &mut me.open, place, put);
                     me.told.push_back((answer, None));
                 }
                 continue;
@@ -251,50 +261,46 @@ impl<S: Requests> Pipeline<S> {
     fn begin_gets(&mut self) {
         let gets = std::mem::take(&mut self.gets);
         let (told, under_way) = (&mut self.told, &self.under_way);
-        let (tally, timed) = (self.tally.as_deref(), &mut self.timed);
+        let (tally, open) = (&self.tally, &mut self.open);
         let mut tell = |Begun { id, answer, inside }| match answer {
             Answer::Now(answer) => {
-                let answer = response(id, answered(answer, Answered::Get));
-                ends(tally, timed, Method::Get, &answer);
+                let answer = ends(tally, open, id, answered(answer, Answered::Get));
                 told.push_back((answer, inside));
             }
-            Answer::Later(answer) => {
-                under_way.push(Self::wait(Method::Get, id, Waiting::Get(answer)))
-            }
+            Answer::Later(answer) => under_way.push(Self::wait(id, Waiting::Get(answer))),
         };
         self.service.begin_gets(self.from, gets, &mut tell);
     }
 
     /// Polled at once by the stream that pushed it here, or by a task of its own.
-    fn wait(method: Method, id: u64, answer: Waiting) -> UnderWay {
+    fn wait(place: u64, answer: Waiting) -> UnderWay {
         let how = match S::SHARED {
             false => How::Here(answer),
             true => How::Apart(tokio::spawn(Collecting::new(answer))),
         };
-        UnderWay { method, id, how }
+        UnderWay { place, how }
     }
 
     /// The answer, if it needs to wait for nothing.
     fn begin(&mut self, request: pb::PipelineRequest) -> Option<pb::PipelineResponse> {
         let pb::PipelineRequest { id, request } = request;
-        let Some(asked) = request else {
+        let Some(mut asked) = request else {
             let unknown = "a request of a kind that this server does not know: upgrade it";
             let answer = told(&refuse(ErrorCode::Unsupported, unknown));
             return Some(response(id, answer));
         };
         let method = Method::asked(&asked);
-        if let Some(tally) = &self.tally
-            && let Some(timed) = tally.begin(method)
-        {
-            self.timed.push((id, timed));
+        let mut course = self.tally.begin(method);
+        let watch = self.tally.watch();
+        if watch.is_on() {
+            course.seen = Seen::of(header(&mut asked), watch.traces());
         }
-        let answer = self.begin_asked(id, method, asked)?;
-        let answer = response(id, answer);
-        self.ends(method, &answer);
-        Some(answer)
+        let place = self.open.insert(Open { id, method, course }) as u64;
+        let answer = self.begin_asked(place, asked)?;
+        Some(ends(&self.tally, &mut self.open, place, answer))
     }
 
-    fn begin_asked(&mut self, id: u64, method: Method, asked: Asked) -> Option<Answered> {
+    fn begin_asked(&mut self, place: u64, asked: Asked) -> Option<Answered> {
         // Each request is allowed or not as if it had come alone.
         if let Some(caller) = &self.caller
             && let Err(refused) = allowed(caller, &asked)
@@ -304,10 +310,10 @@ impl<S: Requests> Pipeline<S> {
         let (service, from) = (&self.service, self.from);
         let answer = match asked {
             Asked::Get(asked) => {
-                self.gets.push((id, asked));
+                self.gets.push((place, asked));
                 return None;
             }
-            Asked::Put(asked) => match service.gather(from, id, asked, &mut self.run) {
+            Asked::Put(asked) => match service.gather(from, place, asked, &mut self.run) {
                 Some(Answer::Now(answer)) => return Some(answered(answer, Answered::Put)),
                 Some(Answer::Later(answer)) => Waiting::Put(answer),
                 None => {
@@ -317,48 +323,39 @@ impl<S: Requests> Pipeline<S> {
             },
             other => Waiting::Other(Box::pin(by_handler(service.clone(), from, other))),
         };
-        self.under_way.push(Self::wait(method, id, answer));
+        self.under_way.push(Self::wait(place, answer));
         None
-    }
-
-    fn ends(&mut self, method: Method, answer: &pb::PipelineResponse) {
-        ends(self.tally.as_deref(), &mut self.timed, method, answer);
     }
 }
 
 /// A request has its answer.
 fn ends(
-    tally: Option<&Tally>,
-    open: &mut Vec<(u64, Timed)>,
-    method: Method,
-    answer: &pb::PipelineResponse,
-) {
-    let Some(tally) = tally else {
-        return;
-    };
-    // A client may give two requests one id: then either time is as good.
-    let at = open.iter().position(|(id, _)| *id == answer.id);
-    let timed = at.map(|at| open.swap_remove(at).1);
-    tally.end(method, Code::answered(answer), timed);
+    tally: &Tally,
+    open: &mut Slab<Open>,
+    place: u64,
+    answer: Answered,
+) -> pb::PipelineResponse {
+    let Open { id, method, course } = open.remove(place as usize);
+    tally.end(method, Code::answered(&answer), &course);
+    response(id, answer)
 }
 
 /// Requests that have no answer when the stream ends were given up.
 impl<S: Requests> Drop for Pipeline<S> {
     fn drop(&mut self) {
-        let Some(tally) = &self.tally else {
-            return;
-        };
-        let waiting = self.under_way.iter().map(|one| (one.method, one.id));
-        let gets = self.gets.iter().map(|(id, _)| (Method::Get, *id));
-        for (method, id) in waiting.chain(gets) {
-            let at = self.timed.iter().position(|(timed, _)| *timed == id);
-            let timed = at.map(|at| self.timed.swap_remove(at).1);
-            tally.end(method, Code::CANCELLED, timed);
+        for Open { method, course, .. } in self.open.drain() {
+            self.tally.end(method, Code::CANCELLED, &course);
         }
-        for _ in 0..self.gathered + self.in_runs {
-            let timed = self.timed.pop().map(|(_, timed)| timed);
-            tally.end(Method::Put, Code::CANCELLED, timed);
-        }
+    }
+}
+
+fn header(asked: &mut Asked) -> Option<&mut pb::RequestHeader> {
+    match asked {
+        Asked::Get(asked) => asked.header(),
+        Asked::Put(asked) => asked.header(),
+        Asked::Delete(asked) => asked.header(),
+        Asked::BatchGet(asked) => asked.header(),
+        Asked::BatchPut(asked) => asked.header(),
     }
 }
 
@@ -407,8 +404,7 @@ impl Future for Waiting {
 }
 
 struct UnderWay {
-    method: Method,
-    id: u64,
+    place: u64,
     how: How,
 }
 
@@ -419,7 +415,7 @@ enum How {
 }
 
 impl Future for UnderWay {
-    type Output = (Method, pb::PipelineResponse);
+    type Output = (u64, Answered);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answered = match &mut self.how {
@@ -435,7 +431,7 @@ impl Future for UnderWay {
                 )),
             }),
         };
-        answered.map(|answer| (self.method, response(self.id, answer)))
+        answered.map(|answer| (self.place, answer))
     }
 }
 

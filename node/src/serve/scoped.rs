@@ -1,6 +1,7 @@
 //! Storage as its callers see it: a message reaches the role's handlers only if it is within what its caller's token is
-//! limited to. Gets and puts that come alone have been asked before (see `unary`), what a pipeline carries when it is
-//! begun; here nothing is left out. Callers that are not limited pay for one look at what came with the request.
+//! limited to; and what its header says is noted for who watches requests (`observed`). Gets and puts that come alone have
+//! been asked before (see `unary`), what a pipeline carries when it is begun; here nothing is left out. Callers that are
+//! not limited pay for one look at what came with the request.
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use aidb_client::pb;
 use aidb_client::pb::storage_server::{Storage, StorageServer};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::observed::{Headed, note};
 use super::security::{Reaching, Scope};
 
 /// The service of `storage`, whose messages have at most so many bytes.
@@ -19,7 +21,8 @@ pub fn storage_service<S: Storage>(storage: S, message_bytes: usize) -> StorageS
 
 pub struct Scoped<S>(S);
 
-fn check<T: Reaching>(request: &Request<T>) -> Result<(), Status> {
+fn check<T: Reaching + Headed>(request: &mut Request<T>) -> Result<(), Status> {
+    note(request.get_mut());
     match request.extensions().get::<Arc<Scope>>() {
         None => Ok(()),
         Some(scope) => scope.allows(request.get_ref()),
@@ -34,57 +37,57 @@ impl<S: Storage> Storage for Scoped<S> {
 
     async fn get(
         &self,
-        request: Request<pb::GetRequest>,
+        mut request: Request<pb::GetRequest>,
     ) -> Result<Response<pb::GetResponse>, Status> {
-        check(&request)?;
+        check(&mut request)?;
         self.0.get(request).await
     }
 
     async fn put(
         &self,
-        request: Request<pb::PutRequest>,
+        mut request: Request<pb::PutRequest>,
     ) -> Result<Response<pb::PutResponse>, Status> {
-        check(&request)?;
+        check(&mut request)?;
         self.0.put(request).await
     }
 
     async fn delete(
         &self,
-        request: Request<pb::DeleteRequest>,
+        mut request: Request<pb::DeleteRequest>,
     ) -> Result<Response<pb::DeleteResponse>, Status> {
-        check(&request)?;
+        check(&mut request)?;
         self.0.delete(request).await
     }
 
     async fn batch_get(
         &self,
-        request: Request<pb::BatchGetRequest>,
+        mut request: Request<pb::BatchGetRequest>,
     ) -> Result<Response<pb::BatchGetResponse>, Status> {
-        check(&request)?;
+        check(&mut request)?;
         self.0.batch_get(request).await
     }
 
     async fn batch_put(
         &self,
-        request: Request<pb::BatchPutRequest>,
+        mut request: Request<pb::BatchPutRequest>,
     ) -> Result<Response<pb::BatchPutResponse>, Status> {
-        check(&request)?;
+        check(&mut request)?;
         self.0.batch_put(request).await
     }
 
     async fn scan(
         &self,
-        request: Request<pb::ScanRequest>,
+        mut request: Request<pb::ScanRequest>,
     ) -> Result<Response<Self::ScanStream>, Status> {
-        check(&request)?;
+        check(&mut request)?;
         self.0.scan(request).await
     }
 
     async fn watch(
         &self,
-        request: Request<pb::WatchRequest>,
+        mut request: Request<pb::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        check(&request)?;
+        check(&mut request)?;
         self.0.watch(request).await
     }
 

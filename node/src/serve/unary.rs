@@ -16,6 +16,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::message::{Asked, respond};
+use super::observed::{Headed, note};
 use super::origin::Origin;
 use super::pipeline::{Answer, Later, Requests};
 use super::security::{Reaching, Scope};
@@ -138,14 +139,17 @@ pin_project! {
 }
 
 /// A message that cannot be read, or that its caller may not send, is answered as well.
-fn begun<T: Reaching, U>(
+fn begun<T: Reaching + Headed, U>(
     asked: Result<T, Status>,
     scope: &Option<Arc<Scope>>,
     begin: impl FnOnce(T) -> Answer<U>,
 ) -> Answer<U> {
-    let allowed = |asked: T| match scope {
-        None => Ok(asked),
-        Some(scope) => scope.allows(&asked).map(|()| asked),
+    let allowed = |mut asked: T| {
+        note(&mut asked);
+        match scope {
+            None => Ok(asked),
+            Some(scope) => scope.allows(&asked).map(|()| asked),
+        }
     };
     asked
         .and_then(allowed)

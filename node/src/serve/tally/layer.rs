@@ -11,7 +11,8 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Code, Method, Tally, Timed};
+use super::super::observed::{expect, found};
+use super::{Code, Course, Method, Tally};
 
 #[derive(Clone)]
 pub struct CountLayer {
@@ -57,11 +58,13 @@ where
         let open = Open {
             tally: Arc::clone(&self.tally),
             method,
-            timed: self.tally.begin(method),
+            course: self.tally.begin(method),
             code: Code::CANCELLED,
         };
         Counting {
             future: self.inner.call(request),
+            // Of a pipeline each request is looked at by itself.
+            unseen: method.is_request() && self.tally.watch().is_on(),
             open: Some(open),
         }
     }
@@ -71,7 +74,7 @@ where
 struct Open {
     tally: Arc<Tally>,
     method: Method,
-    timed: Option<Timed>,
+    course: Course,
     code: Code,
 }
 
@@ -83,7 +86,7 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.tally.end(self.method, self.code, self.timed);
+        self.tally.end(self.method, self.code, &self.course);
     }
 }
 
@@ -92,6 +95,8 @@ pin_project! {
         #[pin]
         future: F,
         open: Option<Open>,
+        // It is not known what its message says, and somebody wants to.
+        unseen: bool,
     }
 }
 
@@ -103,7 +108,19 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let answered = ready!(this.future.poll(cx));
+        let answered = match (*this.unseen, &mut *this.open) {
+            (true, Some(open)) => {
+                expect(open.tally.watch().traces());
+                let answered = this.future.poll(cx);
+                if let Some(seen) = found() {
+                    open.course.seen = seen;
+                    *this.unseen = false;
+                }
+                answered
+            }
+            _ => this.future.poll(cx),
+        };
+        let answered = ready!(answered);
         let mut open = this.open.take();
         Poll::Ready(answered.map(|response| {
             let code = Code::shown(response.headers());
@@ -167,31 +184,52 @@ impl<B: http_body::Body<Data = Bytes>> http_body::Body for Counted<B> {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
-    use std::future::{Ready, pending, ready};
+    use std::future::{pending, ready};
 
     use aidb_client::error::refuse;
-    use aidb_client::pb::ErrorCode;
-    use futures_util::future::Either;
+    use aidb_client::pb::{self, ErrorCode};
     use tonic::body::Body;
 
+    use std::time::Duration;
+
+    use super::super::super::observed::{Watch, Watched, note};
     use super::super::Tallies;
     use super::*;
 
-    /// Answers with a refusal, with frames, or never.
+    fn tallies(slow: Option<Duration>) -> Tallies {
+        Tallies::new(Watch::new(Watched {
+            slow,
+            traces: false,
+        }))
+    }
+
+    /// Answers with a refusal, with frames, never, or when it has read a message.
     #[derive(Clone)]
     enum Handler {
         Refuses,
         Streams,
         Hangs,
+        Reads,
+    }
+
+    async fn read() -> Result<Response<Body>, Infallible> {
+        tokio::task::yield_now().await;
+        let id = pb::RequestId { client: 7, seq: 3 };
+        note(&mut pb::PutRequest {
+            header: Some(pb::RequestHeader {
+                request_id: Some(id),
+                ..Default::default()
+            }),
+            ..Default::default()
+        });
+        tokio::task::yield_now().await;
+        Ok(Response::new(Body::empty()))
     }
 
     impl Service<Request<()>> for Handler {
         type Response = Response<Body>;
         type Error = Infallible;
-        type Future = Either<
-            Ready<Result<Self::Response, Infallible>>,
-            std::future::Pending<Result<Self::Response, Infallible>>,
-        >;
+        type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
 
         fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
             Poll::Ready(Ok(()))
@@ -199,9 +237,10 @@ mod tests {
 
         fn call(&mut self, _: Request<()>) -> Self::Future {
             match self {
-                Self::Refuses => Either::Left(ready(Ok(refuse(ErrorCode::Moved, "x").into_http()))),
-                Self::Streams => Either::Left(ready(Ok(Response::new(Body::new(Frames(2)))))),
-                Self::Hangs => Either::Right(pending()),
+                Self::Refuses => Box::pin(ready(Ok(refuse(ErrorCode::Moved, "x").into_http()))),
+                Self::Streams => Box::pin(ready(Ok(Response::new(Body::new(Frames(2)))))),
+                Self::Hangs => Box::pin(pending()),
+                Self::Reads => Box::pin(read()),
             }
         }
     }
@@ -248,7 +287,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_counts_when_it_is_answered_and_when_it_is_given_up() {
-        let tallies = Tallies::default();
+        let tallies = tallies(None);
         let Ok(_) = call(&tallies, Handler::Refuses, "/aidb.v1.Storage/Put").await;
         assert_eq!(counted(&tallies, Method::Put), ["MOVED 1"]);
         let hanging = call(&tallies, Handler::Hangs, "/aidb.v1.Storage/Put");
@@ -259,7 +298,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_scan_counts_when_its_stream_ends() {
-        let tallies = Tallies::default();
+        let tallies = tallies(None);
         let scan = || call(&tallies, Handler::Streams, "/aidb.v1.Storage/Scan");
         let Ok(answer) = scan().await;
         let mut body = Box::pin(answer.into_body());
@@ -273,5 +312,14 @@ mod tests {
         let Ok(left) = scan().await;
         drop(left);
         assert_eq!(counted(&tallies, Method::Scan), ["BUSY 1", "CANCELLED 1"]);
+    }
+
+    #[tokio::test]
+    async fn what_a_message_says_is_known_at_the_end_of_its_call() {
+        let tallies = tallies(Some(Duration::ZERO));
+        let Ok(_) = call(&tallies, Handler::Reads, "/aidb.v1.Storage/Put").await;
+        let (kept, _) = tallies.watch().take(10);
+        assert_eq!((kept.len(), kept[0].method), (1, Method::Put));
+        assert_eq!((kept[0].seen.client, kept[0].seen.seq), (7, 3));
     }
 }

@@ -1,9 +1,9 @@
 //! What requests ask for and how they end, as figures know it.
 
 use aidb_client::error::code_of;
+use aidb_client::pb::ErrorCode;
 use aidb_client::pb::pipeline_request::Request as Asked;
 use aidb_client::pb::pipeline_response::Response as Answered;
-use aidb_client::pb::{self, ErrorCode};
 use http::HeaderMap;
 use tonic::Status;
 
@@ -126,9 +126,9 @@ impl Code {
         }
     }
 
-    pub fn answered(response: &pb::PipelineResponse) -> Self {
-        match &response.response {
-            Some(Answered::Error(error)) => Self::of(error.code),
+    pub fn answered(answer: &Answered) -> Self {
+        match answer {
+            Answered::Error(error) => Self::of(error.code),
             _ => Self::OK,
         }
     }

@@ -1,5 +1,6 @@
 //! How requests end and how long they take, by method: counted by each serving thread for itself, added up when somebody
-//! asks. Every request is counted, also those that are refused or given up; `pick` says which are timed.
+//! asks. Every request is counted, also those that are refused or given up; `pick` says which are timed. `Watch` is told
+//! of each, too.
 //!
 //! Bounded: a table of methods and codes for each serving thread.
 
@@ -13,18 +14,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aidb_client::pb;
 
 use super::load::Latency;
+use super::observed::{Seen, Watch};
 pub use layer::CountLayer;
 pub use method::{Code, Method};
-pub use pick::Timed;
 
-use pick::Picker;
+use pick::{Picker, Timed};
 
 /// Of all serving threads.
-#[derive(Default)]
-pub struct Tallies(Mutex<Vec<Arc<Tally>>>);
+pub struct Tallies {
+    each: Mutex<Vec<Arc<Tally>>>,
+    watch: Arc<Watch>,
+}
 
 /// Of one serving thread, the only one that writes.
-pub struct Tally([OfMethod; Method::ALL.len()]);
+pub struct Tally {
+    methods: [OfMethod; Method::ALL.len()],
+    watch: Arc<Watch>,
+}
 
 struct OfMethod {
     ended: [AtomicU64; Code::COUNT],
@@ -32,49 +38,86 @@ struct OfMethod {
     took: Latency,
 }
 
+/// A request under way.
+pub struct Course {
+    timed: Option<Timed>,
+    /// By the clock of `Watch`.
+    at: u64,
+    pub seen: Seen,
+}
+
 impl Tally {
-    fn new(seed: u32) -> Self {
+    fn new(seed: u32, watch: Arc<Watch>) -> Self {
         let of_method = |method: Method| OfMethod {
             ended: std::array::from_fn(|_| AtomicU64::new(0)),
             picker: Picker::new(seed.wrapping_mul(0x9e37_79b9) ^ method as u32),
             took: Latency::default(),
         };
-        Self(Method::ALL.map(of_method))
-    }
-
-    /// A request begins; whether it is timed.
-    #[inline]
-    pub fn begin(&self, method: Method) -> Option<Timed> {
-        match method.is_request() {
-            true => self.0[method as usize].picker.begin(),
-            false => None,
+        Self {
+            methods: Method::ALL.map(of_method),
+            watch,
         }
     }
 
-    pub fn end(&self, method: Method, code: Code, timed: Option<Timed>) {
-        let of_method = &self.0[method as usize];
+    pub fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    #[inline]
+    pub fn begin(&self, method: Method) -> Course {
+        let (timed, at) = match method.is_request() {
+            true => (
+                self.methods[method as usize].picker.begin(),
+                self.watch.begins(),
+            ),
+            false => (None, 0),
+        };
+        Course {
+            timed,
+            at,
+            seen: Seen::default(),
+        }
+    }
+
+    pub fn end(&self, method: Method, code: Code, begun: &Course) {
+        let of_method = &self.methods[method as usize];
         let ended = &of_method.ended[code.index()];
         ended.store(ended.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        if let Some(timed) = timed {
+        if let Some(timed) = begun.timed {
             let stands_for = u64::from(timed.stands_for);
             of_method.took.add_many(timed.began.elapsed(), stands_for);
+        }
+        if method.is_request() {
+            self.watch.ended(begun.at, &begun.seen, method, code);
         }
     }
 }
 
 impl Tallies {
+    pub fn new(watch: Watch) -> Self {
+        Self {
+            each: Mutex::default(),
+            watch: Arc::new(watch),
+        }
+    }
+
+    pub fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
     /// For one serving thread.
     pub fn tally(&self) -> Arc<Tally> {
-        let mut tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let tally = Arc::new(Tally::new(1 + tallies.len() as u32));
+        let mut tallies = self.each.lock().unwrap_or_else(PoisonError::into_inner);
+        let seed = 1 + tallies.len() as u32;
+        let tally = Arc::new(Tally::new(seed, Arc::clone(&self.watch)));
         tallies.push(Arc::clone(&tally));
         tally
     }
 
     pub fn stats(&self) -> Vec<pb::MethodStats> {
-        let tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tallies = self.each.lock().unwrap_or_else(PoisonError::into_inner);
         let of_all = |method: Method| {
-            let of_method = || tallies.iter().map(|tally| &tally.0[method as usize]);
+            let of_method = || tallies.iter().map(|tally| &tally.methods[method as usize]);
             let codes = Code::all().filter_map(|code| {
                 let ended = of_method().map(|one| one.ended[code.index()].load(Ordering::Relaxed));
                 let requests = ended.sum();
@@ -110,17 +153,30 @@ pub fn requests(methods: &[pb::MethodStats]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::observed::Watched;
     use super::*;
+
+    /// Of this thread: others may use the machine as well.
+    fn cpu_ns() -> i64 {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        time.tv_sec * 1_000_000_000 + time.tv_nsec
+    }
 
     #[test]
     fn threads_are_added_up() {
-        let tallies = Tallies::default();
+        let tallies = Tallies::new(Watch::new(Watched::default()));
         for tally in [tallies.tally(), tallies.tally()] {
-            let timed = tally.begin(Method::Put);
-            assert!(timed.is_some());
-            tally.end(Method::Put, Code::OK, timed);
-            tally.end(Method::Put, Code::CANCELLED, None);
-            tally.end(Method::Other, Code::OK, None);
+            let begun = tally.begin(Method::Put);
+            assert!(begun.timed.is_some());
+            tally.end(Method::Put, Code::OK, &begun);
+            let untimed = Course {
+                timed: None,
+                ..tally.begin(Method::Put)
+            };
+            tally.end(Method::Put, Code::CANCELLED, &untimed);
+            tally.end(Method::Other, Code::OK, &tally.begin(Method::Other));
         }
         let stats = tallies.stats();
         assert_eq!(requests(&stats), 4);
@@ -136,13 +192,19 @@ mod tests {
     #[ignore = "a measurement"]
     fn what_a_tally_costs() {
         const TURNS: u32 = 20_000_000;
-        let tally = Tallies::default().tally();
-        let began = std::time::Instant::now();
-        for _ in 0..TURNS {
-            let timed = tally.begin(Method::Get);
-            tally.end(Method::Get, Code::OK, timed);
+        for slow in [None, Some(100), Some(10)] {
+            let watched = Watched {
+                slow: slow.map(Duration::from_millis),
+                traces: true,
+            };
+            let tally = Tallies::new(Watch::new(watched)).tally();
+            let began = cpu_ns();
+            for _ in 0..TURNS {
+                let begun = tally.begin(Method::Get);
+                tally.end(Method::Get, Code::OK, &begun);
+            }
+            let each = (cpu_ns() - began) as f64 / f64::from(TURNS);
+            println!("slow from {slow:?} ms: a request {each:.1} ns");
         }
-        let each = began.elapsed().as_nanos() as f64 / f64::from(TURNS);
-        println!("a request {each:.1} ns");
     }
 }
