@@ -78,7 +78,7 @@ fn writers_are_refused_when_the_archive_is_too_far_behind() {
     assert!(matches!(refused, Error::Stalled(_)), "{refused}");
     let stats = store.stats();
     assert!(stats.stall.is_some());
-    assert_eq!(stats.stalls, 1);
+    assert!(stats.stalls > 0);
     store.archived(store.synced_lsn(), u64::MAX);
     write(0).unwrap();
 }
