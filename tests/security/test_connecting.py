@@ -100,7 +100,7 @@ def test_nobody_is_taken_for_what_he_is_not(secured: SecuredCluster, tmp_path: P
         follower = NodeProcess(
             f"127.0.0.1:{port}", tmp_path / f"node-{number}", *options, role="router", name="router-9"
         )
-        said = until(partial(_after, follower.log, "not registered yet"))
+        said = until(partial(_after, follower.log, "not registered yet"), 90)
         assert f"no TLS with it as coordinator.{DEFAULT_DOMAIN}" in said, said
         follower.kill()
         server.stop(None).wait()
