@@ -15,6 +15,7 @@ from aidb.admin.commands import (
     store_files,
     succession,
 )
+from aidb.cli.connecting import connecting
 
 app = typer.Typer(
     help="Backups and recovery; the files of a store: a look into them, repair; tokens and certificates.",
@@ -22,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.callback()(connecting)
 
 for concern in (shaping, looking, snapshots, recovery, succession, slots, scaling, store_files, security):
     app.add_typer(concern.commands)

@@ -88,8 +88,8 @@ def _dump(
 ) -> int:
     """``people`` prints an item; ``None``: items are left out."""
     if output is Output.JSON:
-        found = read(file, (lambda item: show.json_line(kind, item)) if people else _nothing)
-        show.json_line("summary", found)
+        found = read(file, (lambda item: show.document(kind, item)) if people else _nothing)
+        show.document("summary", found)
         return int(Exit.ERROR if found["damage"] else Exit.OK)
     found = read(file, people or _nothing)
     summary(found)

@@ -15,7 +15,7 @@ def verify(store: Path, output: Output) -> int:
     """Reads everything, writes nothing."""
     found = inspector().repair_store(store, False)
     if output is Output.JSON:
-        show.json_line("verify", found)
+        show.document("verify", found)
         return int(Exit.ERROR if found["damage"] else Exit.OK)
     print(f"{found['tables']} tables and {found['records']} records of the log read")
     code = show.damage(found["damage"])
@@ -37,7 +37,7 @@ def repair(store: Path, output: Output, *, dry_run: bool, yes: bool) -> int:
             _confirm(store)
         found = native.repair_store(store, True)
     if output is Output.JSON:
-        show.json_line("repair", found)
+        show.document("repair", found)
     else:
         _people(found)
     repaired = found["applied"] or not found["damage"]

@@ -1,8 +1,7 @@
-"""How values of the engine are printed: for people on one line, or as JSON lines."""
+"""How values of the engine are printed: for people on one line, or as documents."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -14,9 +13,9 @@ from aidb.cli.progress import Advance
 _LONGEST_VALUE = 60
 
 
-def json_line(kind: str, item: dict[str, Any]) -> None:
-    """One object with ``type``; bytes that are no UTF-8 are in members whose names end in ``_base64``."""
-    print(json.dumps({"type": kind} | _plain(item), ensure_ascii=False))
+def document(kind: str, item: dict[str, Any]) -> None:
+    """One of many, with ``type``; bytes that are no UTF-8 are in members whose names end in ``_base64``."""
+    output.compact({"type": kind} | _plain(item))
 
 
 def _plain(item: dict[str, Any]) -> dict[str, Any]:

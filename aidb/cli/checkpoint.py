@@ -1,19 +1,19 @@
 """How far an import of a file has come: a small JSON file beside it, ``FILE.aidb-import``.
 
 Written after each acknowledged batch, by rename; removed when the import is done. It names what it belongs
-to (the cluster's address, format, key field, size and time of the file): `--resume` refuses anything else,
-because going on in another file, or at another cluster, would leave records out in silence.
+to (the cluster's address, keyspace, format, key field, columns, size and time of the file): `--resume`
+refuses anything else: going on in another file, or at another cluster, would leave records out in silence.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aidb.cli.exits import Exit, Failure
-from aidb.formats import BEGINNING, Position
+from aidb.formats import BEGINNING, Columns, Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class Identity:
     key: str | None
     size: int
     modified: int
+    columns: dict[str, Any] = field(default_factory=dict)
+    keyspace: int = 0
 
 
 @dataclass(slots=True)
@@ -80,7 +82,9 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
 
 
-def identify(source: Path, address: str, format: str, key: str | None) -> Identity:
+def identify(
+    source: Path, address: str, keyspace: int, format: str, key: str | None, columns: Columns
+) -> Identity:
     """Raises OSError."""
     status = source.stat()
-    return Identity(address, format, key, status.st_size, status.st_mtime_ns)
+    return Identity(address, format, key, status.st_size, status.st_mtime_ns, asdict(columns), keyspace)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aidb.cli.exits import Exit, Failure
 
@@ -18,27 +18,66 @@ DEFAULT_ADDRESS = "127.0.0.1:7400"
 
 
 def find_address(given: str | None) -> str:
-    """The flag, else ``$AIDB_ADDRESS``, else the cluster in ``$AIDB_DATA`` or ``./.aidb``, else the
-    default.
+    """The flag, else ``$AIDB_ADDRESS``, else that of the profile, else the cluster in ``$AIDB_DATA`` or
+    ``./.aidb``, else the default. Raises Failure.
     """
-    if given or (given := os.environ.get("AIDB_ADDRESS")):
-        return given
+    return found_address(given)[0]
+
+
+def found_address(given: str | None) -> tuple[str, str]:
+    """And who said so. Raises Failure."""
+    if given:
+        return given, "--address"
+    address, by = _setting("address")
+    if address is not None:
+        return address, by
     from aidb.local.description import load
     from aidb.local.layout import Layout, default_data
 
     layout = Layout.at(default_data())
     description = load(layout) if layout.description.exists() else None
-    return DEFAULT_ADDRESS if description is None else description.coordinator
+    if description is None:
+        return DEFAULT_ADDRESS, "the default: no cluster is named, and there is none here"
+    return description.coordinator, f"the cluster in {default_data()}"
+
+
+def _setting(entry: str) -> tuple[Any, str]:
+    """Raises Failure."""
+    from aidb.cli.profile.choice import chosen
+    from aidb.cli.profile.entries import Unfit
+
+    try:
+        return chosen().value(entry)
+    except Unfit as error:
+        raise Failure(str(error), Exit.BAD_INPUT) from error
+
+
+def is_direct() -> bool:
+    """Whether data commands ask the members themselves. Raises Failure."""
+    direct, _ = _setting("direct")
+    return direct is not False
+
+
+def find_output() -> str | None:
+    """How to print, where the command line does not say. Raises Failure."""
+    found: str | None = _setting("output")[0]
+    return found
+
+
+def find_keyspace() -> int:
+    """Of data commands. Raises Failure."""
+    return _setting("keyspace")[0] or 0
 
 
 def find_tls(address: str) -> Tls | None:
-    """``$AIDB_TLS``, else what the local cluster was made with, if ``address`` is one of its programs."""
+    """What is chosen, else what the local cluster was made with, if ``address`` is one of its programs.
+    Raises Failure.
+    """
     from aidb.local.description import load
     from aidb.local.layout import Layout, default_data
     from aidb.local.secure import client_tls
-    from aidb.options import Tls
 
-    given = Tls.from_environment()
+    given = _chosen_tls()
     layout = Layout.at(default_data())
     if given is not None or not layout.description.exists():
         return given
@@ -49,13 +88,33 @@ def find_tls(address: str) -> Tls | None:
     return client_tls(layout) if own.issuperset(address.split(",")) else None
 
 
+def _chosen_tls() -> Tls | None:
+    from aidb.cli.profile.choice import chosen
+    from aidb.options import Tls
+    from aidb.security.names import DEFAULT_DOMAIN
+
+    directory, _ = _setting("tls")
+    if directory is None:
+        return None
+    # What the command line says wins over a token in the environment, and that over a current profile.
+    token_file, by = _setting("token_file")
+    token = os.environ.get("AIDB_TOKEN", "")
+    if by.startswith("profile") and token and not chosen().named_by_option:
+        token_file = None
+    elif token_file is not None and not by.startswith("$"):
+        token = ""
+    return Tls(directory, token, token_file, _setting("domain")[0] or DEFAULT_DOMAIN)
+
+
 @contextmanager
 def connected(address: str | None, timeout: float) -> Iterator[Client]:
     """A client for the command's duration."""
     import aidb
 
     found = find_address(address)
-    with aidb.connect(found, timeout=timeout, tls=find_tls(found)) as client:
+    with aidb.connect(
+        found, timeout=timeout, tls=find_tls(found), direct=is_direct(), keyspace=find_keyspace()
+    ) as client:
         yield client
 
 

@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from aidb.cli import output
 from aidb.cli.connection import connected
 from aidb.cli.exits import Exit, Failure
+from aidb.cli.formats import bad_files, opened
 from aidb.cli.progress import progress, rate
-from aidb.formats import NotExpressible, open_format
-from aidb.formats.choice import FormatName
+from aidb.formats import Columns, NotExpressible
 
 _SHOW_EACH = 1000
 _REASONS_SHOWN = 5
@@ -24,6 +24,7 @@ def export_file(
     file: str,
     format: str,
     key: str | None,
+    columns: Columns,
     prefix: str,
     ordered: bool,
     address: str | None,
@@ -33,11 +34,12 @@ def export_file(
     """Write the records. Raises Failure: REJECTED when some do not fit the format and all others are
     written.
     """
-    encode = open_format(cast(FormatName, format), key).encode
+    encode = opened(format, key, columns).encode
     started = time.monotonic()
     records = size = rejected = 0
     reasons: list[str] = []
     with (
+        bad_files(),
         _open(file) as stream,
         connected(address, timeout) as client,
         progress("exporting", None) as advance,

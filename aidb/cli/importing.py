@@ -1,13 +1,16 @@
 """`aidb import`: records from a file, in batches.
 
-One batch is sent while the next is read. Batches follow each other, and within one the client keeps the
-order of writes on a key: of records with the same key the last one stays.
+A file of a format that is checked first is read twice: what is wrong in it is told before anything is
+written. Then one batch is sent while the next is read. Batches follow each other, and within one the client
+keeps the order of writes on a key: of records with the same key the last one stays.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,13 +21,13 @@ from typing import BinaryIO, TextIO, cast
 
 from aidb.cli import output
 from aidb.cli.checkpoint import Checkpoint, Counts, identify
-from aidb.cli.connection import connected, find_address
+from aidb.cli.connection import connected, find_address, find_keyspace
 from aidb.cli.exits import Exit, Failure
+from aidb.cli.formats import bad_files, check, opened
 from aidb.cli.progress import Advance, progress, rate
 from aidb.client import Client
 from aidb.errors import RequestError
-from aidb.formats import BEGINNING, Position, Record, Rejected, open_format
-from aidb.formats.choice import FormatName
+from aidb.formats import BEGINNING, CHECKED_FIRST, Columns, Format, Position, Record, Rejected
 from aidb.interface import Write
 
 _BATCH_BYTES = 8 << 20
@@ -33,15 +36,23 @@ _REASONS_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """``file`` is a path or "-"; ``batch`` counts records."""
+    """``file`` is a path or "-"; ``batch`` counts records. ``skip_bad`` None: as is usual with the format."""
 
     file: str
     format: str
     key: str | None
+    columns: Columns
     batch: int
     strict: bool
+    skip_bad: bool | None
     rejects: Path | None
     resume: bool
+
+    @property
+    def checked_first(self) -> bool:
+        if self.skip_bad is None:
+            return self.format in CHECKED_FIRST and not self.strict
+        return not self.skip_bad
 
 
 @dataclass(slots=True)
@@ -60,26 +71,41 @@ def import_file(request: Request, address: str | None, timeout: float, as_json: 
     """Load the file. Raises Failure: REJECTED when all else is loaded."""
     started = time.monotonic()
     with ExitStack() as stack:
+        reader = opened(request.format, request.key, request.columns)
         stream = stack.enter_context(_open(request.file))
+        if request.file == "-" and request.checked_first:
+            stream = stack.enter_context(_kept(stream))
         checkpoint = None
         position, counts = BEGINNING, Counts()
         if request.file != "-":
             source = Path(request.file)
-            identity = identify(source, find_address(address), request.format, request.key)
+            identity = identify(
+                source,
+                find_address(address),
+                find_keyspace(),
+                request.format,
+                request.key,
+                request.columns,
+            )
             checkpoint = Checkpoint(source, identity)
         if request.resume:
             if checkpoint is None:
                 raise Failure("--resume needs a file: standard input cannot be read twice", Exit.BAD_INPUT)
             position, counts = checkpoint.load()
             stream.seek(position.offset)
+        total = None if request.file == "-" else Path(request.file).stat().st_size
+        if request.checked_first:
+            with progress("checking", total) as advance:
+                check(reader.read(stream, position), advance)
+            stream.seek(position.offset)
         rejects = stack.enter_context(_rejects(request.rejects, append=position != BEGINNING))
         client = stack.enter_context(connected(address, timeout))
-        total = None if request.file == "-" else Path(request.file).stat().st_size
         advance = stack.enter_context(progress("importing", total))
-        run = _Import(request, client, checkpoint, rejects, advance, counts)
+        run = _Import(request, reader, client, checkpoint, rejects, advance, counts)
         resumed = position.line
         already = counts.records
-        run.load(stream, position)
+        with bad_files():
+            run.load(stream, position)
     seconds = time.monotonic() - started
     _tell(request, counts, counts.records - already, resumed, seconds, as_json)
     run.tell_rejected()
@@ -89,6 +115,7 @@ class _Import:
     def __init__(
         self,
         request: Request,
+        reader: Format,
         client: Client,
         checkpoint: Checkpoint | None,
         rejects: TextIO | None,
@@ -96,6 +123,7 @@ class _Import:
         counts: Counts,
     ) -> None:
         self._request = request
+        self._reader = reader
         self._client = client
         self._checkpoint = checkpoint
         self._rejects = rejects
@@ -106,8 +134,7 @@ class _Import:
 
     def load(self, stream: BinaryIO, start: Position) -> None:
         """Everything from ``start``, where ``stream`` stands."""
-        reader = open_format(cast(FormatName, self._request.format), self._request.key)
-        records = reader.read(stream, start)
+        records = self._reader.read(stream, start)
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="import") as sender:
             sending: Future[Batch] | None = None
             for batch in _batches(records, start, self._request.batch):
@@ -221,6 +248,15 @@ def _open(file: str) -> Iterator[BinaryIO]:
         raise Failure(f"cannot read {file}: {error.strerror}", Exit.BAD_INPUT) from error
     with stream:
         yield stream
+
+
+@contextmanager
+def _kept(stream: BinaryIO) -> Iterator[BinaryIO]:
+    """A copy on disk: what is to be checked first has to be read twice."""
+    with tempfile.TemporaryFile(prefix="aidb-import-") as copy:
+        shutil.copyfileobj(stream, copy)
+        copy.seek(0)
+        yield cast(BinaryIO, copy)
 
 
 @contextmanager

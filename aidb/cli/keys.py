@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -98,20 +97,14 @@ class ScanRange:
 
 
 def scan(what: ScanRange, address: str | None, timeout: float, as_json: bool) -> None:
-    """Print entries as they come: a line each, or one JSON array."""
+    """Print entries as they come: a line each, or one list."""
     with connected(address, timeout) as client, client.scan(**asdict(what)) as entries:
         if not as_json:
             for entry in entries:
                 key = output.shown(entry.key)
                 output.line(key if what.keys_only else f"{key}\t{output.shown(entry.value)}")
             return
-        separator = "["
-        for entry in entries:
-            sys.stdout.write(
-                f"{separator}\n{json.dumps(_document(entry, what.keys_only), ensure_ascii=False)}"
-            )
-            separator = ","
-        output.line("\n]" if separator == "," else "[]")
+        output.listed(_document(entry, what.keys_only) for entry in entries)
 
 
 def _key(text: str, is_base64: bool) -> bytes:

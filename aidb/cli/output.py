@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from aidb.cli.documents import compact, document, listed
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+__all__ = [
+    "as_bytes",
+    "compact",
+    "data",
+    "document",
+    "human_bytes",
+    "json_bytes",
+    "line",
+    "listed",
+    "note",
+    "shown",
+    "stderr",
+    "table",
+]
 
 
 def data(content: bytes) -> None:
@@ -25,11 +41,6 @@ def data(content: bytes) -> None:
 def line(text: str) -> None:
     """One line of data."""
     print(text)
-
-
-def document(value: Any) -> None:
-    """One JSON document."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def note(message: str) -> None:

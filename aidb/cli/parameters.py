@@ -9,15 +9,31 @@ from typing import Annotated
 
 import typer
 
+from aidb.cli import documents
+
 _UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|)")
 
 
 class Output(StrEnum):
-    """``-o``."""
+    """``-o``. Commands see ``TABLE`` or ``JSON``, which stands for a document in either encoding: see
+    `encoding`.
+    """
 
     TABLE = "table"
     JSON = "json"
+    YAML = "yaml"
+
+
+def encoding(context: typer.Context, chosen: Output) -> Output:
+    """What the command is to print; how documents are written is settled here. Raises Failure."""
+    source = context.get_parameter_source("output")
+    if not context.resilient_parsing and source is not None and source.name != "COMMANDLINE":
+        from aidb.cli.connection import find_output
+
+        chosen = Output(find_output() or chosen)
+    documents.write_as_yaml(chosen is Output.YAML)
+    return Output.JSON if chosen is Output.YAML else chosen
 
 
 class FileFormat(StrEnum):
@@ -25,6 +41,8 @@ class FileFormat(StrEnum):
 
     DEB822 = "deb822"
     JSONL = "jsonl"
+    CSV = "csv"
+    TSV = "tsv"
 
 
 class Sync(StrEnum):
@@ -58,17 +76,19 @@ Address = Annotated[
     str | None,
     typer.Option(
         "--address",
-        help="host:port of the coordinator (data commands take any program's).  "
-        "[default: $AIDB_ADDRESS, the cluster in $AIDB_DATA or ./.aidb, 127.0.0.1:7400]",
+        help="of the coordinator (data commands take any program's)",
         metavar="HOST:PORT",
-        show_default=False,
+        show_default="$AIDB_ADDRESS, the profile's, the cluster in $AIDB_DATA or ./.aidb, 127.0.0.1:7400",
     ),
 ]
 Timeout = Annotated[
     float,
     typer.Option("--timeout", help="how long an answer may take", parser=duration, metavar="DURATION"),
 ]
-Format = Annotated[Output, typer.Option("-o", "--output", help="how to print")]
+Format = Annotated[
+    Output,
+    typer.Option("-o", "--output", help="for people, or one document for programs", callback=encoding),
+]
 Data = Annotated[
     Path,
     typer.Option(

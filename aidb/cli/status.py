@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aidb.cli import output
-from aidb.cli.connection import coordination, find_address
+from aidb.cli.connection import coordination, found_address
 from aidb.cli.exits import Exit, Failure
 from aidb.v1 import cluster_pb2 as pb
 from aidb.v1 import common_pb2 as common
@@ -16,10 +16,10 @@ from aidb.v1 import common_pb2 as common
 
 def status(address: str | None, timeout: float, as_json: bool) -> None:
     """Print the cluster's status; hot keys, which are data, only to administrators."""
-    address = find_address(address)
+    address, by = found_address(address)
     found = document(fetch(address, timeout), fetch_hot_keys(address, timeout))
     if as_json:
-        output.document(found)
+        output.document(found | {"asked": {"address": address, "by": by}})
         return
     coordinator = found["coordinator"]
     output.line(
@@ -27,6 +27,7 @@ def status(address: str | None, timeout: float, as_json: bool) -> None:
         f"topology {coordinator['topology_version']}  term {coordinator['term']}  "
         f"durability {coordinator['durability']}"
     )
+    output.line(f"asked {address}: {by}")
     output.table(("NAME", "STATE", "ADDRESS", "PID", "KEYS", "BYTES", "STALENESS", "REASON"), rows(found))
     _show_hot(found)
     _show_autoscaler(found)

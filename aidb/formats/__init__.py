@@ -7,12 +7,15 @@ any I/O but reading the stream given.
 
 from __future__ import annotations
 
-from aidb.formats.choice import FORMATS, Format, open_format
-from aidb.formats.record import BEGINNING, NotExpressible, Position, Record, Rejected
+from aidb.formats.choice import CHECKED_FIRST, FORMATS, Columns, Format, open_format
+from aidb.formats.record import BEGINNING, BadFile, NotExpressible, Position, Record, Rejected
 
 __all__ = [
     "BEGINNING",
+    "CHECKED_FIRST",
     "FORMATS",
+    "BadFile",
+    "Columns",
     "Format",
     "NotExpressible",
     "Position",

@@ -34,3 +34,7 @@ class Rejected(NamedTuple):
 
 class NotExpressible(ValueError):
     """A record that the format cannot write such that reading it gives the same record."""
+
+
+class BadFile(ValueError):
+    """The file as a whole is not what was said of it, so that no record can be read."""

@@ -31,7 +31,7 @@ from aidb.cli.checkpoint import Checkpoint
 from aidb.cli.checkpoint import Identity as ImportIdentity
 from aidb.cli.exits import Failure
 from aidb.errors import TokenInvalid
-from aidb.formats import BEGINNING, FORMATS, NotExpressible, Record, Rejected, open_format
+from aidb.formats import BEGINNING, FORMATS, BadFile, NotExpressible, Record, Rejected, open_format
 from aidb.local import description, replicas, state
 from aidb.local.layout import Layout
 from aidb.local.refusal import Refused
@@ -86,15 +86,22 @@ def test_tokens(data: bytes) -> None:
 JSON_LINES = (
     b'{"key": "k", "value": "v", "expires_at_ms": 5}\n{"key_base64": "/w==", "value": [1, {"a": 2}]}\n'
 )
+ROWS = b'key,value,encoding,expires_at_ms\r\nk,v,utf-8,5\r\n"a""b","x\r\ny",,\r\n/w==,/w==,base64,\r\n'
 STANZAS = b"Package: a\nVersion: 1\n more\n\nPackage: b\nVersion: 2\n"
 
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("field", [None, "key", "Version"])
-@given(data=damaged(JSON_LINES, STANZAS))
+@given(data=damaged(JSON_LINES, STANZAS, ROWS))
 @example(data=DEEP)
 @example(data=b'{"key": "k", "value": ' + b"[" * 900 + b"]" * 900 + b"}")
 def test_files_of_records(name: Any, field: str | None, data: bytes) -> None:
+    with contextlib.suppress(BadFile):
+        read_and_write(name, field, data)
+
+
+def read_and_write(name: Any, field: str | None, data: bytes) -> None:
+    """Raises BadFile."""
     chosen = open_format(name, field)
     at = BEGINNING
     for found in chosen.read(io.BytesIO(data), BEGINNING):
@@ -104,7 +111,8 @@ def test_files_of_records(name: Any, field: str | None, data: bytes) -> None:
         if isinstance(found, Record):
             assert found.key
             try:
-                written = chosen.encode(found.key, found.value, found.expires_at_ms)
+                # Of a table the first row alone comes with the header.
+                written = open_format(name, field).encode(found.key, found.value, found.expires_at_ms)
             except NotExpressible:
                 continue
             again = list(chosen.read(io.BytesIO(written), BEGINNING))

@@ -19,9 +19,6 @@ from aidb.v1 import node_pb2_grpc as node_rpc
 from aidb.v1 import storage_pb2 as pb
 from aidb.v1 import storage_pb2_grpc as rpc
 
-# A start alone is half a second of CPU time: a minute and more on a machine with thirty others' programs.
-ENDS_SECONDS = 120.0
-
 
 class NodeProcess:
     """`aidb-node` until `stop` or `kill`; its log lies beside the data directory."""
@@ -74,7 +71,7 @@ class NodeProcess:
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         self.signal(signal.SIGTERM)
-        return self.process.wait(timeout=ENDS_SECONDS)
+        return self.process.wait(timeout=30)
 
     def kill(self) -> None:
         self.process.kill()
@@ -83,7 +80,7 @@ class NodeProcess:
         self.process.stdout.close()
 
     def exit_code(self) -> int:
-        return self.process.wait(timeout=ENDS_SECONDS)
+        return self.process.wait(timeout=30)
 
 
 def put(node: NodeProcess, key: bytes, value: bytes, **fields: Any) -> pb.PutResponse:

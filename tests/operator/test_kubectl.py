@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from aidb_operator.kubectl import forward
 from aidb_operator.kubectl.app import app
+from aidb_operator.kubectl.complete import complete
 from aidb_operator.kubectl.forward import forwarded
 from aidb_operator.kubectl.main import in_order
 from aidb_operator.kubectl.redact import HIDDEN, redacted, text
@@ -40,6 +42,11 @@ class Plugin:
 
     def document(self, *words: object) -> Any:
         return json.loads(self(*words, "-o", "json"))
+
+    def completed(self, *words: str) -> list[str]:
+        """What is offered for the last word."""
+        where = ["--kubeconfig", str(self.apiserver.kubeconfig), "-n", self.namespace]
+        return complete([*where, *words])
 
     def make(self, kind: str, name: str, spec: dict[str, Any]) -> None:
         body = {"apiVersion": "aidb.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
@@ -114,6 +121,8 @@ def test_backups_and_restores_are_made_and_followed(plugin: Plugin) -> None:
     status = plugin("status")
     assert "AidbBackup   three" in status
     assert [one["name"] for one in plugin.document("status")["backups"]] == ["one", "three", "two"]
+    assert yaml.safe_load(plugin("status", "-o", "yaml")) == plugin.document("status")
+    assert plugin.completed("status", "") == ["db"]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from aidb.admin.commands.options import DEFAULT_DATA, AtOnce, Cluster, Objects, Wait
+from aidb.cli import complete
 from aidb.cli.parameters import Address, Data, FileFormat, Format, Output, Timeout
 
 commands = typer.Typer()
@@ -21,8 +22,9 @@ def recover(
             "--shard",
             min=0,
             max=65534,
-            help="one shard  [default: all, and the topology, of the local cluster in --data]",
-            show_default=False,
+            autocompletion=complete.shards,
+            help="one shard",
+            show_default="all, and the topology, of the local cluster in --data",
         ),
     ] = None,
     objects: Objects = None,
@@ -34,8 +36,8 @@ def recover(
             "--into",
             file_okay=False,
             metavar="DIR",
-            help="where to  [default: back into the local cluster in --data, which must be down]",
-            show_default=False,
+            help="where to",
+            show_default="back into the local cluster in --data, which must be down",
         ),
     ] = None,
     to_lsn: Annotated[int | None, typer.Option("--to-lsn", min=0, help="the state after this LSN")] = None,
@@ -89,7 +91,13 @@ def restore(
     address: Address = None,
     shard: Annotated[
         list[int] | None,
-        typer.Option("--shard", min=0, max=65534, help="several times for several; the whole cluster"),
+        typer.Option(
+            "--shard",
+            min=0,
+            max=65534,
+            autocompletion=complete.shards,
+            help="several times for several; the whole cluster",
+        ),
     ] = None,
     to_lsn: Annotated[int | None, typer.Option("--to-lsn", min=1, help="of one --shard")] = None,
     to_time: Annotated[

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aidb.cli import complete
 from aidb.cli.parameters import Address, Format, Output, Timeout
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ Watch = Annotated[
     ),
 ]
 Count = Annotated[int, typer.Option(min=1, max=1000, help="how many")]
-OfShard = Annotated[int, typer.Option("--shard", min=0, max=65534, help="of which shard")]
+OfShard = Annotated[
+    int, typer.Option("--shard", min=0, max=65534, autocompletion=complete.shards, help="of which shard")
+]
 
 
 class By(StrEnum):
@@ -39,7 +42,7 @@ def add_shard(
     count: Count = 1,
     replicas: Annotated[
         int | None,
-        typer.Option(min=0, max=256, help="of each  [default: as the cluster was made]", show_default=False),
+        typer.Option(min=0, max=256, help="of each", show_default="as the cluster was made"),
     ] = None,
     address: Address = None,
     dry_run: DryRun = False,
@@ -58,7 +61,14 @@ def add_shard(
 @commands.command("remove-shard")
 def remove_shard(
     shard: Annotated[
-        list[int], typer.Option("--shard", min=0, max=65534, help="which; may be given several times")
+        list[int],
+        typer.Option(
+            "--shard",
+            min=0,
+            max=65534,
+            autocompletion=complete.shards,
+            help="which; may be given several times",
+        ),
     ],
     address: Address = None,
     dry_run: DryRun = False,
@@ -114,7 +124,11 @@ def rebalance(
     without: Annotated[
         list[int] | None,
         typer.Option(
-            "--without", min=0, max=65534, help="with --dry-run: as if this shard were to have no slots"
+            "--without",
+            min=0,
+            max=65534,
+            autocompletion=complete.shards,
+            help="with --dry-run: as if this shard were to have no slots",
         ),
     ] = None,
     address: Address = None,

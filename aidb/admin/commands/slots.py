@@ -6,13 +6,20 @@ from typing import Annotated
 
 import typer
 
+from aidb.cli import complete
 from aidb.cli.parameters import Address, Format, Output, Timeout
 
 commands = typer.Typer()
 
 
-ToShard = Annotated[int, typer.Option("--to", min=0, max=65534, help="the shard that gets them")]
-FromShard = Annotated[int | None, typer.Option("--from", min=0, max=65534, help="the shard that has them")]
+ToShard = Annotated[
+    int,
+    typer.Option("--to", min=0, max=65534, autocompletion=complete.shards, help="the shard that gets them"),
+]
+FromShard = Annotated[
+    int | None,
+    typer.Option("--from", min=0, max=65534, autocompletion=complete.shards, help="the shard that has them"),
+]
 
 
 @commands.command("move-slots")

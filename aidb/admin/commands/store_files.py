@@ -12,8 +12,10 @@ from aidb.cli.parameters import Format, Output
 commands = typer.Typer()
 
 
-File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="FILE")]
-Store = Annotated[Path, typer.Argument(exists=True, file_okay=False, metavar="DIR")]
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="FILE", help="of a store")]
+Store = Annotated[
+    Path, typer.Argument(exists=True, file_okay=False, metavar="DIR", help="a store that is not open")
+]
 Entries = Annotated[bool, typer.Option("--entries/--no-entries", help="print every entry")]
 
 

@@ -7,12 +7,15 @@ from typing import Annotated
 import typer
 
 from aidb.admin.commands.options import Wait
+from aidb.cli import complete
 from aidb.cli.parameters import Address, Format, Output, Timeout
 
 commands = typer.Typer()
 
 
-OneShard = Annotated[int, typer.Option("--shard", min=0, max=65534)]
+OneShard = Annotated[
+    int, typer.Option("--shard", min=0, max=65534, autocompletion=complete.shards, help="which")
+]
 Reason = Annotated[str, typer.Option(help="kept with the wish, for people")]
 
 

@@ -6,7 +6,6 @@ deadline; a member that does not answer has no figures in this look.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 
 import grpc
 
-from aidb.cli.connection import failure_of, find_tls
+from aidb.cli.connection import failure_of, find_tls, is_direct
 from aidb.security.client import calling
 from aidb.v1 import cluster_pb2 as cluster
 from aidb.v1 import storage_pb2 as storage
@@ -35,11 +34,6 @@ class Seen:
     operations: tuple[cluster.Operation, ...] = ()
     moves: tuple[cluster.MoveStatus, ...] = ()
     stats: dict[str, storage.GetStatsResponse] = field(default_factory=dict)
-
-
-def is_direct() -> bool:
-    """Whether members are asked themselves (`--direct/--no-direct`)."""
-    return os.environ.get("AIDB_DIRECT", "1").lower() not in ("0", "false", "no")
 
 
 def members(status: cluster.ClusterStatus) -> Iterator[cluster.MemberStatus]:

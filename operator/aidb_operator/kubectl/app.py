@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from aidb.cli.parameters import Output, duration
+from aidb.cli.parameters import Format, Output, duration
+from aidb_operator.kubectl import complete
 from aidb_operator.kubectl.place import Place, place
 from aidb_operator.kubernetes import kinds
 
@@ -21,9 +22,11 @@ app = typer.Typer(
 )
 
 Cluster = Annotated[
-    str | None, typer.Argument(metavar="[CLUSTER]", help="an AidbCluster; the namespace's only one")
+    str | None,
+    typer.Argument(
+        metavar="[CLUSTER]", help="an AidbCluster; the namespace's only one", autocompletion=complete.clusters
+    ),
 ]
-How = Annotated[Output, typer.Option("-o", "--output", help="table or json")]
 Shard = Annotated[int | None, typer.Option("--shard", min=0, max=65534, help="of that one alone")]
 Shards = Annotated[
     list[int] | None, typer.Option("--shard", min=0, max=65534, help="several times for several; all")
@@ -63,7 +66,7 @@ def _place(context: typer.Context) -> Place:
 
 
 @app.command()
-def status(context: typer.Context, cluster: Cluster = None, output: How = Output.TABLE) -> None:
+def status(context: typer.Context, cluster: Cluster = None, output: Format = Output.TABLE) -> None:
     """Conditions, shards, backups and restores."""
     from aidb_operator.kubectl.status import status as run
 
@@ -78,7 +81,7 @@ def backup(
     retain: Annotated[bool, typer.Option("--retain", help="its snapshots outlive the AidbBackup")] = False,
     wait: Wait = True,
     timeout: Timeout = 3600.0,
-    output: How = Output.TABLE,
+    output: Format = Output.TABLE,
 ) -> None:
     """Takes a snapshot of every shard, and keeps it (AidbBackup)."""
     from aidb_operator.kubectl.waiting import follow, make
@@ -105,7 +108,7 @@ def restore(
     wait: Wait = True,
     timeout: Timeout = 3600.0,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
-    output: How = Output.TABLE,
+    output: Format = Output.TABLE,
 ) -> None:
     """The cluster, or some shards, go back (AidbRestore): what they have now is given up.
 
@@ -128,12 +131,12 @@ def restore(
 @app.command()
 def promote(
     context: typer.Context,
-    shard: Annotated[int, typer.Option("--shard", min=0, max=65534)],
+    shard: Annotated[int, typer.Option("--shard", min=0, max=65534, help="which")],
     cluster: Cluster = None,
     lost: Annotated[
         bool, typer.Option("--lost", help="the primary is gone: do without it, from the object store")
     ] = False,
-    output: How = Output.TABLE,
+    output: Format = Output.TABLE,
 ) -> None:
     """Gives a shard a new primary on another volume: a hand-over, which loses nothing, or a takeover."""
     from aidb_operator.kubectl.promote import promote as run
@@ -143,7 +146,7 @@ def promote(
 
 @app.command()
 def fence(
-    context: typer.Context, cluster: Cluster = None, shard: Shards = None, output: How = Output.TABLE
+    context: typer.Context, cluster: Cluster = None, shard: Shards = None, output: Format = Output.TABLE
 ) -> None:
     """Stops the primaries of shards, and keeps others from taking over."""
     from aidb_operator.kubectl.wishes import fence as run
@@ -153,7 +156,7 @@ def fence(
 
 @app.command()
 def unfence(
-    context: typer.Context, cluster: Cluster = None, shard: Shards = None, output: How = Output.TABLE
+    context: typer.Context, cluster: Cluster = None, shard: Shards = None, output: Format = Output.TABLE
 ) -> None:
     """Lets the primaries of fenced shards start again."""
     from aidb_operator.kubectl.wishes import fence as run
@@ -162,7 +165,7 @@ def unfence(
 
 
 @app.command()
-def hibernate(context: typer.Context, cluster: Cluster = None, output: How = Output.TABLE) -> None:
+def hibernate(context: typer.Context, cluster: Cluster = None, output: Format = Output.TABLE) -> None:
     """Stops all pods; the data stays."""
     from aidb_operator.kubectl.wishes import hibernate as run
 
@@ -170,7 +173,7 @@ def hibernate(context: typer.Context, cluster: Cluster = None, output: How = Out
 
 
 @app.command()
-def resume(context: typer.Context, cluster: Cluster = None, output: How = Output.TABLE) -> None:
+def resume(context: typer.Context, cluster: Cluster = None, output: Format = Output.TABLE) -> None:
     """Starts a hibernated cluster."""
     from aidb_operator.kubectl.wishes import hibernate as run
 
@@ -178,7 +181,7 @@ def resume(context: typer.Context, cluster: Cluster = None, output: How = Output
 
 
 @app.command()
-def pause(context: typer.Context, cluster: Cluster = None, output: How = Output.TABLE) -> None:
+def pause(context: typer.Context, cluster: Cluster = None, output: Format = Output.TABLE) -> None:
     """The operator changes nothing of it any more."""
     from aidb_operator.kubectl.wishes import pause as run
 
@@ -186,7 +189,7 @@ def pause(context: typer.Context, cluster: Cluster = None, output: How = Output.
 
 
 @app.command()
-def unpause(context: typer.Context, cluster: Cluster = None, output: How = Output.TABLE) -> None:
+def unpause(context: typer.Context, cluster: Cluster = None, output: Format = Output.TABLE) -> None:
     """The operator looks after it again."""
     from aidb_operator.kubectl.wishes import pause as run
 
@@ -197,11 +200,11 @@ def unpause(context: typer.Context, cluster: Cluster = None, output: How = Outpu
 def scale(
     context: typer.Context,
     cluster: Cluster = None,
-    shards: Annotated[int | None, typer.Option("--shards", min=1)] = None,
+    shards: Annotated[int | None, typer.Option("--shards", min=1, help="of the cluster")] = None,
     replicas: Annotated[int | None, typer.Option("--replicas", min=0, help="of each shard")] = None,
-    routers: Annotated[int | None, typer.Option("--routers", min=0)] = None,
+    routers: Annotated[int | None, typer.Option("--routers", min=0, help="of the cluster")] = None,
     shard: Shard = None,
-    output: How = Output.TABLE,
+    output: Format = Output.TABLE,
 ) -> None:
     """How many shards, cache replicas and routers there are to be."""
     from aidb_operator.kubectl.wishes import scale as run
@@ -215,9 +218,9 @@ def logs(
     context: typer.Context,
     cluster: Cluster = None,
     shard: Shard = None,
-    component: Annotated[Component | None, typer.Option("--component")] = None,
+    component: Annotated[Component | None, typer.Option("--component", help="only pods of that kind")] = None,
     tail: Tail = 100,
-    follow: Annotated[bool, typer.Option("-f", "--follow")] = False,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="go on with what comes")] = False,
     previous: Annotated[bool, typer.Option("-p", "--previous", help="of the container before")] = False,
 ) -> None:
     """The logs of all pods of a cluster, or of a shard, each line behind its pod's name."""
@@ -238,7 +241,7 @@ def report(
         Path | None, typer.Option("--file", metavar="FILE", help="aidb-report-CLUSTER-TIME.tar.gz")
     ] = None,
     tail: Tail = 2000,
-    output: How = Output.TABLE,
+    output: Format = Output.TABLE,
 ) -> None:
     """Objects, events, logs and what the coordinator knows, in one archive, without secrets."""
     from aidb_operator.kubectl.report import report as run
