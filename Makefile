@@ -29,8 +29,8 @@ test: test-rust test-python ## every test
 test-rust:
 	cargo test --workspace --locked
 
-test-python: setup helm prometheus
-	$(BIN)/python -m pytest
+test-python: setup helm prometheus ## the Python tests (WORKERS=2: in two processes)
+	$(BIN)/python -m pytest $(if $(WORKERS),-n $(WORKERS))
 
 lint: setup ## format, lint, types, import layers
 	$(BIN)/ruff check .

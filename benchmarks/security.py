@@ -20,7 +20,7 @@ from typing import Any
 import grpc
 
 from aidb.channels import metadata_of, open_channel
-from aidb.local import LocalCluster
+from aidb.local.cluster import LocalCluster
 from aidb.security.client import Secured
 from aidb.v1 import storage_pb2, storage_pb2_grpc
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import together
 
 # Time asserts nothing here: on a busy machine, and at the first run of a clone, drawing is slow.
 settings.register_profile(
@@ -12,8 +16,33 @@ settings.register_profile(
 )
 settings.load_profile("aidb")
 
+# Thousands of programs are started: where nothing keeps their bytecode, each compiles our sources again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 if TYPE_CHECKING:
+    from xdist.remote import Producer
+
     from tests.kubernetes.apiserver import ApiServer
+    from tests.scheduling import Together
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        count = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        os.environ["AIDB_FREE_PORTS"] = together.share_of_ports(worker, count)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: together.rank(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
+    from tests.scheduling import Together
+
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")

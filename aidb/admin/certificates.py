@@ -7,7 +7,8 @@ from pathlib import Path
 from aidb.admin.acts import note
 from aidb.cli import output
 from aidb.cli.exits import Exit, Failure
-from aidb.local import LocalCluster, secure
+from aidb.local import secure
+from aidb.local.cluster import LocalCluster
 
 
 def renew(data: Path, *, authority: bool, forget: bool) -> None:

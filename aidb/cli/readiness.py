@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from aidb.local import Description
+from aidb.local.description import Description
 from aidb.local.state import SupervisorState
 from aidb.v1 import cluster_pb2 as pb
 

@@ -15,7 +15,8 @@ import grpc
 from aidb.cli import output
 from aidb.cli.exits import Exit, Failure
 from aidb.cli.readiness import ProgramState, program_states, refused
-from aidb.local import LocalCluster, Wish
+from aidb.local.cluster import LocalCluster
+from aidb.local.description import Wish
 from aidb.security.client import calling
 from aidb.v1 import cluster_pb2 as pb
 from aidb.v1.cluster_pb2_grpc import CoordinationStub

@@ -3,12 +3,6 @@
 `plan` decides and does no I/O; `supervisor` is the daemon that starts and restarts the programs; `cluster`
 is what commands use. The process table is the only record of what runs (see `processes`), so that a
 supervisor that was killed leaves nothing stale behind. Linux only: it reads /proc.
+
+Nothing is imported here: every command and program needs some small module of this package.
 """
-
-from __future__ import annotations
-
-from aidb.local.cluster import LocalCluster
-from aidb.local.description import Description, Wish
-from aidb.local.refusal import Refused
-
-__all__ = ["Description", "LocalCluster", "Refused", "Wish"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import socket
 from collections.abc import Iterable
@@ -11,7 +12,8 @@ from pathlib import Path
 from aidb.local.refusal import Refused
 
 # Below the range from which the kernel takes ports for outgoing connections (32768 on): such a connection
-# could otherwise sit on a program's port while that program restarts.
+# could otherwise sit on a program's port while that program restarts. AIDB_FREE_PORTS takes its place, for
+# those who start several clusters at the same time and want no two to choose the same.
 FREE_RANGE = range(15_000, 32_000)
 _LISTEN = "0A"
 
@@ -36,14 +38,32 @@ def is_free(port: int) -> bool:
     return True
 
 
+def free_range() -> range:
+    """From which free ports are taken: FIRST-LAST in AIDB_FREE_PORTS, else FREE_RANGE.
+
+    Raises:
+        Refused: AIDB_FREE_PORTS is something else.
+    """
+    text = os.environ.get("AIDB_FREE_PORTS", "")
+    if not text:
+        return FREE_RANGE
+    first, _, last = text.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and 1024 <= int(first) <= int(last) <= 65_535):
+        raise Refused(f"AIDB_FREE_PORTS is FIRST-LAST between 1024 and 65535, not {text!r}")
+    return range(int(first), int(last) + 1)
+
+
 def free_ports(count: int) -> list[int]:
     """``count`` ports in a row that are free now.
 
     Raises:
-        Refused: there are none.
+        Refused: there are none, or AIDB_FREE_PORTS is no range.
     """
+    chosen = free_range()
+    if len(chosen) <= count:
+        raise Refused(f"AIDB_FREE_PORTS has {len(chosen)} ports, and {count} are wanted in a row")
     for _ in range(200):
-        first = random.choice(FREE_RANGE[: -count or None])
+        first = random.choice(chosen[: -count or None])
         ports = list(range(first, first + count))
         if all(map(is_free, ports)):
             return ports

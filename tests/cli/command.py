@@ -1,13 +1,14 @@
-"""`aidb` as a process, as users run it."""
+"""`aidb` as a process, as users run it (forked, which costs less: see `forking`)."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from tests.cli.forking import forks
 
 SECONDS = 120.0
 
@@ -23,14 +24,13 @@ class Command:
         environment = {**os.environ, "AIDB_DATA": str(self.data)}
         environment["AIDB_CONFIG"] = str(self.directory / "config.toml")
         environment.pop("AIDB_ADDRESS", None)
-        return subprocess.run(
-            [sys.executable, "-m", "aidb.cli", *map(str, arguments)],
-            input=content,
-            capture_output=True,
-            cwd=self.directory,
-            env=environment,
+        return forks().run(
+            "aidb",
+            list(map(str, arguments)),
+            directory=self.directory,
+            environment=environment,
+            content=content,
             timeout=SECONDS,
-            check=False,
         )
 
     def __call__(self, *arguments: object, content: bytes = b"") -> bytes:

@@ -69,7 +69,11 @@ class Place:
 
     def run(self, text: str) -> str:
         """What a script of bash prints; its errors go there too. Raises AssertionError when it fails."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("AIDB_")}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("AIDB_") or name == "AIDB_FREE_PORTS"
+        }
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", self.localized(text)],
             cwd=self.directory,

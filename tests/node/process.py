@@ -19,6 +19,9 @@ from aidb.v1 import node_pb2_grpc as node_rpc
 from aidb.v1 import storage_pb2 as pb
 from aidb.v1 import storage_pb2_grpc as rpc
 
+# A start alone is half a second of CPU time: a minute and more on a machine with thirty others' programs.
+ENDS_SECONDS = 120.0
+
 
 class NodeProcess:
     """`aidb-node` until `stop` or `kill`; its log lies beside the data directory."""
@@ -71,7 +74,7 @@ class NodeProcess:
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         self.signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=ENDS_SECONDS)
 
     def kill(self) -> None:
         self.process.kill()
@@ -80,7 +83,7 @@ class NodeProcess:
         self.process.stdout.close()
 
     def exit_code(self) -> int:
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=ENDS_SECONDS)
 
 
 def put(node: NodeProcess, key: bytes, value: bytes, **fields: Any) -> pb.PutResponse:

@@ -53,7 +53,8 @@ def up(
 ) -> None:
     """Start a local cluster; what of it runs already is kept. Ctrl-C stops it, unless --detach."""
     from aidb.cli.up import up as run
-    from aidb.local import Refused, Wish
+    from aidb.local.description import Wish
+    from aidb.local.refusal import Refused
 
     if ephemeral and data != DEFAULT_DATA:
         raise Refused("--ephemeral makes its own directory: leave --data (and $AIDB_DATA) out")
