@@ -23,6 +23,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::admission::{Admission, Inside, busy};
+use super::ahead::Unbegun;
 use super::connection::{Connection, Owed};
 use super::places::{Place, Places};
 use super::uploads::Upload;
@@ -188,6 +189,7 @@ where
                 connection,
                 _place: place,
             }),
+            unbegun: Some(Unbegun::new()),
         }
     }
 }
@@ -205,6 +207,7 @@ pin_project! {
             #[pin]
             collecting: Collecting<F>,
             call: Option<Call>,
+            unbegun: Option<Unbegun>,
         },
         Refused {
             why: &'static str,
@@ -220,7 +223,12 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (answered, parcel, call) = match self.project() {
-            AnsweringParts::Let { collecting, call } => {
+            AnsweringParts::Let {
+                collecting,
+                call,
+                unbegun,
+            } => {
+                unbegun.take();
                 let (answered, parcel) = ready!(collecting.poll(cx));
                 (answered, parcel, call.take())
             }

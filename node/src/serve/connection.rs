@@ -31,8 +31,15 @@ use tokio::time::{Instant, Sleep, sleep};
 use tonic::Extensions;
 use tonic::transport::server::Connected;
 
+use super::ahead;
+
 /// The client's preface of HTTP/2 has so many bytes.
 const GREETING: usize = 24;
+
+/// h2 sends what there is to send when there is nothing to read, and tokio stops a task that always has something to read
+/// after 128 reads, and then stops its writes as well: a client that sends without end would never be answered. So after
+/// so many reads (of 8 to 16 KiB) a connection is said to have nothing for a moment.
+const READS: u32 = 16;
 
 /// All connections of a program.
 pub struct Connections {
@@ -192,6 +199,8 @@ pub struct Watched<IO> {
     /// Bytes of the greeting that have not come.
     greeting: usize,
     greets: Option<Owed>,
+    /// In a row.
+    reads: u32,
     /// Until it has made a call.
     told_to_go: Option<Pin<Box<OwnedNotified>>>,
     look: Pin<Box<Sleep>>,
@@ -202,6 +211,7 @@ impl<IO> Watched<IO> {
         Self {
             io,
             greeting: GREETING,
+            reads: 0,
             greets: Some(connection.owes()),
             told_to_go: Some(Box::pin(Arc::clone(&connection.go).notified_owned())),
             look: Box::pin(sleep(connection.connections.patience)),
@@ -238,8 +248,14 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.look(cx)?;
+        if self.reads == READS || ahead::enough() {
+            self.reads = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buffer);
+        self.reads = if read.is_ready() { self.reads + 1 } else { 0 };
         if self.greets.is_some() {
             let came = buffer.filled().len() - before;
             self.greeting = self.greeting.saturating_sub(came);

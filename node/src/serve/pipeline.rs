@@ -6,8 +6,9 @@
 //! cost more than most reads do.) Puts that have come one after another may be gathered and begun together, and so are
 //! gets: what has arrived is read from the stream first. Neither waits for more to come.
 //!
-//! Bounded: `INSIDE` requests of a stream wait at a time. While they do, or while the client does not read its answers,
-//! the stream is not read, and flow control holds the client back. So a request that others may wait for (see
+//! Bounded: `INSIDE` requests of a stream wait at a time, fewer of many streams: together they take a quarter of what the
+//! node lets in, so that none of them is refused for the others' sake. While they do, or while the client does not read
+//! its answers, the stream is not read, and flow control holds the client back, which costs less than refusals. So a request that others may wait for (see
 //! [`Requests::SHARED`]) goes on in a task of its own. A request counts, is limited and drained as if it had come alone.
 //! The stream ends when the client has ended its side and all is answered, or when the node stops.
 
@@ -37,6 +38,8 @@ use super::security::Caller;
 use super::tally::{Code, Course, Method, Tally};
 
 const INSIDE: usize = 256;
+/// Of one among ever so many streams.
+const LEAST_INSIDE: usize = 16;
 /// Gets that are begun together at most.
 const TOGETHER: usize = 64;
 
@@ -156,6 +159,7 @@ pub fn pipeline<S: Requests>(
         reading: true,
         stopping: Box::pin(async move { stopping.stopping().await }),
         farewell: None,
+        node: Arc::clone(node),
         _place: place,
     }))
 }
@@ -193,6 +197,7 @@ struct Pipeline<S: Requests> {
     stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// Why it ends, when the client did not end it.
     farewell: Option<Status>,
+    node: Arc<Node>,
     _place: Place,
 }
 
@@ -218,7 +223,7 @@ impl<S: Requests> Stream for Pipeline<S> {
                 }
                 continue;
             }
-            if me.reading && me.inside() < INSIDE && me.gets.len() < TOGETHER {
+            if me.reading && me.inside() < me.most() && me.gets.len() < TOGETHER {
                 match Pin::new(&mut me.requests).poll_next(cx) {
                     Poll::Ready(Some(Ok(request))) => match me.begin(request) {
                         Some(answer) => return Poll::Ready(Some(Ok(answer))),
@@ -253,6 +258,12 @@ impl<S: Requests> Stream for Pipeline<S> {
 }
 
 impl<S: Requests> Pipeline<S> {
+    /// Requests that may wait at a time.
+    fn most(&self) -> usize {
+        let streams = self.node.places.pipelines.taken();
+        (self.node.limits.in_flight / 4 / streams.max(1)).clamp(LEAST_INSIDE, INSIDE)
+    }
+
     /// Requests that have no answer.
     fn inside(&self) -> usize {
         self.under_way.len() + self.gets.len() + self.gathered + self.in_runs

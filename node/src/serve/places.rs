@@ -37,6 +37,10 @@ impl Places {
         }
     }
 
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     /// A place until it is dropped; None when all are taken, or `peer` has its share.
     pub fn take(self: &Arc<Self>, peer: Option<SocketAddr>) -> Option<Place> {
         let taken = self.taken.fetch_add(1, Ordering::Relaxed);
