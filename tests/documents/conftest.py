@@ -10,11 +10,19 @@ from tests.documents.places import Missing, Place
 from tests.kubernetes import apiserver
 from tools import helm
 
-UP = "aidb up --detach --shards 2 --replicas 1"
-# After each page: clusters and definitions are gone. The namespace stays, since nobody is there to empty it.
+UP = "aidb up --detach --shards 2 --replicas 1 --timeout 10m"
+# After each page: no release, no clusters. Everything else stays, as the namespace has to, since nobody is
+# there to empty it; the next release takes it over. `helm uninstall` takes ten times as long, and a
+# definition that is deleted just after it was changed can hang in a busy API server.
 CLEAN = """
-helm uninstall aidb -n aidb-system --ignore-not-found >/dev/null
-kubectl get crd -o name | { grep aidb.io || true; } | xargs -r kubectl delete >/dev/null
+kubectl delete secret -n aidb-system -l owner=helm --ignore-not-found >/dev/null
+kubectl delete aidbclusters --all --all-namespaces --wait=false >/dev/null
+"""
+# Definitions are served a moment after Helm has made them: these are there before, for it to take over.
+ADOPTED = """
+release="meta.helm.sh/release-name=aidb meta.helm.sh/release-namespace=aidb-system"
+kubectl annotate crd --all $release >/dev/null
+kubectl label crd --all app.kubernetes.io/managed-by=Helm >/dev/null
 """
 
 
@@ -26,15 +34,20 @@ def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[P
     started: list[apiserver.ApiServer] = []
 
     def use(place: Place) -> None:
+        new = False
         try:
             programs, found = apiserver.programs(), helm.find()
             if not started:
                 started.append(apiserver.start(tmp_path_factory.mktemp("kubernetes")))
+                new = True
         except (apiserver.Missing, helm.Missing) as missing:
             raise Missing(str(missing)) from missing
         place.environment["KUBECONFIG"] = str(started[0].kubeconfig)
         place.program("kubectl", f'#!/bin/sh\nexec {shlex.join(programs.kubectl)} "$@"\n')
         place.program("helm", f'#!/bin/sh\nexec {shlex.quote(found)} "$@"\n')
+        if new:
+            started[0].apply_crds()
+            place.run(ADOPTED)
 
     yield use
     for server in started:

@@ -46,6 +46,22 @@ def test_data_is_what_it_says(block: Block) -> None:
 
 
 @pytest.mark.timeout(1200)
+def test_kubernetes_takes_the_objects_that_pages_show(place: Callable[[str], Place]) -> None:
+    """Beside the schemas there are rules (CEL), which the API server alone knows."""
+    own = [block for block in DATA if "apiVersion: aidb.io/" in block.text]
+    assert len(own) >= 5
+    try:
+        api = place("api")
+    except Missing as missing:
+        pytest.skip(str(missing))
+    try:
+        (api.directory / "shown.yaml").write_text("---\n".join(block.text for block in own))
+        api.run("kubectl apply --dry-run=server -f shown.yaml")
+    finally:
+        api.close()
+
+
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("page", RUNNING, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_do_what_they_say(page: Path, place: Callable[[str], Place]) -> None:
     running = Page(place)
