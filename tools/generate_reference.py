@@ -1,8 +1,8 @@
 """Writes pages of docs/reference/ from what they describe. `--check`: only compares.
 
-Contracts (proto/) -> grpc.md; docstrings -> python.md; the command lines -> command-line.md; error classes
-and docs/errors/ -> errors.md; monitoring/alerts/ -> alerts.md. Metrics and custom resources have generators
-of their own.
+Contracts (proto/) -> grpc.md, and who may call them -> access.md; docstrings -> python.md; the command lines
+-> command-line.md; error classes and docs/errors/ -> errors.md; monitoring/alerts/ -> alerts.md. Metrics and
+custom resources have generators of their own.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.reference import alerts, commands, contracts, errors, python_api
+from tools.reference import access, alerts, commands, contracts, errors, python_api
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES: dict[str, Callable[[], str]] = {
+    "access.md": access.page,
     "alerts.md": alerts.page,
     "command-line.md": commands.page,
     "errors.md": errors.page,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
+import urllib.error
+import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,11 @@ from typing import Any
 import grpc
 
 import aidb
+from aidb.local.ports import free_ports
 from aidb.security import authority, tokens
 from aidb.security.authority import Signed
 from aidb.security.names import DEFAULT_DOMAIN, server_name
+from aidb.v1 import cluster_pb2, cluster_pb2_grpc
 from tests.coordinator.process import FAST, CoordinatorProcess
 from tests.node.process import NodeProcess
 
@@ -32,8 +36,12 @@ class SecuredCluster:
     ones, and one that has expired.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, health: bool = False) -> None:
+        """``health``: each has a plain port for that."""
         self.directory = directory
+        programs = ("coordinator", "primary", "replica", "router") if health else ()
+        ports = free_ports(len(programs))
+        self.health = {name: f"127.0.0.1:{port}" for name, port in zip(programs, ports, strict=True)}
         self.authority = authority.new_authority("test")
         self.secrets = {name: tokens.new_secret() for name in (*ROLES, *LIMITED, "expired")}
         self.tokens = directory / "tokens.json"
@@ -67,6 +75,8 @@ class SecuredCluster:
         self.write(role, authority.program(self.authority, role, kind, DEFAULT_DOMAIN))
         yield from ("--tls", str(self.tls_of(role)), "--tokens", str(self.tokens))
         yield from ("--metrics", "127.0.0.1:0")
+        if role in self.health:
+            yield from ("--health-listen", self.health[role])
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -137,3 +147,27 @@ def served_certificate(cluster: SecuredCluster, address: str) -> bytes:
         found: Any = secure.getpeercert(binary_form=True)
         assert isinstance(found, bytes)
         return found
+
+
+def scrape(secured: SecuredCluster, address: str, token: str | None) -> tuple[int, str]:
+    context = ssl.create_default_context(cadata=secured.authority.certificate.decode())
+    context.load_cert_chain(secured.tls_of("client") / "tls.crt", secured.tls_of("client") / "tls.key")
+    headers = {} if token is None else dict(bearer(token))
+    request = urllib.request.Request(f"https://{address}/metrics", headers=headers)
+    try:
+        with urllib.request.urlopen(request, context=context, timeout=10) as answer:  # noqa: S310
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def metrics_addresses(secured: SecuredCluster) -> list[str]:
+    with secured.channel(secured.coordinator.address) as channel:
+        stub = cluster_pb2_grpc.CoordinationStub(channel)
+        status = stub.GetClusterStatus(
+            cluster_pb2.GetClusterStatusRequest(), metadata=bearer(secured.secrets["monitor"]), timeout=10
+        )
+    shard = status.shards[0]
+    members = [shard.primary, *shard.replicas, *status.routers]
+    of_members = [member.member.metrics_address for member in members]
+    return [status.metrics_address, *filter(None, of_members)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +22,7 @@ from aidb.security.names import DEFAULT_DOMAIN
 from aidb.v1 import storage_pb2, storage_pb2_grpc
 from tests.coordinator.process import CoordinatorProcess, until
 from tests.node.process import NodeProcess
-from tests.security.cluster import SecuredCluster, bearer
+from tests.security.cluster import SecuredCluster, metrics_addresses, scrape
 
 PORTS = ("coordinator", "primary", "replica", "router")
 
@@ -193,32 +192,6 @@ def test_handshakes_that_do_not_end_hold_up_no_scrape(secured: SecuredCluster) -
         assert scrape(secured, address, secured.secrets["monitor"])[0] == 200
     for connection in held:
         connection.close()
-
-
-def scrape(secured: SecuredCluster, address: str, token: str | None) -> tuple[int, str]:
-    context = ssl.create_default_context(cadata=secured.authority.certificate.decode())
-    context.load_cert_chain(secured.tls_of("client") / "tls.crt", secured.tls_of("client") / "tls.key")
-    headers = {} if token is None else dict(bearer(token))
-    request = urllib.request.Request(f"https://{address}/metrics", headers=headers)
-    try:
-        with urllib.request.urlopen(request, context=context, timeout=10) as answer:  # noqa: S310
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
-def metrics_addresses(secured: SecuredCluster) -> list[str]:
-    from aidb.v1 import cluster_pb2, cluster_pb2_grpc
-
-    with secured.channel(secured.coordinator.address) as channel:
-        stub = cluster_pb2_grpc.CoordinationStub(channel)
-        status = stub.GetClusterStatus(
-            cluster_pb2.GetClusterStatusRequest(), metadata=bearer(secured.secrets["monitor"]), timeout=10
-        )
-    shard = status.shards[0]
-    members = [shard.primary, *shard.replicas, *status.routers]
-    of_members = [member.member.metrics_address for member in members]
-    return [status.metrics_address, *filter(None, of_members)]
 
 
 def test_metrics_want_a_certificate_and_a_token(secured: SecuredCluster) -> None:

@@ -19,10 +19,15 @@ from aidb.aio.client import AsyncClient
 from aidb.security import authority
 from aidb.security.authority import Signed
 from aidb.security.names import DEFAULT_DOMAIN
-from aidb.v1 import storage_pb2, storage_pb2_grpc
+from aidb.v1 import cluster_pb2, cluster_pb2_grpc, storage_pb2, storage_pb2_grpc
 from tests.coordinator.process import until
-from tests.security.cluster import SecuredCluster, bearer, served_certificate
-from tests.security.test_connecting import metrics_addresses, scrape
+from tests.security.cluster import (
+    SecuredCluster,
+    bearer,
+    metrics_addresses,
+    scrape,
+    served_certificate,
+)
 from tests.threads import Threads
 
 
@@ -60,7 +65,9 @@ class Load(Threads):
 @contextmanager
 def load(secured: SecuredCluster) -> Iterator[Load]:
     """The client library routes to primary and replica; by raw calls each of them and the router is asked."""
-    tls = secured.tls("read-write")
+    token_file = secured.directory / "load.token"
+    authority.write_private(token_file, secured.secrets["read-write"].encode())
+    tls = aidb.Tls(secured.tls_of("client"), token_file=token_file)
     loop = asyncio.new_event_loop()
     runner = threading.Thread(target=loop.run_forever)
     runner.start()
@@ -78,6 +85,13 @@ def load(secured: SecuredCluster) -> Iterator[Load]:
             db.put(b"sync", b"%d" % turn)
             assert db.get(b"sync") == b"%d" % turn
             assert db.get(b"sync", consistency="strong") == b"%d" % turn
+
+        def scanned(turn: int) -> None:
+            db.put(b"scan:%d" % (turn % 50), b"%d" % turn)
+            ordered = turn % 2 == 1
+            found = [entry.key for entry in db.scan(prefix=b"scan:", ordered=ordered, reverse=turn % 4 > 1)]
+            mine = {b"scan:%d" % one for one in range(min(turn + 1, 50))}
+            assert mine <= set(found) and len(found) == len(set(found)), (turn, found)
 
         def of_aio(turn: int) -> None:
             async def step() -> None:
@@ -101,7 +115,7 @@ def load(secured: SecuredCluster) -> Iterator[Load]:
             return step
 
         try:
-            with Load(routed, of_aio, *map(raw, ("primary", "replica", "router"))) as running:
+            with Load(routed, scanned, of_aio, *map(raw, ("primary", "replica", "router"))) as running:
                 yield running
         finally:
             asyncio.run_coroutine_threadsafe(later.close(), loop).result(30)
@@ -212,8 +226,6 @@ def test_a_client_says_what_is_wrong_with_its_files(
 def test_no_secret_is_in_logs_status_or_events(secured: SecuredCluster) -> None:
     """After what the other tests did: good tokens, bad ones, and keys that changed."""
     from google.protobuf import text_format
-
-    from aidb.v1 import cluster_pb2, cluster_pb2_grpc
 
     allowed = bearer(secured.secrets["monitor"])
     with secured.channel(secured.coordinator.address) as channel:
