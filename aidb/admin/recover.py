@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -13,7 +11,7 @@ from aidb.admin import coordinator_file, show
 from aidb.admin.places import Where, catalogs
 from aidb.cli import output
 from aidb.cli.exits import Exit, Failure
-from aidb.cli.parameters import Output
+from aidb.cli.parameters import Output, clock_ms
 from aidb.cli.progress import progress
 from aidb.durability.catalog import Catalog
 from aidb.durability.lineage import END
@@ -151,15 +149,7 @@ def target_of(to_lsn: int | None, to_time: str | None) -> Target:
         raise Failure("give one of --to-lsn and --to-time", Exit.BAD_INPUT)
     if to_time is None:
         return Target(lsn=END if to_lsn is None else to_lsn)
-    try:
-        if re.fullmatch(r"\d{12,14}", to_time):
-            return Target(clock_ms=int(to_time))
-        moment = datetime.fromisoformat(to_time)
-    except ValueError as error:
-        what = f"--to-time {to_time} is no time: as in 2026-01-31T12:00:00Z, or in ms since 1970"
-        raise Failure(what, Exit.BAD_INPUT) from error
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return Target(clock_ms=int(moment.timestamp() * 1000))
+    return Target(clock_ms=clock_ms("--to-time", to_time))
 
 
 def _primary_directory(data: Path, shard: int) -> Path:

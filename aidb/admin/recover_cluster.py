@@ -134,7 +134,11 @@ def _stopped(data: Path, layout: Layout) -> Iterator[None]:
     """Nothing of the cluster runs, and no supervisor starts, until this ends. Raises Failure."""
     cluster = LocalCluster.existing(data)
     if cluster is None:
-        raise Failure(f"there is no cluster in {data}: name its directory with --data", Exit.BAD_INPUT)
+        raise Failure(
+            f"there is no cluster in {data}: name its directory with --data; if that is lost, begin a new "
+            "cluster with what the object store has: aidb up --recover-from URL",
+            Exit.BAD_INPUT,
+        )
     held = lock.acquire(layout.lock)
     try:
         if held is None or cluster.running():

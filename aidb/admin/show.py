@@ -53,7 +53,9 @@ def key(content: bytes | None, default: str = "") -> str:
 
 
 def moment(at_ms: int) -> str:
-    """UTC, from milliseconds since 1970."""
+    """UTC, from milliseconds since 1970; 0, which nothing has happened at yet, is a dash."""
+    if not at_ms:
+        return "-"
     try:
         return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
     except (OverflowError, ValueError, OSError):

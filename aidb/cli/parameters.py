@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 
 from aidb.cli import documents
+from aidb.cli.exits import Exit, Failure
 
 _UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|)")
@@ -70,6 +72,21 @@ def duration(text: str | float) -> float:
     if not seconds > 0:
         raise typer.BadParameter(f"{text!r} is no duration: give seconds, or a number with ms, s, m, h or d")
     return seconds
+
+
+def clock_ms(option: str, text: str) -> int:
+    """Milliseconds since 1970 from ``2026-01-31T12:00:00Z`` (UTC without a zone), or such a number itself.
+    Raises Failure.
+    """
+    try:
+        if re.fullmatch(r"\d{12,14}", text):
+            return int(text)
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        what = f"{option} {text} is no time: as in 2026-01-31T12:00:00Z, or in ms since 1970"
+        raise Failure(what, Exit.BAD_INPUT) from error
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1000)
 
 
 Address = Annotated[

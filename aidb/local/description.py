@@ -31,6 +31,17 @@ NO_OBJECTS = "none"
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """What a new cluster begins with: another one's objects. ``uid`` empty: the store has no others;
+    ``clock_ms`` 0: the newest.
+    """
+
+    url: str
+    uid: str = ""
+    clock_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Wish:
     """What the user asks for; None = what is there, or the default for a new directory. ``port`` 0 = free
     ports.
@@ -44,6 +55,7 @@ class Wish:
     objects: str | None = None
     secure: bool = False
     durability: str | None = None
+    source: Source | None = None
 
     def __post_init__(self) -> None:
         _check_range("--shards", self.shards, 1, MAX_SHARDS)
@@ -54,10 +66,11 @@ class Wish:
         if self.durability is not None and self.durability not in DURABILITIES:
             raise Refused(f"--durability {self.durability} is none of {', '.join(DURABILITIES)}")
         if self.objects and self.objects != NO_OBJECTS:
-            try:
-                parse(self.objects)
-            except Unusable as error:
-                raise Refused(f"--objects: {error}") from error
+            _check_url("--objects", self.objects)
+        if self.source is not None:
+            _check_url("--recover-from", self.source.url)
+            if self.shards is not None:
+                raise Refused("--recover-from brings the other cluster's shards: leave --shards out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +89,7 @@ class Description:
     objects: str = ""
     secure: bool = False
     durability: str = DURABILITIES[0]
+    source: Source | None = None
 
     @property
     def coordinator(self) -> str:
@@ -126,6 +140,7 @@ class Description:
             objects=objects,
             secure=wish.secure,
             durability=durability,
+            source=wish.source,
         )
 
     def check(self, wish: Wish, data: Path, *, shards: int) -> None:
@@ -138,6 +153,11 @@ class Description:
             raise Refused(
                 f"the cluster in {data} was made without --secure: leave it out, or make another cluster "
                 "with --data DIR"
+            )
+        if wish.source is not None and wish.source != self.source:
+            raise Refused(
+                f"there is a cluster in {data}, which --recover-from would not change: choose another "
+                "directory with --data, or let this cluster go back (aidb-admin restore, recover)"
             )
         if wish.shards is not None and wish.shards != shards:
             raise Refused(
@@ -191,7 +211,8 @@ def load(layout: Layout) -> Description | None:
         found: dict[str, Any] = json.loads(content)
         version = found.pop("format")
         if version in (FORMAT, SECURE_FORMAT):
-            description = Description(**found)
+            source = found.pop("source", None)
+            description = Description(**found, source=None if source is None else Source(**source))
             if list(description.ports) == member_names(description.shards, description.replicas):
                 return description
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
@@ -211,7 +232,10 @@ def save(layout: Layout, description: Description) -> None:
         OSError: no space, no right.
     """
     version = SECURE_FORMAT if description.secure else FORMAT
-    content = json.dumps({"format": version, **asdict(description)}, indent=2) + "\n"
+    members = asdict(description)
+    if description.source is None:
+        del members["source"]  # which older programs do not know
+    content = json.dumps({"format": version, **members}, indent=2) + "\n"
     write_atomically(layout.description, content.encode(), durable=True)
 
 
@@ -224,6 +248,13 @@ def _strangers(root: Path) -> str:
     except OSError as error:
         raise Refused(f"cannot read the data directory {root}: {error.strerror}") from error
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _check_url(option: str, url: str) -> None:
+    try:
+        parse(url)
+    except Unusable as error:
+        raise Refused(f"{option}: {error}") from error
 
 
 def _check_range(option: str, value: int | None, low: int, high: int) -> None:

@@ -53,7 +53,7 @@ def _program(name: str, description: Description, layout: Layout) -> Program:
         command += ["--max-shards", str(MAX_SHARDS)]
         # On one machine, what keeps the log's end is another process, not another node (D5).
         command += ["--same-machine", "--durability", description.durability, "--tail-same-node"]
-        command += _objects(description, layout)
+        command += [*_objects(description, layout), *_source(description)]
         return Program(name, role, tuple(command))
     return Program(name, role, _node(role, name, description, listen), needs=description.ports["coordinator"])
 
@@ -83,6 +83,16 @@ def _objects(description: Description, layout: Layout) -> tuple[str, ...]:
     if description.objects == NO_OBJECTS:
         return ()
     return ("--objects", description.objects or layout.objects.as_uri())
+
+
+def _source(description: Description) -> tuple[str, ...]:
+    """Obeyed while there is no topology; nothing once there is one."""
+    source = description.source
+    if source is None:
+        return ()
+    uid = ("--recover-uid", source.uid) if source.uid else ()
+    clock = ("--recover-time", str(source.clock_ms)) if source.clock_ms else ()
+    return ("--recover-from", source.url, *uid, *clock)
 
 
 def _listen(description: Description, layout: Layout, name: str, certificate: str = "") -> tuple[str, ...]:

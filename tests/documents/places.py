@@ -57,6 +57,7 @@ class Place:
             "PATH": os.pathsep.join([str(self.bin), str(Path(sys.executable).parent), os.environ["PATH"]]),
             "HOME": str(self.directory),
             "AIDB_PORT": "0",
+            "AIDB_UP_TIMEOUT": "5m",
         }
 
     def program(self, name: str, text: str) -> None:

@@ -65,7 +65,7 @@ def test_each_alert_says_what_to_do() -> None:
     for name, rule in rules().items():
         assert rule["labels"]["severity"] in ("critical", "warning"), name
         assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}, name
-        assert rule["annotations"]["runbook_url"].endswith(f"/docs/runbooks/{name}"), name
+        assert rule["annotations"]["runbook_url"] == f"docs/runbooks/{name}.md", name
         page = (RUNBOOKS / f"{name}.md").read_text()
         missing = [section for section in (f"# {name}", *SECTIONS) if section not in page]
         assert not missing, (name, missing)

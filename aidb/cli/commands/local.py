@@ -11,6 +11,7 @@ from aidb.cli.parameters import (
     Data,
     Durability,
     Sync,
+    clock_ms,
     duration,
 )
 
@@ -47,20 +48,53 @@ def up(
     secure: Annotated[
         bool, typer.Option("--secure", help="a new cluster with TLS and tokens, made below its directory")
     ] = False,
+    recover_from: Annotated[
+        str | None,
+        typer.Option(
+            help="a new cluster begins with what another one has in this object store, which is only read",
+            metavar="URL",
+        ),
+    ] = None,
+    recover_uid: Annotated[
+        str | None, typer.Option(help="of that cluster, where the store has several", metavar="UID")
+    ] = None,
+    recover_time: Annotated[
+        str | None, typer.Option(help="as it was then: 2026-01-31T12:00:00Z (the newest)", metavar="TIME")
+    ] = None,
     timeout: Annotated[
-        float, typer.Option(help="how long it may take to get ready", parser=duration, metavar="DURATION")
+        float,
+        typer.Option(
+            help="how long it may take to get ready",
+            parser=duration,
+            metavar="DURATION",
+            envvar="AIDB_UP_TIMEOUT",
+        ),
     ] = 60.0,
 ) -> None:
     """Start a local cluster; what of it runs already is kept. Ctrl-C stops it, unless --detach."""
     from aidb.cli.up import up as run
-    from aidb.local.description import Wish
+    from aidb.local.description import Source, Wish
     from aidb.local.refusal import Refused
 
     if ephemeral and data != DEFAULT_DATA:
         raise Refused("--ephemeral makes its own directory: leave --data (and $AIDB_DATA) out")
     chosen = None if sync is None else sync.value
     mode = None if durability is None else durability.value
-    wish = Wish(shards, replicas, port, chosen, ephemeral, objects=objects, secure=secure, durability=mode)
+    if recover_from is None and (recover_uid or recover_time):
+        raise Refused("--recover-uid and --recover-time are of --recover-from URL: give that, too")
+    then = clock_ms("--recover-time", recover_time) if recover_time else 0
+    source = None if recover_from is None else Source(recover_from, recover_uid or "", then)
+    wish = Wish(
+        shards,
+        replicas,
+        port,
+        chosen,
+        ephemeral,
+        objects=objects,
+        secure=secure,
+        durability=mode,
+        source=source,
+    )
     run(data, wish, detach=detach, timeout=timeout)
 
 
