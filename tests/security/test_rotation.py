@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +17,14 @@ from cryptography.hazmat.primitives import serialization
 import aidb
 import aidb.aio
 from aidb.aio.client import AsyncClient
-from aidb.security import authority
+from aidb.security import authority, tokens
 from aidb.security.authority import Signed
+from aidb.security.client import POLL_SECONDS
 from aidb.security.names import DEFAULT_DOMAIN
 from aidb.v1 import cluster_pb2, cluster_pb2_grpc, storage_pb2, storage_pb2_grpc
 from tests.coordinator.process import until
 from tests.security.cluster import (
+    ROLES,
     SecuredCluster,
     bearer,
     metrics_addresses,
@@ -179,6 +182,46 @@ def test_an_authority_is_replaced_under_load(secured: SecuredCluster) -> None:
         secured.authority = new
         issue(secured, new, new.certificate)
         until(lambda: not trusted_by_all(secured, old))
+        running.goes_on()
+
+
+def test_a_token_is_replaced_under_load(secured: SecuredCluster) -> None:
+    """The next one is made, given out, and the old one revoked."""
+    old = secured.secrets["read-write"]
+    digest = tokens.digest(old).hex()
+
+    def taken(secret: str, is_taken: bool) -> bool:
+        """By all of them."""
+        for address in secured.addresses.values():
+            with secured.channel(address) as channel:
+                stub = cluster_pb2_grpc.DiscoveryStub(channel)
+                try:
+                    stub.GetTopology(cluster_pb2.GetTopologyRequest(), metadata=bearer(secret), timeout=20)
+                except grpc.RpcError as error:
+                    assert isinstance(error, grpc.Call)
+                    if is_taken or error.code() is not grpc.StatusCode.UNAUTHENTICATED:
+                        return False
+                else:
+                    if not is_taken:
+                        return False
+        return True
+
+    with load(secured) as running:
+        running.goes_on()
+        new = tokens.new_secret()
+        known = [one for one in tokens.parse(secured.tokens.read_bytes()) if one.name != "read-write"]
+        before = tokens.Token("before", "read-write", digest)
+        after = tokens.Token("read-write", "read-write", tokens.digest(new).hex())
+        authority.write_private(secured.tokens, tokens.document([*known, before, after]))
+        until(lambda: taken(new, True))
+        secured.secrets["read-write"] = new
+        authority.write_private(secured.directory / "load.token", new.encode())
+        given_out = time.monotonic()
+        # Clients look each second; calls after that carry the new one.
+        until(lambda: time.monotonic() > given_out + 2 * POLL_SECONDS)
+        running.goes_on()
+        secured.write_tokens(ROLES)
+        until(lambda: taken(old, False))
         running.goes_on()
 
 
