@@ -55,6 +55,13 @@ class Sync(StrEnum):
     NONE = "none"
 
 
+class LogFormat(StrEnum):
+    """``--log-format``."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class Durability(StrEnum):
     """``--durability``."""
 

@@ -10,6 +10,7 @@ them, `aidb down` stops them.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import select
 import shutil
@@ -29,6 +30,10 @@ from aidb.local.processes import Process, find, marked
 from aidb.local.programs import Program, programs
 from aidb.local.refusal import Refused
 from aidb.local.wanted import Wanted, Watch
+from aidb.logs import fields, set_up
+from aidb.logs.settings import of_environment
+
+log = logging.getLogger("aidb.supervisor")
 
 # Seconds between two looks at the processes; the end of an own child wakes at once.
 _PERIOD = 0.25
@@ -78,7 +83,7 @@ class Supervisor:
         for name, running in inventory.adopted.items():
             self._running[name] = running.process
             self._histories[name] = plan.after_start(self._histories[name], time.monotonic())
-            _say(f"adopted {name} pid={running.process.pid}")
+            log.info("adopted %s", name, extra=fields(pid=running.process.pid))
 
     def _step(self) -> bool:
         """Look once and act; returns whether programs wait for their first start."""
@@ -115,7 +120,7 @@ class Supervisor:
         for program in self._wanted:
             if program.name in names:
                 continue
-            _say(f"{program.name} is not wanted any more")
+            log.info("%s is not wanted any more", program.name)
             if program.name in self._running:
                 self._leaving[program.name] = now + children.GRACE
                 self._running[program.name].signal(signal.SIGTERM)
@@ -137,7 +142,7 @@ class Supervisor:
         try:
             secure.ensure(self._layout, wanted.names)
         except Refused as error:
-            _say(f"no certificates: {error}")
+            log.error("no certificates: %s", error)
 
     def _forget(self, name: str) -> None:
         self._leaving.pop(name, None)
@@ -146,9 +151,9 @@ class Supervisor:
         look = self._watch.look()
         for kept in retired.retired(self._layout, look.incarnations):
             if name == primary_name(kept.shard, kept.incarnation) and not kept.disposable:
-                _say(f"what {name} had is kept in {kept.directory}")
+                log.info("what %s had is kept in %s", name, kept.directory)
         for directory in retired.remove(self._layout, look.incarnations, self._running):
-            _say(f"removed {directory}: it was handed over, or never served")
+            log.info("removed %s: it was handed over, or never served", directory)
 
     def _note_ends(self, now: float) -> bool:
         ended = []
@@ -163,12 +168,13 @@ class Supervisor:
             del self._running[name]
             self._own.pop(name, None)
             if name in self._leaving:
-                _say(f"{name} ended exit={self._exit_codes.get(name, 'unknown')}")
+                log.info("%s ended", name, extra=fields(exit=self._exit_codes.get(name, "unknown")))
                 self._forget(name)
                 continue
             self._histories[name] = plan.after_exit(self._histories[name], now)
             wait = self._histories[name].not_before - now
-            _say(f"{name} ended exit={self._exit_codes.get(name, 'unknown')} restart_in={wait:.1f}s")
+            code = self._exit_codes.get(name, "unknown")
+            log.warning("%s ended", name, extra=fields(exit=code, restart_seconds=round(wait, 1)))
         return bool(ended)
 
     def _start(self, program: Program, now: float) -> None:
@@ -177,7 +183,7 @@ class Supervisor:
             environment = marked(self._uid, program.name)
             child = children.start(program.command, environment, self._layout.log(program.name))
         except OSError as error:
-            _say(f"cannot start {program.name}: {error}")
+            log.error("cannot start %s: %s", program.name, error)
             self._histories[program.name] = plan.after_exit(history, now)
             return
         process = Process.of(child.pid)
@@ -185,7 +191,7 @@ class Supervisor:
         # A child that has ended already is noticed through its Popen.
         self._running[program.name] = process or Process(child.pid, 0)
         self._histories[program.name] = history
-        _say(f"started {program.name} pid={child.pid}")
+        log.info("started %s", program.name, extra=fields(pid=child.pid))
 
     def _publish(self) -> None:
         told = {}
@@ -209,15 +215,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     layout = Layout.at(options.data)
     stop = _signals()
     description = load(layout)
+    uid = description.cluster_uid if description else ""
+    set_up("aidb-supervisor", *of_environment(), member="supervisor", cluster=uid)
     if description is None:
-        _say(f"no cluster in {layout.root}")
+        log.error("no cluster in %s", layout.root)
         return 2
     if lock.acquire(layout.lock) is None:
         return 0
     supervisor = Supervisor(layout, description)
     supervisor.run(stop, options.owner)
     layout.state.unlink(missing_ok=True)
-    _say("stopped")
+    log.info("stopped")
     if description.ephemeral:
         shutil.rmtree(layout.root, ignore_errors=True)
     return 0
@@ -233,11 +241,6 @@ def _signals() -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.set_wakeup_fd(send, warn_on_full_buffer=False)
     return receive
-
-
-def _say(message: str) -> None:
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    print(f"{now} INFO aidb-supervisor {message}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,13 @@ import argparse
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from aidb import logs
 from aidb.metrics import MetricsAddressError
 from aidb.security.server import SecurityRefused, add_arguments
 from aidb_coordinator.service.server import AddressInUse, Server
@@ -28,17 +27,20 @@ PROGRAM = "aidb-coordinator"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    _log_to_stderr(options.log_level)
     values = vars(options)
-    del values["log_level"]
+    as_json = values["log_format"] == "json"
+    member = options.identity or "coordinator"
+    logs.set_up(
+        PROGRAM, values.pop("log_format"), values.pop("log_level"), member=member, cluster=options.cluster_uid
+    )
     try:
-        return asyncio.run(_serve(Settings(**values)))
+        return asyncio.run(_serve(Settings(**values), as_json))
     except (SettingsError, AddressInUse, MetricsAddressError, SecurityRefused) as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        logs.cannot_start(PROGRAM, error, json=as_json)
         return 2
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, as_json: bool) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -48,7 +50,7 @@ async def _serve(settings: Settings) -> int:
         server = Server(settings)
         await server.start()
     except StoreError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        logs.cannot_start(PROGRAM, error, json=as_json)
         return 2
     _announce(server)
     failed = asyncio.create_task(server.wait())
@@ -59,7 +61,7 @@ async def _serve(settings: Settings) -> int:
     if not failed.done():
         failed.cancel()
         return 0
-    print(f"{PROGRAM}: {failed.exception()}", file=sys.stderr)
+    logs.cannot_start(PROGRAM, failed.exception(), json=as_json)
     return 1
 
 
@@ -217,18 +219,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--autoscale-interval", type=float, default=15.0, metavar="S", help="between two samples (15)")
     add("--member-cores", type=float, default=2.0, metavar="N", help="that a member may use (2)")
-    add("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    logs.add_arguments(add)
     return parser
-
-
-def _log_to_stderr(level: str) -> None:
-    logging.Formatter.converter = time.gmtime
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=level.upper(),
-        format=f"%(asctime)s.%(msecs)03dZ %(levelname)s {PROGRAM} %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S",
-    )
 
 
 if __name__ == "__main__":

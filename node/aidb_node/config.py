@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, NotRequired, TypeAlias, TypedDict, get_args
 
+from aidb import logs
 from aidb.security.names import DEFAULT_DOMAIN
 from aidb.security.server import add_arguments
 from aidb_node.backup.settings import BackupSettings
@@ -69,6 +70,8 @@ class Settings:
     health_listen: str = ""
     incarnation: int = 1
     move_rate: int = 64 << 20
+    log_format: str = "text"
+    log_level: str = "info"
 
     @property
     def backup(self) -> BackupSettings:
@@ -180,6 +183,7 @@ def _parser() -> argparse.ArgumentParser:
         add("--advertise", default="", metavar="HOST:PORT", help="where others reach it (what it listens on)")
         add("--metrics", default="", metavar="HOST:PORT", help="serve /metrics there (nowhere)")
         add_arguments(add)
+        logs.add_arguments(add)
         add("--threads", type=_positive, default=2, help="serving threads (2)")
         add(
             "--max-connections",

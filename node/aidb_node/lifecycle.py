@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Iterable
 
-from aidb import errors
+from aidb import errors, logs
 from aidb.metrics import MetricsAddressError, MetricsServer
 from aidb.objects.errors import ObjectError
 from aidb.security import audit
@@ -36,6 +36,7 @@ from aidb_node.takeover.become import Taken, become, wait_for
 # HANDED_OVER, and no other end, says that the object store has all that the directory has (D6): who
 # provisions may remove it.
 OK, FAILED, REFUSED, HANDED_OVER = 0, 1, 2, 3
+PROGRAM = "aidb-node"
 
 # The native side is asked this often, in seconds, so that signals are seen.
 _WAKE = 0.1
@@ -50,7 +51,10 @@ _LOG_EACH = 10
 
 def run(settings: Settings) -> int:
     """Runs the program until its end; the exit code."""
-    log = Log(f"aidb-node/{settings.name}")
+    shard = None if settings.role == "router" else settings.shard
+    member = {"member": settings.name, "role": settings.role, "shard": shard}
+    logs.set_up(PROGRAM, settings.log_format, settings.log_level, **member)
+    log = Log()
     stop = Stop()
     stop.install()
     try:
@@ -328,6 +332,7 @@ class _Program:
         self._cluster_uid = grant.cluster_uid
         if self._identity is not None:
             self._store_identity(grant.cluster_uid, request.pending_epoch)
+        logs.tell(cluster=grant.cluster_uid, epoch=grant.epoch or None)
         self._server.begin(grant)
         self._log.info("registered", epoch=grant.epoch, term=grant.term, cluster=grant.cluster_uid)
         if self._second_copy is not None:

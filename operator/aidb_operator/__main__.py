@@ -10,15 +10,21 @@ import logging
 import os
 import socket
 import sys
-import time
 from collections.abc import Sequence
+
+from aidb import logs
 
 PROGRAM = "aidb-operator"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    _log_to_stderr(options.log_level)
+    instance = os.environ.get("POD_NAME") or socket.gethostname()
+    as_json = options.log_format == "json"
+    logs.set_up(PROGRAM, options.log_format, options.log_level, member=instance)
+    # kopf tells of every object that it does nothing with.
+    level = logging.getLevelNamesMapping()[options.log_level.upper()]
+    logging.getLogger("kopf").setLevel(max(logging.WARNING, level))
     # The libraries take seconds to load; wrong options are told before.
     from kubernetes.config import ConfigException
 
@@ -34,23 +40,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 listen=options.listen,
                 resync=options.resync,
                 threads=options.threads,
-                instance=os.environ.get("POD_NAME") or socket.gethostname(),
+                instance=instance,
             ),
             connect(),
         )
     except ConfigException as error:
-        print(
-            f"{PROGRAM}: no API server: neither in a pod nor a KUBECONFIG that can be used: {error}",
-            file=sys.stderr,
-        )
+        what = f"no API server: neither in a pod nor a KUBECONFIG that can be used: {error}"
+        logs.cannot_start(PROGRAM, what, json=as_json)
         return 2
     except MetricsAddressError as error:
-        print(f"{PROGRAM}: {str(error).replace('--metrics', '--listen')}", file=sys.stderr)
+        logs.cannot_start(PROGRAM, str(error).replace("--metrics", "--listen"), json=as_json)
         return 2
     operator.stop_at_signals()
     failure = operator.run()
     if failure:
-        print(f"{PROGRAM}: {failure}", file=sys.stderr)
+        logs.cannot_start(PROGRAM, failure, json=as_json)
     return 1 if failure else 0
 
 
@@ -81,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--threads", type=_threads, default=4, metavar="N", help="clusters that have their turn at a time (4)"
     )
-    add("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    logs.add_arguments(add)
     return parser
 
 
@@ -103,18 +107,6 @@ def _threads(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 64:
         raise argparse.ArgumentTypeError(f"{text!r} is out of range: 1 to 64")
     return int(text)
-
-
-def _log_to_stderr(level: str) -> None:
-    logging.Formatter.converter = time.gmtime
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=level.upper(),
-        format=f"%(asctime)s.%(msecs)03dZ %(levelname)s {PROGRAM} %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S",
-    )
-    # kopf tells of every object that it does nothing with.
-    logging.getLogger("kopf").setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from aidb.logs import about
 from aidb_operator.kubernetes.store import ClusterKey
 
 log = logging.getLogger("aidb.operator")
@@ -116,7 +117,8 @@ class Worker:
         again: float | None = None
         failed = False
         try:
-            again = self._turn(key)
+            with about(cluster=str(key)):
+                again = self._turn(key)
         except Exception:
             # The next turn comes by itself, later each time.
             log.exception("cannot reconcile %s", key)

@@ -132,7 +132,7 @@ def running(
         archived=lambda: archive.progress.archived_lsn,
         said=said,
         changed=lambda: None,
-        log=Log("test"),
+        log=Log(),
         stop=stop,
     )
     thread = threading.Thread(target=checks.run)
@@ -198,7 +198,7 @@ def test_a_check_that_cannot_be_made_says_why(
         archived=lambda: 1 << 62,
         said=said,
         changed=lambda: None,
-        log=Log("test"),
+        log=Log(),
         stop=stop,
     )
     thread = threading.Thread(target=checks.run)

@@ -78,7 +78,7 @@ def begun(
             shard=NAMES.shard,
             disk_id="disk",
             owner="p",
-            log=Log("test"),
+            log=Log(),
             superseded=lambda why: None,
         )
         made.append(copy)

@@ -67,17 +67,20 @@ def test_the_operator_is_told_what_the_values_say(render: Render) -> None:
         "--image=localhost/aidb-node:0.1.0",
         "--listen=0.0.0.0:8080",
         "--log-level=info",
+        "--log-format=text",
     ]
     told = arguments(
         'watchNamespaces=["a","b"]',
         f"nodeImage.digest={DIGEST}",
         "logLevel=debug",
+        "logFormat=json",
         'extraArgs=["--threads=2"]',
     )
     assert told == [
         f"--image=localhost/aidb-node@{DIGEST}",
         "--listen=0.0.0.0:8080",
         "--log-level=debug",
+        "--log-format=json",
         "--namespaces=a,b",
         "--threads=2",
     ]

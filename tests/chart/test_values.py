@@ -31,6 +31,7 @@ WRONG = [
     ({"nameOverride": "Upper"}, "nameOverride"),
     ({"fullnameOverride": "-x"}, "fullnameOverride"),
     ({"logLevel": "loud"}, "logLevel"),
+    ({"logFormat": "xml"}, "logFormat"),
     ({"crds": {"install": "maybe"}}, "crds.install"),
     ({"crds": {"keeps": True}}, "keeps"),
     ({"watchNamespaces": "all"}, "watchNamespaces"),

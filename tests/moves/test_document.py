@@ -145,7 +145,7 @@ def no_source(address: str, attempt: Attempt, over: threading.Event) -> RemoteSo
 
 
 def mover(primary: FakePrimary, directory: Path) -> Mover:
-    return Mover(primary, 1, NoCoordinator(), no_source, Pace(0), Horizon(directory), Log("test"))
+    return Mover(primary, 1, NoCoordinator(), no_source, Pace(0), Horizon(directory), Log())
 
 
 def test_slots_of_others_go_and_what_is_refused_is_tried_again(tmp_path: Path) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import io
 from pathlib import Path
 
 import pytest
-from aidb_node import config, identity, lifecycle, logs, registration
+from aidb_node import config, identity, lifecycle, registration
 from aidb_node.failure import StartRefused
 
 from aidb import errors
@@ -112,14 +111,6 @@ def test_a_wrong_command_line_exits_with_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         config.parse(arguments)
     assert caught.value.code == 2
-
-
-def test_a_log_line_is_one_line() -> None:
-    stream = io.StringIO()
-    logs.Log("aidb-node/x", stream).warning("two\nlines", reason="a b", plain=1, empty="")
-    line = stream.getvalue()
-    assert line.count("\n") == 1
-    assert line.endswith('WARNING aidb-node/x two lines reason="a b" plain=1 empty=""\n')
 
 
 def test_a_damaged_identity_is_refused() -> None:

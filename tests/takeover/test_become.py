@@ -60,7 +60,7 @@ def take_over(objects: FileStore, data: Path, published: int) -> become.Taken:
     disk = replace(identity.claim(data, NAMES.shard), disk_id=f"of {data.name}")
     settings = Settings("primary", data.name, "", "", data=data, shard=NAMES.shard, objects=objects.url)
     asking: Any = Coordinator(published)
-    return become._Taker(settings, Log("test"), Stop(), asking, asking.course, disk).run()
+    return become._Taker(settings, Log(), Stop(), asking, asking.course, disk).run()
 
 
 def serve(objects: FileStore, data: Path, epoch: int, key: bytes) -> dict[bytes, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +11,12 @@ import typer
 from aidb.cli.parameters import (
     Data,
     Durability,
+    LogFormat,
     Sync,
     clock_ms,
     duration,
 )
+from aidb.logs.settings import FORMAT_VARIABLE
 
 commands = typer.Typer()
 DEFAULT_DATA = Path(".aidb")
@@ -61,6 +64,13 @@ def up(
     recover_time: Annotated[
         str | None, typer.Option(help="as it was then: 2026-01-31T12:00:00Z (the newest)", metavar="TIME")
     ] = None,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(
+            help="of the programs' logs, of those that are started now  [default: $AIDB_LOG_FORMAT, text]",
+            show_default=False,
+        ),
+    ] = None,
     timeout: Annotated[
         float,
         typer.Option(
@@ -95,6 +105,10 @@ def up(
         durability=mode,
         source=source,
     )
+    wish = Wish(shards, replicas, port, chosen, ephemeral, objects=objects, secure=secure, durability=mode)
+    if log_format is not None:
+        # The programs have the environment of who starts them.
+        os.environ[FORMAT_VARIABLE] = log_format.value
     run(data, wish, detach=detach, timeout=timeout)
 
 

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import grpc
 
+from aidb.logs import fields
 from aidb.v1 import node_pb2, node_pb2_grpc, storage_pb2, storage_pb2_grpc
 from aidb_coordinator.dial import Dialer
 from aidb_coordinator.scaling.view import Backup
@@ -112,4 +113,6 @@ class Backups(Snapshots):
         asked.snapshot, asked.error = found.snapshot, found.snapshot_error
         if found.snapshot_error:
             asked.failed_at = time.monotonic()
-            log.warning("snapshot of shard %d failed: %s", shard, found.snapshot_error)
+            log.warning(
+                "snapshot of shard %d failed: %s", shard, found.snapshot_error, extra=fields(shard=shard)
+            )

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 import grpc
 
-from aidb import errors
+from aidb import errors, logs
 from aidb.errors import ErrorCode
 from aidb.v1 import common_pb2 as common
 from aidb_coordinator import origin
@@ -57,6 +57,10 @@ def answers(handler: Handler[Servicer, Request, Response]) -> Handler[Servicer, 
     @functools.wraps(handler)
     async def answer(self: Servicer, request: Request, context: Context) -> Response:
         member = getattr(request, "name", "") or getattr(getattr(request, "member", None), "name", "")
+        with logs.about(method=handler.__name__, caller=member):
+            return await told(self, request, context, member)
+
+    async def told(self: Servicer, request: Request, context: Context, member: str) -> Response:
         try:
             with origin.acting_for(origin.of_request(handler.__name__, member, context.peer())):
                 return await handler(self, request, context)

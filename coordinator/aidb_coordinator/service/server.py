@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_service
 from grpc_reflection.v1alpha import reflection
 
+from aidb import logs
 from aidb.metrics import MetricsServer
 from aidb.objects.errors import ObjectError
 from aidb.security import audit
@@ -126,6 +127,7 @@ class Server:
             if metrics:
                 stack.callback(metrics.close)
             stored = await asyncio.to_thread(begin_term, store, self._settings)
+            logs.tell(cluster=stored.topology.cluster_uid, term=stored.topology.term)
             events = EventLog(self._settings.data / EVENTS, wall_ms, added=added)
             changes = ChangeLog(self._settings.data / CHANGES, wall_ms, added=added)
             dialer = Dialer(security)

@@ -165,6 +165,23 @@ class ServiceMonitorSettings(Model):
     interval_seconds: int = Field(default=30, ge=1, le=3600, description="Between two scrapes.")
 
 
+class LogFormat(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Logs(Model):
+    format: LogFormat = Field(default=LogFormat.TEXT, description="json: one object a line, for machines.")
+    level: LogLevel = Field(default=LogLevel.INFO, description="What is below it is not written.")
+
+
 class Monitoring(Model):
     service_monitor: ServiceMonitorSettings = group(
         ServiceMonitorSettings, "A ServiceMonitor of the Prometheus operator."
@@ -253,6 +270,7 @@ class ClusterSpec(Model):
     autoscaling: Autoscaling = group(Autoscaling, "Numbers that the operator's autoscaler decides.")
     security: Security = group(Security, "Certificates and who may connect.")
     monitoring: Monitoring = group(Monitoring, "For Prometheus.")
+    logs: Logs = group(Logs, "Of all pods.")
     hibernate: bool = Field(
         default=False, description="Stop all pods and keep the data; false again starts them."
     )

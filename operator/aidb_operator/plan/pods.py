@@ -118,6 +118,8 @@ def inputs(view: View, program: Program) -> str:
         of_role |= {"takeover": dumped(spec.takeover)}
     settings = dumped(program.settings)
     settings.pop("replicas", None)
+    # Only where somebody says so: clusters that are older than this need no restart.
+    of_role |= {"logs": dumped(spec.logs)} if dumped(spec.logs) else {}
     return digest(
         {
             "image": image(view),
@@ -168,7 +170,7 @@ def _container(view: View, program: Program) -> Raw:
         "image": image(view),
         "imagePullPolicy": view.spec.image_pull_policy.value,
         "command": list(program.command),
-        "args": [*program.arguments, "--metrics", f"0.0.0.0:{METRICS_PORT}", *security],
+        "args": [*program.arguments, "--metrics", f"0.0.0.0:{METRICS_PORT}", *security, *_logs(view)],
         "env": [
             _field("POD_NAME", "metadata.name"),
             _field("POD_IP", "status.podIP"),
@@ -189,6 +191,11 @@ def _container(view: View, program: Program) -> Raw:
     }
     resources = dumped(program.settings.resources)
     return {**container, "resources": resources} if resources else container
+
+
+def _logs(view: View) -> list[str]:
+    given = dumped(view.spec.logs)
+    return [word for name, value in given.items() for word in (f"--log-{name}", str(value))]
 
 
 def _secrets(view: View, program: Program) -> list[Raw]:
