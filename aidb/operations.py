@@ -27,6 +27,7 @@ from aidb.interface import (
 from aidb.ordering import ordered_scan
 from aidb.routing import Routing
 from aidb.scanning import ScanSpec, scan
+from aidb.tracing.spans import traced
 from aidb.v1 import storage_pb2
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class Operations:
         }
 
     def _watched(self, method: str, operation: Operation[T]) -> Operation[T]:
+        operation = traced(method, operation)
         return operation if self.metrics is None else self.metrics.watched(method, operation)
 
     def _seconds(self, timeout: Seconds | None) -> float:

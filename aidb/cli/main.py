@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from typer import Typer
+
+_FLUSH_SECONDS = 2.0
 
 
 def main() -> NoReturn:
@@ -32,6 +35,29 @@ def run(
     """Run one command of ``app`` (that of `aidb` if not given), with the arguments that ``prepare`` makes of
     these; returns its exit code.
     """
+    with _traces(name):
+        return _run(arguments, app, name, prepare)
+
+
+@contextmanager
+def _traces(name: str) -> Iterator[None]:
+    """Where OpenTelemetry's variables ask for them."""
+    if not any(variable.startswith("OTEL_") for variable in os.environ):
+        yield
+        return
+    from aidb.tracing.provider import close, install
+
+    provider = install(name)
+    try:
+        yield
+    finally:
+        if provider is not None:
+            close(provider, _FLUSH_SECONDS)
+
+
+def _run(
+    arguments: list[str], app: Typer | None, name: str, prepare: Callable[[list[str]], list[str]]
+) -> int:
     from aidb.cli.exits import Exit, Failure, exit_of
     from aidb.errors import AidbError
     from aidb.local.refusal import Refused

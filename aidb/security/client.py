@@ -17,6 +17,8 @@ from aidb.options import Tls
 from aidb.security.material import BadMaterial, Material
 from aidb.security.names import server_name
 from aidb.security.watch import Watched
+from aidb.tracing.calling import Calling
+from aidb.tracing.provided import tracer
 
 log = logging.getLogger("aidb")
 
@@ -118,8 +120,12 @@ class _Details(grpc.ClientCallDetails):
 
 
 def calling(address: str, options: Options, tls: Tls | None) -> grpc.Channel:
-    """A channel for unary calls that carry the token by themselves. Raises InvalidArgument."""
+    """A channel for unary calls that carry the token, and their trace if there is one, by themselves. Raises
+    InvalidArgument.
+    """
     if tls is None:
-        return grpc.insecure_channel(address, options=options)
-    secured = Secured(tls)
-    return grpc.intercept_channel(secured.channel(address, options), Bearer(secured))
+        channel = grpc.insecure_channel(address, options=options)
+    else:
+        secured = Secured(tls)
+        channel = grpc.intercept_channel(secured.channel(address, options), Bearer(secured))
+    return channel if tracer() is None else grpc.intercept_channel(channel, Calling())

@@ -18,11 +18,14 @@ from pathlib import Path
 from aidb import logs
 from aidb.metrics import MetricsAddressError
 from aidb.security.server import SecurityRefused, add_arguments
+from aidb.tracing.provider import close, provider_of
+from aidb.tracing.serving import SERVING
 from aidb_coordinator.service.server import AddressInUse, Server
 from aidb_coordinator.settings import DURABILITIES, Settings, SettingsError
 from aidb_coordinator.store import StoreError
 
 PROGRAM = "aidb-coordinator"
+FLUSH_SECONDS = 2.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,11 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.set_up(
         PROGRAM, values.pop("log_format"), values.pop("log_level"), member=member, cluster=options.cluster_uid
     )
+    traces = provider_of(PROGRAM, service_instance_id=member)
+    SERVING.begin(traces)
     try:
         return asyncio.run(_serve(Settings(**values), as_json))
     except (SettingsError, AddressInUse, MetricsAddressError, SecurityRefused) as error:
         logs.cannot_start(PROGRAM, error, json=as_json)
         return 2
+    finally:
+        if traces is not None:
+            close(traces, FLUSH_SECONDS)
 
 
 async def _serve(settings: Settings, as_json: bool) -> int:

@@ -19,9 +19,9 @@ from aidb_operator.kubectl.app import app
 from aidb_operator.kubectl.complete import complete
 from aidb_operator.kubectl.forward import forwarded
 from aidb_operator.kubectl.main import in_order
-from aidb_operator.kubectl.redact import HIDDEN, redacted, text
 
 from aidb.cli.main import run
+from aidb.report.redaction import HIDDEN, redacted, text
 from tests.kubernetes.apiserver import ApiServer
 
 Capture = pytest.CaptureFixture[str]

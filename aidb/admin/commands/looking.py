@@ -105,6 +105,31 @@ def topology_history(
     raise typer.Exit(history(address, after, limit, output))
 
 
+@commands.command()
+def report(
+    address: Address = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            "--file",
+            dir_okay=False,
+            metavar="FILE",
+            help="that does not exist  [default: aidb-report-CLUSTER-TIME.tar.gz]",
+            show_default=False,
+        ),
+    ] = None,
+    tail: Annotated[int, typer.Option(min=1, max=100_000, help="lines of each log")] = 2000,
+    timeout: Timeout = 5.0,
+    output: Format = Output.TABLE,
+) -> None:
+    """Make an archive of what is known about the cluster, without secrets, keys and values, for who is to
+    help. What does not answer is named in it; logs are those of the local cluster in $AIDB_DATA or ./.aidb.
+    """
+    from aidb.admin.report import report as run
+
+    raise typer.Exit(run(address, into, output, tail=tail, timeout=timeout))
+
+
 def _draw(draw: Callable[[], int], how: Output, *, watch: bool, every: float, times: int) -> None:
     from aidb.admin.watching import Watch
 

@@ -11,6 +11,7 @@ import grpc
 
 from aidb import errors, logs
 from aidb.errors import ErrorCode
+from aidb.tracing.serving import SERVING
 from aidb.v1 import common_pb2 as common
 from aidb_coordinator import origin
 from aidb_coordinator.store import StoreError
@@ -57,7 +58,8 @@ def answers(handler: Handler[Servicer, Request, Response]) -> Handler[Servicer, 
     @functools.wraps(handler)
     async def answer(self: Servicer, request: Request, context: Context) -> Response:
         member = getattr(request, "name", "") or getattr(getattr(request, "member", None), "name", "")
-        with logs.about(method=handler.__name__, caller=member):
+        name = handler.__name__
+        with logs.about(method=name, caller=member), SERVING.call(name, context.invocation_metadata()):
             return await told(self, request, context, member)
 
     async def told(self: Servicer, request: Request, context: Context, member: str) -> Response:
