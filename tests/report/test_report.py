@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import aidb
 from tests.cli.command import SECONDS, Command
 from tests.coordinator.process import until
 
@@ -72,9 +73,13 @@ def _plant(cluster: Command) -> list[str]:
 
 
 def test_a_whole_cluster_and_half_of_one(cluster: Command, tmp_path: Path) -> None:
-    for number in range(50):
-        cluster("put", f"{KEY}-{number}", VALUE)
-        cluster("get", f"{KEY}-{number}")
+    security = cluster.data / "security" / "client"
+    address = json.loads((cluster.data / "local.json").read_text())["ports"]["coordinator"]
+    tls = aidb.Tls(security, token_file=security / "token")
+    with aidb.connect(f"127.0.0.1:{address}", tls=tls, timeout=60) as db:
+        for number in range(200):
+            db.put(f"{KEY}-{number % 5}".encode(), VALUE.encode())
+            db.get(f"{KEY}-{number % 5}".encode())
     planted = _plant(cluster)
 
     said, files = _report(cluster, tmp_path / "whole.tar.gz")
