@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, NotRequired, TypeAlias, TypedDict, get_args
+from typing import Literal, TypeAlias, TypedDict, get_args
 
 from aidb import logs
 from aidb.security.names import DEFAULT_DOMAIN
@@ -72,6 +72,7 @@ class Settings:
     move_rate: int = 64 << 20
     log_format: str = "text"
     log_level: str = "info"
+    slow_request_ms: int = 1000
 
     @property
     def backup(self) -> BackupSettings:
@@ -109,8 +110,8 @@ class Common(TypedDict):
     health: str
     keys: Keys | None
     # Which requests are looked at one by one: those that take as long (0 = none), those of sampled traces.
-    slow_request_ms: NotRequired[int]
-    traces: NotRequired[bool]
+    slow_request_ms: int
+    traces: bool
 
 
 def parse(arguments: Sequence[str] | None = None) -> Settings:
@@ -144,6 +145,12 @@ def _seconds(text: str) -> float:
     if not 0 < number <= 86_400:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: give seconds, at most a day of them")
     return number
+
+
+def _milliseconds(text: str) -> int:
+    if not text.isdecimal() or int(text) > 86_400_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: give ms, at most a day of them; 0 = none")
+    return int(text)
 
 
 def _period(text: str) -> float:
@@ -184,6 +191,13 @@ def _parser() -> argparse.ArgumentParser:
         add("--metrics", default="", metavar="HOST:PORT", help="serve /metrics there (nowhere)")
         add_arguments(add)
         logs.add_arguments(add)
+        add(
+            "--slow-request-ms",
+            type=_milliseconds,
+            default=1000,
+            metavar="MS",
+            help="requests that take so long are in the log, without their keys; 0 = none (1000)",
+        )
         add("--threads", type=_positive, default=2, help="serving threads (2)")
         add(
             "--max-connections",

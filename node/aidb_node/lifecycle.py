@@ -28,6 +28,7 @@ from aidb_node.metrics.disk import DiskCollector
 from aidb_node.moves.figures import MoveCollector
 from aidb_node.moves.mover import Mover
 from aidb_node.moves.starting import mover_of
+from aidb_node.observing import Observing, exporting
 from aidb_node.stop import Stop
 from aidb_node.tail_set import Policy, TailSetKeeper
 from aidb_node.takeover.asking import Stopped
@@ -107,7 +108,11 @@ class _Program:
         self._security = ServerSecurity.of(settings.tls, settings.tokens, settings.tls_domain, "node")
         self._metrics = MetricsServer(settings.metrics, self._security) if settings.metrics else None
         address = reachable(self._metrics.address, settings.advertise) if self._metrics else ""
-        self._server = _server(settings, self._identity, address, self._security, self._process_id)
+        spans = exporting(settings.name, settings.role)
+        self._server = _server(
+            settings, self._identity, address, self._security, self._process_id, traces=spans is not None
+        )
+        self._observing = Observing(self._server, spans)
         if self._metrics:
             shard = "" if settings.role == "router" else str(settings.shard)
             self._metrics.register(NodeCollector(self._server.stats, shard))
@@ -190,6 +195,7 @@ class _Program:
         if self._second_copy is not None:
             self._second_copy.close()
         drained = self._server.stop(max(0.0, began + grace - time.monotonic()))
+        self._observing.close()
         if self._security:
             self._security.close()
         if self._metrics:
@@ -401,6 +407,8 @@ def _server(
     metrics: str,
     security: ServerSecurity | None,
     process_id: str,
+    *,
+    traces: bool,
 ) -> Server:
     common = Common(
         name=settings.name,
@@ -416,6 +424,8 @@ def _server(
         process_id=process_id,
         health=settings.health_listen,
         keys=_keys(security),
+        slow_request_ms=settings.slow_request_ms,
+        traces=traces,
     )
     if disk is not None:
         return Server.primary(

@@ -180,6 +180,19 @@ class LogLevel(StrEnum):
 class Logs(Model):
     format: LogFormat = Field(default=LogFormat.TEXT, description="json: one object a line, for machines.")
     level: LogLevel = Field(default=LogLevel.INFO, description="What is below it is not written.")
+    slow_request_milliseconds: int = Field(
+        default=1000,
+        ge=0,
+        le=86_400_000,
+        description="Requests that take so long are in the nodes' logs, without their keys; 0: none.",
+    )
+
+
+class Tracing(Model):
+    otlp_endpoint: Annotated[str, Field(max_length=512, pattern=r"^https?://[^\s@]+$")] | None = Field(
+        default=None,
+        description="Where spans of sampled requests go, by OTLP over HTTP: http://collector.monitoring:4318.",
+    )
 
 
 class Monitoring(Model):
@@ -271,6 +284,7 @@ class ClusterSpec(Model):
     security: Security = group(Security, "Certificates and who may connect.")
     monitoring: Monitoring = group(Monitoring, "For Prometheus.")
     logs: Logs = group(Logs, "Of all pods.")
+    tracing: Tracing = group(Tracing, "OpenTelemetry.")
     hibernate: bool = Field(
         default=False, description="Stop all pods and keep the data; false again starts them."
     )

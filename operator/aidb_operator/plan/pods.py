@@ -119,7 +119,8 @@ def inputs(view: View, program: Program) -> str:
     settings = dumped(program.settings)
     settings.pop("replicas", None)
     # Only where somebody says so: clusters that are older than this need no restart.
-    of_role |= {"logs": dumped(spec.logs)} if dumped(spec.logs) else {}
+    observed = {"logs": dumped(spec.logs), "tracing": dumped(spec.tracing)}
+    of_role |= {name: said for name, said in observed.items() if said}
     return digest(
         {
             "image": image(view),
@@ -170,12 +171,19 @@ def _container(view: View, program: Program) -> Raw:
         "image": image(view),
         "imagePullPolicy": view.spec.image_pull_policy.value,
         "command": list(program.command),
-        "args": [*program.arguments, "--metrics", f"0.0.0.0:{METRICS_PORT}", *security, *_logs(view)],
+        "args": [
+            *program.arguments,
+            "--metrics",
+            f"0.0.0.0:{METRICS_PORT}",
+            *security,
+            *_logs(view, program),
+        ],
         "env": [
             _field("POD_NAME", "metadata.name"),
             _field("POD_IP", "status.podIP"),
             _field("NODE_NAME", "spec.nodeName"),
             *program.access.env,
+            *_tracing(view),
         ],
         "ports": [{"name": name, "containerPort": port} for name, port in ports.items()],
         "startupProbe": _probe("liveness", START_SECONDS, START_FAILURES),
@@ -193,9 +201,17 @@ def _container(view: View, program: Program) -> Raw:
     return {**container, "resources": resources} if resources else container
 
 
-def _logs(view: View) -> list[str]:
+def _logs(view: View, program: Program) -> list[str]:
     given = dumped(view.spec.logs)
-    return [word for name, value in given.items() for word in (f"--log-{name}", str(value))]
+    options = {"format": "--log-format", "level": "--log-level"}
+    if program.component != "coordinator":
+        options["slowRequestMilliseconds"] = "--slow-request-ms"
+    return [word for name, option in options.items() if name in given for word in (option, str(given[name]))]
+
+
+def _tracing(view: View) -> list[Raw]:
+    endpoint = view.spec.tracing.otlp_endpoint
+    return [] if endpoint is None else [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": endpoint}]
 
 
 def _secrets(view: View, program: Program) -> list[Raw]:
