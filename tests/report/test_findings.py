@@ -52,7 +52,9 @@ def test_nothing_is_found_where_nothing_is_wrong() -> None:
     assert "nothing is wrong" in findings.as_text([])
 
 
-@pytest.mark.parametrize(("word", "status"), _sick(), ids=lambda one: one if isinstance(one, str) else "")
+@pytest.mark.parametrize(
+    ("word", "status"), list(_sick()), ids=lambda one: one if isinstance(one, str) else ""
+)
 def test_what_is_wrong_is_found(word: str, status: pb.ClusterStatus) -> None:
     (found,) = findings.of_status(status)
     assert word in found.what
