@@ -105,7 +105,6 @@ def up(
         durability=mode,
         source=source,
     )
-    wish = Wish(shards, replicas, port, chosen, ephemeral, objects=objects, secure=secure, durability=mode)
     if log_format is not None:
         # The programs have the environment of who starts them.
         os.environ[FORMAT_VARIABLE] = log_format.value
