@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+from opentelemetry import trace
 
 from tests.documents.blocks import CHECKED, REASONS, RUN, SHOWN, Block, matches
 from tests.documents.places import KNOWN, Missing, Place
@@ -58,6 +61,7 @@ class Page:
     def __post_init__(self) -> None:
         self._places: dict[str, Place] = {}
         self._names: dict[str, Any] = {"__name__": "__main__"}
+        self._tracing: Any = None
 
     def run(self, block: Block) -> None:
         """Raises Missing, AssertionError, or what a Python block raises."""
@@ -92,9 +96,23 @@ class Page:
     def _python(self, place: Place, text: str, name: str) -> str:
         printed = io.StringIO()
         code = compile(ast.parse(text, name), name, "exec")
-        with _inside(place), contextlib.redirect_stdout(printed):
+        with _inside(place), self._own_tracing(), contextlib.redirect_stdout(printed):
             exec(code, self._names)  # noqa: S102 - that is what the page is for
         return printed.getvalue()
+
+    @contextlib.contextmanager
+    def _own_tracing(self) -> Iterator[None]:
+        """What a page tells OpenTelemetry counts for the page: in a process it can be told once, and for good."""
+
+        def told(provider: Any) -> None:
+            self._tracing = provider
+
+        before = trace.get_tracer_provider
+        with (
+            mock.patch.object(trace, "set_tracer_provider", told),
+            mock.patch.object(trace, "get_tracer_provider", lambda: self._tracing or before()),
+        ):
+            yield
 
 
 @contextlib.contextmanager

@@ -67,8 +67,8 @@ def up(
     log_format: Annotated[
         LogFormat | None,
         typer.Option(
-            help="of the programs' logs, of those that are started now  [default: $AIDB_LOG_FORMAT, text]",
-            show_default=False,
+            help="of the programs' logs, of those that are started now",
+            show_default="$AIDB_LOG_FORMAT, text",
         ),
     ] = None,
     timeout: Annotated[
