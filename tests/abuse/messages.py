@@ -14,8 +14,8 @@ from google.protobuf.message_factory import GetMessageClass
 from aidb.v1 import cluster_pb2, common_pb2, moving_pb2, node_pb2, replication_pb2, storage_pb2
 
 FILES = (storage_pb2, cluster_pb2, node_pb2, replication_pb2, moving_pb2)
-# An order that is obeyed: it ends the node.
-OBEYED = ("/aidb.v1.Node/Drain",)
+# Orders that are obeyed: one ends the node, the other its shard, until people take it back.
+OBEYED = ("/aidb.v1.Node/Drain", "/aidb.v1.Coordination/FenceShard")
 NODES = ("primary", "replica", "router")
 SERVED = {
     "aidb.v1.Storage": NODES,
