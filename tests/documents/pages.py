@@ -102,7 +102,7 @@ class Page:
 
     @contextlib.contextmanager
     def _own_tracing(self) -> Iterator[None]:
-        """What a page tells OpenTelemetry counts for the page: in a process it can be told once, and for good."""
+        """What a page tells OpenTelemetry counts for the page: a process can be told once, and for good."""
 
         def told(provider: Any) -> None:
             self._tracing = provider
