@@ -3,6 +3,7 @@ PYTHON ?= python3
 PROFILE ?= dev
 ROUNDS ?= 100
 MINUTES ?= 10
+WORKERS ?= 2
 SEED ?= 1
 SECONDS ?= 60
 TAG ?= dev
@@ -29,7 +30,7 @@ test: test-rust test-python ## every test
 test-rust:
 	cargo test --workspace --locked
 
-test-python: setup helm prometheus ## the Python tests (WORKERS=2: in two processes)
+test-python: setup helm prometheus ## the Python tests, in two processes: most of them wait (WORKERS=: one after the other)
 	$(BIN)/python -m pytest $(if $(WORKERS),-n $(WORKERS))
 
 lint: setup ## format, lint, types, import layers
