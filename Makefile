@@ -13,7 +13,7 @@ STAMPS := $(VENV)/stamps
 PROTOS := $(wildcard proto/aidb/v1/*.proto)
 RUST := Cargo.toml Cargo.lock $(PROTOS) $(shell find node -name '*.rs' -not -path '*/target/*') $(shell find node -name Cargo.toml)
 
-.PHONY: help setup up down docs test test-rust test-python test-interleavings evidence-engine fuzz lint fmt gen helm manifests constraints bench-engine autoscaler-pictures bench-engine-python bench-placement bench-scaling bench-restore bench-cost bench-cluster-build bench-cluster bench-latency bench-overload soak images e2e clean
+.PHONY: help setup up down docs test test-rust test-python test-interleavings evidence-engine fuzz lint fmt gen helm grpcurl prometheus manifests constraints bench-engine autoscaler-pictures bench-engine-python bench-placement bench-scaling bench-restore bench-cost bench-cluster-build bench-cluster bench-latency bench-overload soak images e2e clean
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
 
@@ -30,7 +30,7 @@ test: test-rust test-python ## every test
 test-rust:
 	cargo test --workspace --locked
 
-test-python: setup helm prometheus ## the Python tests, in two processes: most of them wait (WORKERS=: one after the other)
+test-python: setup helm grpcurl prometheus ## the Python tests, in two processes: most of them wait (WORKERS=: one after the other)
 	$(BIN)/python -m pytest $(if $(WORKERS),-n $(WORKERS))
 
 lint: setup ## format, lint, types, import layers
@@ -60,7 +60,10 @@ gen: $(STAMPS)/packages ## generated Python code of the contracts; CRDs; roles a
 	$(BIN)/python -m tools.generate_reference
 
 helm: ## build Helm below target/tools, unless there is one (needs Go; without either the chart is not tested)
-	@$(PYTHON) tools/helm.py install
+	@$(PYTHON) -m tools.helm install
+
+grpcurl: ## build grpcurl below target/tools, unless there is one (needs Go; without either the README's block of it is not run)
+	@$(PYTHON) -m tools.grpcurl || echo 'grpcurl could not be built: the README block that calls it is not run' >&2
 
 prometheus: ## fetch Prometheus and promtool below target/tools, unless there are (Debian's; without them, tests of alerts and dashboards are skipped)
 	@$(PYTHON) tools/prometheus.py install

@@ -43,13 +43,13 @@ class Kubectl:
     def __init__(self, program: str, kubeconfig: Path, namespace: str) -> None:
         self.kubeconfig = kubeconfig
         self.namespace = namespace
-        self._program = program
+        self.program = program
 
     def within(self, namespace: str) -> Kubectl:
-        return Kubectl(self._program, self.kubeconfig, namespace)
+        return Kubectl(self.program, self.kubeconfig, namespace)
 
     def command(self, *arguments: str) -> list[str]:
-        return [self._program, f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}", *arguments]
+        return [self.program, f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}", *arguments]
 
     def raw(self, *arguments: str, stdin: bytes = b"", seconds: float = CALL_SECONDS) -> bytes:
         """What it printed. Raises KubectlFailed, TimeoutExpired."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-from pathlib import Path
 
 from e2e.harness.cluster import Cluster
 from e2e.harness.images import Images
 from e2e.harness.kubectl import Kubectl, is_ready, until
 from e2e.harness.machine import ROOT, Machine
+from tools import helm
 
 NAMESPACE = "aidb-system"
 RELEASE = "aidb"
@@ -65,16 +64,8 @@ class Operator:
         self.kubectl("rollout", "status", f"deployment/{RELEASE}-operator", "--timeout=180s", seconds=190)
 
     def helm(self, *arguments: str) -> str:
-        command = [_helm(), f"--kubeconfig={self._kubeconfig}", f"--namespace={NAMESPACE}", *arguments]
+        command = [helm.find(), f"--kubeconfig={self._kubeconfig}", f"--namespace={NAMESPACE}", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=_HELM_SECONDS)
         if done.returncode:
             raise RuntimeError(f"helm {' '.join(arguments)}: {done.stderr or done.stdout}")
         return done.stdout
-
-
-def _helm() -> str:
-    folders = [os.environ["PATH"], str(Path.home() / "go" / "bin")]
-    found = shutil.which("helm", path=os.pathsep.join(folders))
-    if found is None:
-        raise RuntimeError("helm is not installed")
-    return found

@@ -20,11 +20,12 @@ ROOT = Path(__file__).resolve().parents[2]
 RUN = frozenset({"sh", "python"})
 CHECKED = frozenset({"yaml", "json"})
 SHOWN = frozenset({"text"})
+# Places of a real Kubernetes: those blocks are run by e2e/test_documents.py, and not by tests/documents.
+REAL = frozenset({"pods", "a pod"})
 REASONS = {
     "fresh clone": "`make evidence-quickstart` runs it",
     "long": "minutes of benchmarks; each is a make target",
-    "pods": "needs pods, or machines to put them on",
-    "foreign": "another project's program or service",
+    "foreign": "another project's program, or machines that are not here",
 }
 _MARK = re.compile(r"\s*<!--\s*(needs|with|setup|not run|output)\s*(?::\s*(.*?))?\s*-->\s*$")
 _FENCE = re.compile(r"(\s*)(`{3,})\s*(\S*)\s*$")
@@ -51,6 +52,11 @@ class Block:
     @property
     def runs(self) -> bool:
         return self.language in RUN and not self.not_run
+
+    @property
+    def real(self) -> bool:
+        """Run on a real Kubernetes."""
+        return self.runs and self.needs in REAL
 
 
 def pages() -> list[Path]:

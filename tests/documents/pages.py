@@ -34,6 +34,8 @@ def complaint(block: Block) -> str | None:
         typed = {line.split()[0] for line in lines} & _TYPED
         return f"{sorted(typed)} are commands: make it `sh`" if typed else None
     if block.language in RUN:
+        if block.needs == "a pod" and block.language != "python":
+            return "only Python is run in a pod"
         return None if block.needs in KNOWN else f"needs {block.needs!r}, which is none of {KNOWN}"
     if block.language in CHECKED:
         return None
@@ -94,6 +96,8 @@ class Page:
                 place.close()
 
     def _python(self, place: Place, text: str, name: str) -> str:
+        if place.python is not None:
+            return place.python(text)
         printed = io.StringIO()
         code = compile(ast.parse(text, name), name, "exec")
         with _inside(place), self._own_tracing(), contextlib.redirect_stdout(printed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,7 @@ def test_every_fence_is_seen() -> None:
         (block("python", "1", "a moon"), "none of"),
         (block("sh", "ls", "local", "no time"), "not run"),
         (block("text", "aidb put a b"), "are commands"),
+        (block("sh", "ls", "a pod"), "only Python"),
     ],
 )
 def test_what_no_rule_covers_is_told(bad: Block, said: str) -> None:
@@ -90,6 +92,28 @@ def test_failing_commands_and_other_output_fail(tmp_path: Path) -> None:
         shown = Block(PAGE, 1, "sh", "echo hello", "nothing", output="bye")
         with pytest.raises(AssertionError, match="it prints"):
             page.run(shown)
+    finally:
+        page.close()
+
+
+def test_what_runs_in_the_background_ends_with_the_place(
+    tmp_path: Path,
+) -> None:
+    place = Place(tmp_path / "place")
+    place.run("sleep 1000 & echo $! > pid")
+    place.run("kill -0 $(cat pid)")
+    pid = int((place.directory / "pid").read_text())
+    place.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_place_has_something_else_than_pages_say(tmp_path: Path) -> None:
+    place = Place(tmp_path / "place", instead={r"(?<=-n )shop\b": "mine"}, python=lambda text: f"ran {text}")
+    page = Page(lambda _: place)
+    try:
+        page.run(Block(PAGE, 1, "sh", "echo -n shop and shop", "pods", output="mine and shop"))
+        page.run(Block(PAGE, 1, "python", "print(1)", "a pod", output="ran print(1)"))
     finally:
         page.close()
 
