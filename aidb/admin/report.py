@@ -69,10 +69,7 @@ def report(address: str | None, into: Path | None, how: Output, *, tail: int, ti
 def _local(address: str) -> LocalCluster | None:
     """The cluster in $AIDB_DATA or ./.aidb, if ``address`` is one of its programs."""
     here = LocalCluster.existing(default_data()) if default_data().exists() else None
-    if here is None:
-        return None
-    own = {here.description.address(name) for name in here.description.ports}
-    return here if own.issuperset(address.split(",")) else None
+    return here if here is not None and here.description.serves_at(address) else None
 
 
 def _ask_all(address: str, made: Archive, timeout: float) -> list[Finding]:
@@ -85,11 +82,9 @@ def _ask_all(address: str, made: Archive, timeout: float) -> list[Finding]:
             )
             for member, answer in answers:
                 made.add_document(member, coordinator.plain(answer))
+                found += findings.of_answer(answer)
                 if isinstance(answer, pb.ClusterStatus):
                     status = answer
-                    found += findings.of_status(answer)
-                elif isinstance(answer, pb.ListOperationsResponse):
-                    found += findings.of_operations(answer.operations)
     except Failure as failure:
         made.lacks("the coordinator", failure)
         found.append(findings.of_silence("coordinator", str(failure), coordinator=True))

@@ -84,8 +84,7 @@ def find_tls(address: str) -> Tls | None:
     description = load(layout)
     if description is None or not description.secure:
         return None
-    own = {description.address(name) for name in description.ports}
-    return client_tls(layout) if own.issuperset(address.split(",")) else None
+    return client_tls(layout) if description.serves_at(address) else None
 
 
 def _chosen_tls() -> Tls | None:

@@ -99,6 +99,11 @@ class Description:
     def address(self, name: str) -> str:
         return f"127.0.0.1:{self.ports[name]}"
 
+    def serves_at(self, addresses: str) -> bool:
+        """Whether all of them, `host:port` with commas between, are of its programs."""
+        own = {self.address(name) for name in self.ports}
+        return own.issuperset(addresses.split(","))
+
     def metrics_port(self, name: str) -> int:
         """The metrics' ports follow the programs', in the same order."""
         return self.ports[name] + len(self.ports)

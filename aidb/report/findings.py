@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from google.protobuf.message import Message
+
 from aidb.v1 import cluster_pb2 as pb
 
 Severity = Literal["critical", "warning"]
@@ -22,6 +24,14 @@ class Finding:
     about: str
     what: str
     page: str
+
+
+def of_answer(answer: Message) -> Iterator[Finding]:
+    """Of the coordinator; most of what it answers says nothing of this kind."""
+    if isinstance(answer, pb.ClusterStatus):
+        yield from of_status(answer)
+    elif isinstance(answer, pb.ListOperationsResponse):
+        yield from of_operations(answer.operations)
 
 
 def of_status(status: pb.ClusterStatus) -> Iterator[Finding]:

@@ -135,6 +135,13 @@ def shown_prefix(prefix: bytes) -> str | dict[str, str]:
         return {"base64": base64.b64encode(prefix).decode()}
 
 
+def described(token: Token) -> dict[str, Any]:
+    """What the file says of it, without its hash."""
+    row = _row(token)
+    del row["sha256"]
+    return row
+
+
 def _row(token: Token) -> dict[str, Any]:
     row: dict[str, Any] = {
         "name": token.name,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from aidb.security.audit import Act, decode, encode, line
-from aidb.security.tokens import Token, shown_prefix
+from aidb.security.tokens import Token, described
 from aidb_coordinator.lines import Lines
 
 CAPACITY = 10_000
@@ -59,7 +59,7 @@ class AuditLog:
             if name not in new:
                 act = "TokenRevoked"
             shown = new.get(name) or old[name]
-            self.add("the file of tokens", act, _described(shown), "done")
+            self.add("the file of tokens", act, described(shown), "done")
 
     def _is_due(self, now: int) -> bool:
         minute = now // _MINUTE_MS
@@ -67,13 +67,3 @@ class AuditLog:
             self._minute, self._refusals = minute, 0
         self._refusals += 1
         return self._refusals <= REFUSALS
-
-
-def _described(token: Token) -> dict[str, Any]:
-    """Without its hash."""
-    described: dict[str, Any] = {"name": token.name, "role": token.role, "expires_ms": token.expires_ms}
-    if token.keyspaces:
-        described["keyspaces"] = list(token.keyspaces)
-    if token.prefixes:
-        described["prefixes"] = [shown_prefix(prefix) for prefix in token.prefixes]
-    return described

@@ -33,6 +33,7 @@ mod role;
 mod scoped;
 mod security;
 mod shares;
+mod spread;
 pub mod stack;
 mod tally;
 mod topology;

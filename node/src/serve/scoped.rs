@@ -21,12 +21,18 @@ pub fn storage_service<S: Storage>(storage: S, message_bytes: usize) -> StorageS
 
 pub struct Scoped<S>(S);
 
+/// Looks at a message before it is begun; `scope`: of a caller who is limited.
+pub fn look<T: Reaching + Headed>(
+    message: &mut T,
+    scope: Option<&Arc<Scope>>,
+) -> Result<(), Status> {
+    note(message);
+    scope.map_or(Ok(()), |scope| scope.allows(message))
+}
+
 fn check<T: Reaching + Headed>(request: &mut Request<T>) -> Result<(), Status> {
-    note(request.get_mut());
-    match request.extensions().get::<Arc<Scope>>() {
-        None => Ok(()),
-        Some(scope) => scope.allows(request.get_ref()),
-    }
+    let scope = request.extensions().get().cloned();
+    look(request.get_mut(), scope.as_ref())
 }
 
 #[tonic::async_trait]

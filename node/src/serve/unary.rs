@@ -16,9 +16,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::message::{Asked, respond};
-use super::observed::{Headed, note};
+use super::observed::Headed;
 use super::origin::Origin;
 use super::pipeline::{Answer, Later, Requests};
+use super::scoped::look;
 use super::security::{Reaching, Scope};
 use super::uploads::Upload;
 
@@ -144,13 +145,7 @@ fn begun<T: Reaching + Headed, U>(
     scope: &Option<Arc<Scope>>,
     begin: impl FnOnce(T) -> Answer<U>,
 ) -> Answer<U> {
-    let allowed = |mut asked: T| {
-        note(&mut asked);
-        match scope {
-            None => Ok(asked),
-            Some(scope) => scope.allows(&asked).map(|()| asked),
-        }
-    };
+    let allowed = |mut asked: T| look(&mut asked, scope.as_ref()).map(|()| asked);
     asked
         .and_then(allowed)
         .map_or_else(|refused| Answer::Now(Err(refused)), begin)

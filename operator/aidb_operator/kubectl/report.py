@@ -23,7 +23,6 @@ from aidb.report.archive import Archive, archive, default_path
 from aidb.report.coordinator import documents, plain
 from aidb.report.findings import Finding
 from aidb.report.redaction import redacted
-from aidb.v1 import cluster_pb2 as pb
 from aidb_operator import names
 from aidb_operator.kubectl import logs
 from aidb_operator.kubectl.leader import coordinator
@@ -61,10 +60,7 @@ def report(place: Place, name: str | None, into: Path | None, how: Output, *, ta
             with coordinator(place, cluster) as leader:
                 for member, answer in documents(leader.call):
                     made.add_document(member, plain(answer))
-                    if isinstance(answer, pb.ClusterStatus):
-                        problems += findings.of_status(answer)
-                    elif isinstance(answer, pb.ListOperationsResponse):
-                        problems += findings.of_operations(answer.operations)
+                    problems += findings.of_answer(answer)
         except Failure as failure:
             made.lacks("the coordinator", failure)
             problems.append(findings.of_silence("coordinator", str(failure), coordinator=True))

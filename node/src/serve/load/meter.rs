@@ -1,16 +1,14 @@
-//! Counts what one serving thread does, and picks what is looked at closely.
+//! Counts what one serving thread does, and picks what is looked at closely: its slot, its key, how long it takes.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// One in so many operations is looked at closely: its slot, its key, how long it takes. What that costs (some hundred
-/// nanoseconds) is thus a few for each.
-pub const ONE_IN: u32 = 32;
+use crate::serve::spread::{ONE_IN, Spread};
 
 /// Written by one thread, read by any: loads and stores, no read-modify-write. (Two writers would lose counts, nothing else.)
 pub struct Meter {
     count: AtomicU64,
     left: AtomicU32,
-    random: AtomicU32,
+    spread: Spread,
 }
 
 impl Meter {
@@ -18,7 +16,7 @@ impl Meter {
         Self {
             count: AtomicU64::new(0),
             left: AtomicU32::new(ONE_IN),
-            random: AtomicU32::new(seed | 1),
+            spread: Spread::new(seed),
         }
     }
 
@@ -32,22 +30,12 @@ impl Meter {
             self.left.store(left - 1, Ordering::Relaxed);
             return false;
         }
-        self.left.store(self.distance(), Ordering::Relaxed);
+        self.left.store(self.spread.distance(), Ordering::Relaxed);
         true
     }
 
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
-    }
-
-    /// 1 to 2 * `ONE_IN` - 1, so that a client with a rhythm of its own is not always, or never, looked at (xorshift).
-    fn distance(&self) -> u32 {
-        let mut random = self.random.load(Ordering::Relaxed);
-        random ^= random << 13;
-        random ^= random >> 17;
-        random ^= random << 5;
-        self.random.store(random, Ordering::Relaxed);
-        1 + random % (2 * ONE_IN - 1)
     }
 }
 

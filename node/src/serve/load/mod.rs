@@ -18,9 +18,10 @@ use aidb_client::key_hash;
 use aidb_client::pb;
 use aidb_client::slots::SLOT_COUNT;
 
+use super::spread::ONE_IN;
 use hot::{HotKey, HotKeys};
 pub use latency::Latency;
-pub use meter::{Meter, ONE_IN};
+pub use meter::Meter;
 
 pub struct Load {
     /// Of each serving thread.

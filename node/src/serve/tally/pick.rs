@@ -7,7 +7,8 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-const ONE_IN: u32 = 32;
+use crate::serve::spread::Spread;
+
 /// Further apart than this, they are seldom.
 const SELDOM: Duration = Duration::from_millis(1);
 
@@ -16,7 +17,7 @@ pub struct Picker {
     base: Instant,
     left: AtomicU32,
     stands_for: AtomicU32,
-    random: AtomicU32,
+    spread: Spread,
     last_ns: AtomicU64,
 }
 
@@ -33,7 +34,7 @@ impl Picker {
             base: Instant::now(),
             left: AtomicU32::new(1),
             stands_for: AtomicU32::new(1),
-            random: AtomicU32::new(seed | 1),
+            spread: Spread::new(seed),
             last_ns: AtomicU64::new(0),
         }
     }
@@ -53,7 +54,7 @@ impl Picker {
         let apart = at_ns.saturating_sub(self.last_ns.load(Ordering::Relaxed));
         let next = match apart >= SELDOM.as_nanos() as u64 {
             true => 1,
-            false => self.distance(),
+            false => self.spread.distance(),
         };
         self.last_ns.store(at_ns, Ordering::Relaxed);
         self.left.store(next, Ordering::Relaxed);
@@ -63,16 +64,6 @@ impl Picker {
             began: now,
             stands_for,
         }
-    }
-
-    /// 1 to 2 * `ONE_IN` - 1 (xorshift).
-    fn distance(&self) -> u32 {
-        let mut random = self.random.load(Ordering::Relaxed);
-        random ^= random << 13;
-        random ^= random >> 17;
-        random ^= random << 5;
-        self.random.store(random, Ordering::Relaxed);
-        1 + random % (2 * ONE_IN - 1)
     }
 }
 
