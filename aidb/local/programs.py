@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from aidb.local.wanted import Wanted
 
 # Stopped one group after the other: whoever is asked less by the others goes first.
 STOP_ORDER = ("router", "replica", "primary", "coordinator")
+# All shards have the same cores: a move costs its source, its target and whoever learns of it CPU time that
+# the cluster's clients need. Six at once on two cores kept them waiting for seconds.
+_MOVES_AT_ONCE = max(1, (os.cpu_count() or 1) // 2)
 # -P keeps the working directory off the module path.
 _PYTHON = (sys.executable, "-P", "-m")
 
@@ -50,7 +54,7 @@ def _program(name: str, description: Description, layout: Layout) -> Program:
         command = [*_PYTHON, "aidb_coordinator", "--data", str(layout.directory(name)), *listen]
         command += ["--shards", str(description.shards), "--cluster-uid", description.cluster_uid]
         command += ["--provisioner", "local", "--replicas", str(description.replicas)]
-        command += ["--max-shards", str(MAX_SHARDS)]
+        command += ["--max-shards", str(MAX_SHARDS), "--moves-at-once", str(_MOVES_AT_ONCE)]
         # On one machine, what keeps the log's end is another process, not another node (D5).
         command += ["--same-machine", "--durability", description.durability, "--tail-same-node"]
         command += [*_objects(description, layout), *_source(description)]

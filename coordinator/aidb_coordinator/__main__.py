@@ -140,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
         ("clock_bound_ms", "MS", "how far clocks may differ"),
         ("max_watchers", "N", "open topology watches"),
         ("moves_per_shard", "N", "slot moves that a shard sends or takes at a time"),
+        ("moves_at_once", "N", "slot moves of all shards at a time, 0 = no limit besides"),
         ("replicas", "N", "of a shard that an operation adds, with --provisioner"),
         ("max_shards", "N", "that operations may make of the cluster"),
     ):

@@ -186,7 +186,7 @@ class Movers:
 
     async def _begin_those_that_may(self) -> None:
         now = self._clock.monotonic()
-        limit = self._settings.moves_per_shard
+        settings = self._settings
 
         def may_start(move: Move) -> bool:
             ends = (self._topology.shard(move.source), self._topology.shard(move.target))
@@ -194,7 +194,9 @@ class Movers:
             rested = aborted is None or now >= aborted[1]
             return rested and all(map(self._serves, ends))
 
-        for move in moves.startable(self._topology, may_start, limit):
+        for move in moves.startable(
+            self._topology, may_start, settings.moves_per_shard, settings.moves_at_once
+        ):
             await self._step(lambda topology, move=move: moves.prepare(topology, move.id))  # type: ignore[misc]
 
     def _serves(self, shard: Shard | None) -> bool:

@@ -173,24 +173,41 @@ def live(topology: Topology) -> Iterable[Move]:
     return (move for move in topology.moves if move.step in LIVE)
 
 
-def startable(topology: Topology, may_start: Callable[[Move], bool], per_shard: int) -> list[Move]:
-    """The waiting moves that may begin now, oldest first: no shard sends or takes more than `per_shard` at a
-    time.
+class Room:
+    """For moves at a time: a shard sends or takes at most `per_shard`, all shards together `at_once` (0 = no
+    limit besides).
     """
-    busy: dict[int, int] = {}
-    for move in topology.moves:
-        if move.step in UNDER_WAY:
-            for shard in (move.source, move.target):
-                busy[shard] = busy.get(shard, 0) + 1
+
+    def __init__(self, per_shard: int, at_once: int, taken: Iterable[Move]) -> None:
+        self._per_shard = per_shard
+        self._at_once = at_once
+        self._count = 0
+        self._busy: dict[int, int] = {}
+        for move in taken:
+            self.take(move.source, move.target)
+
+    def has(self, source: int, target: int) -> bool:
+        """For one more between them."""
+        if self._at_once and self._count >= self._at_once:
+            return False
+        return all(self._busy.get(shard, 0) < self._per_shard for shard in (source, target))
+
+    def take(self, source: int, target: int) -> None:
+        self._count += 1
+        for shard in (source, target):
+            self._busy[shard] = self._busy.get(shard, 0) + 1
+
+
+def startable(
+    topology: Topology, may_start: Callable[[Move], bool], per_shard: int, at_once: int = 0
+) -> list[Move]:
+    """The waiting moves that may begin now, oldest first."""
+    room = Room(per_shard, at_once, (move for move in topology.moves if move.step in UNDER_WAY))
     chosen = []
     for move in topology.moves:
-        ends = (move.source, move.target)
-        if move.step is not MoveStep.WAITING or any(busy.get(shard, 0) >= per_shard for shard in ends):
-            continue
-        if may_start(move):
+        if move.step is MoveStep.WAITING and room.has(move.source, move.target) and may_start(move):
             chosen.append(move)
-            for shard in ends:
-                busy[shard] = busy.get(shard, 0) + 1
+            room.take(move.source, move.target)
     return chosen
 
 

@@ -34,6 +34,7 @@ class Settings:
     takeover: whether a shard whose primary stays gone for `takeover_grace` seconds is taken over.
     same_machine: members run on this machine, so that a process that is gone is known by its pid.
     moves_per_shard: slot moves that a shard sends or takes at a time.
+    moves_at_once: slot moves of all shards at a time, 0 = no limit besides: for shards that share a machine.
     fence_seconds: a move that has not drained in that time after its fence is aborted.
     adopt: begin a new cluster although the store has objects of its uid.
     recover_from: URL of the store that a new cluster is restored from, of another cluster's objects;
@@ -86,6 +87,7 @@ class Settings:
     autoscale_interval: float = 15.0
     member_cores: float = 2.0
     moves_per_shard: int = 2
+    moves_at_once: int = 0
     fence_seconds: float = 10.0
     provisioner: str = "none"
     replicas: int = 0
@@ -135,6 +137,8 @@ class Settings:
             raise SettingsError(
                 f"--member-cores {self.member_cores:g} is out of range: above 0, at most 1024"
             )
+        if self.moves_at_once < 0:
+            raise SettingsError(f"--moves-at-once {self.moves_at_once} is negative: 0 is no limit")
         if not 0 <= self.replicas <= 256:
             raise SettingsError(f"--replicas {self.replicas} is out of range: 0 to 256")
         self._check_store()

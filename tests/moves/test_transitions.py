@@ -174,3 +174,16 @@ def test_no_shard_sends_or_takes_more_than_its_limit() -> None:
     topology, _ = moves.prepare(topology, "m1")
     assert [move.id for move in moves.startable(topology, lambda _: True, 2)] == ["m0"]
     assert [move.id for move in moves.startable(topology, lambda move: move.id != "m0", 2)] == ["m2"]
+
+
+def test_all_shards_together_have_a_limit_if_they_are_given_one() -> None:
+    topology = replace(empty(6), slot_owners=pack_owners([slot % 6 for slot in range(SLOT_COUNT)]))
+    for shard in range(6):
+        topology = granted(topology, shard, 1)
+    for number in range(3):
+        source = 2 * number
+        topology, _ = moves.add(topology, f"m{number}", (SlotSpan(source, source),), source, source + 1)
+    assert len(moves.startable(topology, lambda _: True, 2)) == 3
+    assert [move.id for move in moves.startable(topology, lambda _: True, 2, 2)] == ["m0", "m1"]
+    topology, _ = moves.prepare(topology, "m2")
+    assert [move.id for move in moves.startable(topology, lambda _: True, 2, 2)] == ["m0"]

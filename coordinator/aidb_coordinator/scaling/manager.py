@@ -284,6 +284,7 @@ class Manager:
             backups=self._backups.states,
             archives=bool(control.settings.objects),
             moves_per_shard=control.settings.moves_per_shard,
+            moves_at_once=control.settings.moves_at_once,
         )
 
     async def _store(self, operation: Operation) -> None:

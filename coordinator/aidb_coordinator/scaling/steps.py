@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from aidb_coordinator.moves import find, live
+from aidb_coordinator.moves import Room, find, live
 from aidb_coordinator.rebalance import PlannedMove
 from aidb_coordinator.scaling import actions
 from aidb_coordinator.scaling.actions import Action
@@ -115,10 +115,7 @@ def _provision(operation: Operation, view: View) -> Action:
 
 
 def _move(operation: Operation, view: View) -> Action:
-    waiting = dict.fromkeys(operation.shards, 0)
-    for move in live(view.topology):
-        for shard in (move.source, move.target):
-            waiting[shard] = waiting.get(shard, 0) + 1
+    room = Room(view.moves_per_shard, view.moves_at_once, live(view.topology))
     begin, left = [], 0
     for number, planned in enumerate(operation.plan):
         owners = owners_of(planned, view.topology)
@@ -135,11 +132,9 @@ def _move(operation: Operation, view: View) -> Action:
             return fail(operation, f"move {move_id} was {known.step}{why}; {advice}", view)
         if owners != {planned.source} or view.topology.shard(planned.target) is None:
             return _plan_anew(operation, view)
-        ends = (planned.source, planned.target)
-        if all(waiting.get(shard, 0) < view.moves_per_shard for shard in ends):
+        if room.has(planned.source, planned.target):
             begin.append((move_id, planned))
-            for shard in ends:
-                waiting[shard] = waiting.get(shard, 0) + 1
+            room.take(planned.source, planned.target)
     if begin:
         return actions.BeginMoves(tuple(begin))
     if left:

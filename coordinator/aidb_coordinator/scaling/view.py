@@ -32,6 +32,7 @@ class View:
     backups: Mapping[int, Backup] = field(default_factory=dict)
     archives: bool = False
     moves_per_shard: int = 2
+    moves_at_once: int = 0
 
     def serves(self, shard_id: int) -> bool:
         """Its primary does."""
