@@ -9,6 +9,7 @@ from types import TracebackType
 
 from aidb.logs.formatting import JsonFormatter, TextFormatter
 from aidb.logs.said import begin, fields
+from aidb.logs.sparing import Sparing
 
 log = logging.getLogger("aidb")
 
@@ -20,6 +21,7 @@ def set_up(program: str, format: str, level: str, **known: object) -> None:
     begin(**known)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(program) if format == "json" else TextFormatter(program))
+    handler.addFilter(Sparing())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -5,8 +5,6 @@ A new port is one more `Target` in `Cluster.targets`.
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
 import urllib.request
 from collections.abc import Callable
@@ -60,12 +58,12 @@ class Cluster:
 
     def __init__(self, data: Path, *arguments: str, host: str = "127.0.0.1", metrics: bool = True) -> None:
         scraped = ("--metrics", f"{host}:0") if metrics else ()
+        data.mkdir(parents=True, exist_ok=True)
+        # A pipe would fill, and hold it back.
+        self._log = data / "coordinator.log"
         self.coordinator = CoordinatorProcess(
-            data / "coordinator", "--shards", "1", *scraped, *FAST, listen=f"{host}:0"
+            data / "coordinator", "--shards", "1", *scraped, *FAST, listen=f"{host}:0", log=self._log
         )
-        self._words: list[str] = []
-        # Its pipe would fill, and hold it back.
-        threading.Thread(target=self._listen, daemon=True).start()
         self.nodes = {
             role: NodeProcess(
                 self.coordinator.address,
@@ -104,17 +102,14 @@ class Cluster:
 
     def last_words(self) -> str:
         """What the programs have logged."""
-        return "".join([*self._words, *(node.log.read_text() for node in self.nodes.values())])
+        logs = [self._log, *(node.log for node in self.nodes.values())]
+        # They quote bytes of callers.
+        return "".join(log.read_text(errors="replace") for log in logs)
 
     def close(self) -> None:
         for node in self.nodes.values():
             node.kill()
         self.coordinator.kill()
-
-    def _listen(self) -> None:
-        assert self.coordinator.process.stderr is not None
-        with contextlib.suppress(ValueError):
-            self._words.extend(self.coordinator.process.stderr)
 
     def _whole(self) -> bool:
         shard = self.coordinator.status().shards[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -223,3 +224,33 @@ def test_a_damaged_memory_is_refused_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "autoscaler.json").write_bytes(b"{")
     with pytest.raises(StoreError, match="damaged"):
         MemoryFile(tmp_path).load()
+
+
+def test_what_is_configured_while_something_else_is_remembered_is_kept(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, autoscale="recommend")
+    saves: list[str] = []
+
+    class Slow(MemoryFile):
+        """Gives others their turn in the middle."""
+
+        def save(self, memory: Memory) -> None:
+            saves.append("begins")
+            turn.acquire(timeout=0.2)
+            super().save(memory)
+            saves.append("ends")
+
+    turn = threading.Semaphore(0)
+    rig.scaler._keeper = Slow(tmp_path)
+
+    async def together() -> None:
+        await asyncio.gather(
+            rig.scaler.look(rig.clock.mono),
+            rig.scaler.configure("on", {}, frozenset()),
+            rig.scaler.configure("", {"replicas.cpu.high": "0.9"}, frozenset()),
+        )
+
+    asyncio.run(together())
+    remembered = rig.file.load()
+    assert (remembered.mode, remembered.settings) == ("on", {"replicas.cpu.high": "0.9"})
+    assert dict(remembered.numbers) == {"-1": 1, "0": 1}
+    assert saves == ["begins", "ends"] * (len(saves) // 2), "one after the other"

@@ -16,6 +16,7 @@ import pytest
 from aidb_node.logs import Log
 
 from aidb import logs
+from aidb.logs import sparing
 from aidb.logs.settings import of_environment
 
 log = logging.getLogger("aidb.test")
@@ -136,3 +137,33 @@ def test_options_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
     logs.add_arguments(parser.add_argument)
     assert parser.parse_args([]).log_format == "json"
     assert parser.parse_args(["--log-format", "text"]).log_format == "text"
+
+
+def test_a_library_that_repeats_itself_is_cut_short(written: Callable[[str], io.StringIO]) -> None:
+    stream = written("text")
+    library = logging.getLogger("grpc._cython.cygrpc")
+    for number in range(1_000):
+        library.error("call %d failed", number)
+        log.error("ours %d", number)
+    library.error("another text")
+    lines = stream.getvalue().splitlines()
+    assert sum("call" in line for line in lines) == sparing.AT_MOST
+    assert sum("ours" in line for line in lines) == 1_000
+    assert "another text" in lines[-1]
+
+
+def test_how_many_records_were_left_out_is_told() -> None:
+    now = 0.0
+    spare = sparing.Sparing(lambda: now)
+
+    def said() -> str | None:
+        record = logging.LogRecord("grpc", logging.ERROR, "", 0, "call %d failed", (7,), None)
+        return record.getMessage() if spare.filter(record) else None
+
+    assert [said() is None for _ in range(9)] == [False] * sparing.AT_MOST + [True] * 4
+    now = sparing.SECONDS
+    assert said() == "call 7 failed (and 4 more like it were left out)"
+    assert said() == "call 7 failed"
+    for number in range(10 * sparing.KINDS):
+        spare.filter(logging.LogRecord("grpc", logging.ERROR, "", 0, f"kind {number}", (), None))
+    assert len(spare._seen) == sparing.KINDS

@@ -57,6 +57,9 @@ class Autoscaler:
         clock = control.clock
         self._history = History(changes=self._memory.history(clock.monotonic(), clock.wall_ms()))
         self._changed = asyncio.Event()
+        # Held from where a new memory is made of the last one until it is saved: administrators configure
+        # while a sample is remembered, and neither may be lost.
+        self._saving = asyncio.Lock()
         self.outcome: Outcome | None = None
 
     @property
@@ -83,29 +86,35 @@ class Autoscaler:
 
     async def configure(self, mode: str, settings: Mapping[str, str], unset: frozenset[str]) -> None:
         """Changes what is named, durably. Raises InvalidArgument, StoreError."""
+        async with self._saving:
+            memory = self._configured(mode, settings, unset)
+            try:
+                rules = self._rules_of(memory)
+            except RulesError as error:
+                raise errors.InvalidArgument(str(error)) from error
+            await self._save(memory)
+            self._rules = rules
+        self._changed.set()
+        self._control.events.add(
+            Severity.NORMAL, "AutoscalerConfigured", "autoscaler", f"mode {rules.mode.value}"
+        )
+
+    def _configured(self, mode: str, settings: Mapping[str, str], unset: frozenset[str]) -> Memory:
+        """Raises InvalidArgument."""
         kept = {name: value for name, value in self._memory.settings.items() if name not in unset}
         if foreign := unset - self._memory.settings.keys():
             raise errors.InvalidArgument(f"{min(foreign)} is not set")
         memory = replace(self._memory, settings={**kept, **settings})
-        if mode:
-            if mode not in [one.value for one in Mode]:
-                raise errors.InvalidArgument(f"{mode!r} is no mode: off, recommend or on")
-            memory = replace(memory, mode=mode)
-        try:
-            rules = self._rules_of(memory)
-        except RulesError as error:
-            raise errors.InvalidArgument(str(error)) from error
+        if not mode:
+            return memory
+        if mode not in [one.value for one in Mode]:
+            raise errors.InvalidArgument(f"{mode!r} is no mode: off, recommend or on")
         if mode == Mode.ON.value and self._operations is None:
             raise errors.InvalidArgument(
                 "nobody here starts and stops programs by it: it can only recommend (in Kubernetes: "
                 "spec.autoscaling of the AidbCluster)"
             )
-        await self._save(memory)
-        self._rules = rules
-        self._changed.set()
-        self._control.events.add(
-            Severity.NORMAL, "AutoscalerConfigured", "autoscaler", f"mode {rules.mode.value}"
-        )
+        return replace(memory, mode=mode)
 
     async def decide(self) -> tuple[History, Decision | None]:
         """By what is known now, which is returned as well; in a thread, because a large cluster takes a
@@ -129,14 +138,15 @@ class Autoscaler:
 
     async def _take(self, sample: Sample) -> None:
         clock, keep = self._control.clock, self._rules.keep_seconds
-        memory, found = self._memory.seen(sample, clock.wall_ms(), int(keep * 1000))
-        if not self._history.samples and found:
-            # What changed while nobody looked may have changed a moment ago.
-            begun = replace(memory, changes=found).history(sample.at, clock.wall_ms())
-            self._history = replace(self._history, changes=(*self._history.changes, *begun))
-        self._history = self._history.with_sample(sample, keep)
-        if memory is not self._memory:
-            await self._save(memory)
+        async with self._saving:
+            memory, found = self._memory.seen(sample, clock.wall_ms(), int(keep * 1000))
+            if not self._history.samples and found:
+                # What changed while nobody looked may have changed a moment ago.
+                begun = replace(memory, changes=found).history(sample.at, clock.wall_ms())
+                self._history = replace(self._history, changes=(*self._history.changes, *begun))
+            self._history = self._history.with_sample(sample, keep)
+            if memory is not self._memory:
+                await self._save(memory)
 
     async def _act(self, decision: Decision, sample: Sample) -> Outcome:
         step = next_step(decision, sample)
@@ -154,7 +164,8 @@ class Autoscaler:
         now_ms = self._control.clock.wall_ms()
         message = f"{step.describe()}: {'; '.join(step.reasons)}"
         self._control.events.add(Severity.NORMAL, "AutoscalerStep", f"operation {operation}", message)
-        await self._save(self._memory.with_step(Begun(now_ms, step.describe(), operation, step.reasons)))
+        async with self._saving:
+            await self._save(self._memory.with_step(Begun(now_ms, step.describe(), operation, step.reasons)))
         return Outcome(decision, step)
 
     def _absent(self) -> str:
