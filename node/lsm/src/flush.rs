@@ -22,6 +22,8 @@ use crate::version::Version;
 
 /// Without an event, tables are looked at this often.
 const IDLE: Duration = Duration::from_secs(3600);
+/// So often writers are told how far a flush is: each of them reads it, and waits for the memory if it has changed.
+const TELL_BYTES: usize = 64 << 10;
 
 pub(crate) fn run(shared: &Shared) -> Result<()> {
     loop {
@@ -104,10 +106,14 @@ fn write(shared: &Shared, number: u64, memtable: &Arc<Memtable>) -> Result<Optio
     let path = shared.table_path(number);
     let mut writer = None;
     shared.flushed_bytes.store(0, Ordering::Relaxed);
+    let mut flushed = 0;
     while cursor.advance()? {
         let (key, value) = (cursor.key(), cursor.value());
-        let bytes = Memtable::entry_bytes(key, value.data);
-        shared.flushed_bytes.fetch_add(bytes, Ordering::Relaxed);
+        flushed += Memtable::entry_bytes(key, value.data);
+        if flushed >= TELL_BYTES {
+            shared.flushed_bytes.fetch_add(flushed, Ordering::Relaxed);
+            flushed = 0;
+        }
         if value.tombstone && (spans.contains(key) || !version.may_hold(key)) {
             continue;
         }

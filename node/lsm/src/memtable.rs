@@ -9,18 +9,18 @@
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
-use bytes::Bytes;
 use parking_lot::RwLock;
 
+use crate::log::record::Header;
 use crate::log::{LogOp, LogOpKind, LogRecord};
 use crate::range::{Direction, Range};
-use crate::skiplist::{Entry, Place, SkipList};
+use crate::skiplist::{Entry, INLINE_BYTES, Place, SkipList};
 use crate::spans::{Span, Spans};
 use crate::table::hash;
-use crate::value::Value;
+use crate::value::{Value, ValueRef};
 
-/// What an entry costs beside its key and value (tower, key and value structs, its place by hash), about.
-const ENTRY_OVERHEAD: usize = 160;
+/// What an entry costs beside its key and value, about: its node (38) and its place by hash (16, of which half are free).
+const ENTRY_OVERHEAD: usize = 70;
 /// Keys that an estimate of a range looks at.
 const ESTIMATE_LIMIT: usize = 4096;
 /// Keys of its own that a range delete turns into tombstones; with more it starts a new memtable.
@@ -43,8 +43,21 @@ pub(crate) struct Memtable {
 }
 
 impl Memtable {
+    /// To be filled after this one, with about as many keys.
+    pub(crate) fn successor(&self) -> Memtable {
+        Memtable {
+            map: SkipList::with_room_for(self.map.keys()),
+            ..Memtable::default()
+        }
+    }
+
+    /// Whether the value is copied rather than shared.
+    pub(crate) fn copies(value: &[u8]) -> bool {
+        value.len() <= INLINE_BYTES
+    }
+
+    /// By one writer at a time.
     pub(crate) fn insert(&self, record: &LogRecord) {
-        let (mut bytes, mut live) = (0, 0);
         for op in &record.ops {
             let tombstone = match op.kind {
                 LogOpKind::Put => false,
@@ -57,21 +70,32 @@ impl Memtable {
                     continue;
                 }
             };
-            bytes += op.key.len() + op.value.len() + ENTRY_OVERHEAD;
-            live += if tombstone { -1 } else { 1 };
-            let value = Value {
-                tombstone,
-                data: op.value.clone(),
-                version: op.version,
-                expires_at_ms: op.expires_at_ms,
-            };
-            self.map.insert(&op.key, hash(&op.key), record.lsn, value);
+            let (version, expires_at_ms) = (op.version, op.expires_at_ms);
+            let value = ValueRef::whole(&op.value, tombstone, version, expires_at_ms);
+            self.point(&op.key, record.lsn, value);
         }
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.live.fetch_add(live, Ordering::Relaxed);
-        self.epoch.store(record.epoch, Ordering::Relaxed);
-        self.clock_ms.store(record.clock_ms, Ordering::Relaxed);
-        self.last_lsn.store(record.lsn, Ordering::Release);
+        self.inserted(record.lsn, record.epoch, record.clock_ms);
+    }
+
+    /// The one value of a record; larger ones are shared, if they can be.
+    pub(crate) fn insert_one(&self, header: Header, key: &[u8], value: ValueRef<'_>) {
+        self.point(key, header.lsn, value);
+        self.inserted(header.lsn, header.epoch, header.clock_ms);
+    }
+
+    fn point(&self, key: &[u8], lsn: u64, value: ValueRef<'_>) {
+        self.map.insert(key, hash(key), lsn, value);
+        // Nobody else changes them: no need for the processor to lock them.
+        let bytes = self.bytes() + Memtable::entry_bytes(key, value.data);
+        self.bytes.store(bytes, Ordering::Relaxed);
+        let live = self.live() + if value.tombstone { -1 } else { 1 };
+        self.live.store(live, Ordering::Relaxed);
+    }
+
+    fn inserted(&self, lsn: u64, epoch: u64, clock_ms: u64) {
+        self.epoch.store(epoch, Ordering::Relaxed);
+        self.clock_ms.store(clock_ms, Ordering::Relaxed);
+        self.last_lsn.store(lsn, Ordering::Release);
     }
 
     fn delete_range(&self, lsn: u64, op: &LogOp) {
@@ -87,19 +111,11 @@ impl Memtable {
             if entry.value.tombstone {
                 continue;
             }
-            self.bytes
-                .fetch_add(entry.key.len() + ENTRY_OVERHEAD, Ordering::Relaxed);
-            self.live.fetch_sub(1, Ordering::Relaxed);
-            let tombstone = Value {
-                tombstone: true,
-                data: Bytes::new(),
-                version: op.version,
-                expires_at_ms: 0,
-            };
-            self.map.insert(entry.key, hash(entry.key), lsn, tombstone);
+            let tombstone = ValueRef::alone(&[], true, op.version, 0);
+            self.point(entry.key, lsn, tombstone);
         }
-        let bytes = op.key.len() + op.value.len() + ENTRY_OVERHEAD;
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let bytes = self.bytes() + Memtable::entry_bytes(&op.key, &op.value);
+        self.bytes.store(bytes, Ordering::Relaxed);
         self.spans.write().push((lsn, span));
         self.has_spans.store(true, Ordering::Release);
     }
@@ -150,7 +166,7 @@ impl Memtable {
     /// The newest value of `key` at or below `lsn`; `hash`: the key's.
     pub(crate) fn get(&self, key: &[u8], hash: u64, lsn: u64) -> Option<Value> {
         let entry = self.map.get(key, hash, lsn)?;
-        Some(entry.value.clone())
+        Some(entry.value.to_value())
     }
 
     /// See [`SkipList::look_ahead`].

@@ -14,6 +14,7 @@
 //! Rejected: entries without hashes, half the size: growing would visit every entry in memory, a stall of
 //! tens of milliseconds; and a chain through the entries: one that is not there costs a visit of another.
 
+use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -22,6 +23,8 @@ use crate::interleave::interleave;
 
 /// Few where orders are tried, so that tables grow among them.
 const FIRST_SLOTS: usize = if cfg!(feature = "shuttle") { 4 } else { 64 };
+/// 16 MiB: whoever fills a memtable with more, grows it once or twice.
+const MOST_FIRST_SLOTS: usize = 1 << 20;
 /// Tables double: this many are more than any memory holds.
 const TABLES: usize = 32;
 
@@ -32,22 +35,29 @@ struct Slot {
 
 pub(crate) struct Newest {
     tables: [OnceLock<Box<[Slot]>>; TABLES],
+    first_slots: usize,
     current: AtomicUsize,
-    /// Slots taken; only the writer looks at it.
+    /// Slots taken; only the writer changes it.
     taken: AtomicUsize,
 }
 
-impl Default for Newest {
-    fn default() -> Newest {
+impl Newest {
+    /// Begins with a table that `keys` fit in: growing costs as much memory again, and a visit of each entry's slot.
+    pub(crate) fn with_room_for(keys: usize) -> Newest {
+        let slots = (keys / 3 * 4 + 1).next_power_of_two();
         Newest {
             tables: [const { OnceLock::new() }; TABLES],
+            first_slots: slots.clamp(FIRST_SLOTS, MOST_FIRST_SLOTS),
             current: AtomicUsize::new(0),
             taken: AtomicUsize::new(0),
         }
     }
-}
 
-impl Newest {
+    /// How many it has, as the writer sees it.
+    pub(crate) fn keys(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     /// The entry with `hash` for which `is_it` holds.
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(*mut u8) -> bool) -> Option<*mut u8> {
         let slots = self.tables[self.current.load(Ordering::Acquire)].get()?;
@@ -72,13 +82,14 @@ impl Newest {
         if !taken {
             interleave();
             slots[slot].hash.store(hash, Ordering::Release);
-            self.taken.fetch_add(1, Ordering::Relaxed);
+            let taken = self.taken.load(Ordering::Relaxed) + 1;
+            self.taken.store(taken, Ordering::Relaxed);
         }
     }
 
     fn with_room(&self) -> &[Slot] {
         let current = self.current.load(Ordering::Relaxed);
-        let slots = self.tables[current].get_or_init(|| free(FIRST_SLOTS));
+        let slots = self.tables[current].get_or_init(|| free(self.first_slots));
         if self.taken.load(Ordering::Relaxed) < slots.len() / 4 * 3 {
             return slots;
         }
@@ -107,11 +118,18 @@ fn used(hash: u64) -> u64 {
 }
 
 fn free(slots: usize) -> Box<[Slot]> {
-    let slot = || Slot {
-        hash: AtomicU64::new(0),
-        entry: AtomicPtr::new(ptr::null_mut()),
+    let Ok(layout) = Layout::array::<Slot>(slots) else {
+        unreachable!("a table is far smaller than isize::MAX");
     };
-    std::iter::repeat_with(slot).take(slots).collect()
+    // SAFETY: the size is not 0, and the box gives it back with the layout of such a slice. All zeros are a slot: hash 0,
+    // and no entry. (What the system hands out zeroed is not touched for it.)
+    unsafe {
+        let first = alloc_zeroed(layout).cast::<Slot>();
+        if first.is_null() {
+            handle_alloc_error(layout);
+        }
+        Box::from_raw(ptr::slice_from_raw_parts_mut(first, slots))
+    }
 }
 
 /// The slot of the entry, and true; or the free one where it would be. (A quarter at least is free.)
@@ -139,7 +157,7 @@ mod tests {
     fn it_grows_and_keeps_apart_what_has_one_hash() {
         // Three keys to a hash, of which some begin at one slot.
         let hash = |key: usize| (key as u64 / 3) % 700 * 64;
-        let newest = Newest::default();
+        let newest = Newest::with_room_for(0);
         let mut entries: Vec<(usize, u64)> = (0..4_000).map(|index| (index % 2_000, 0)).collect();
         let all = entries.as_mut_ptr();
         let key_of = |entry: *mut u8| {
@@ -158,6 +176,18 @@ mod tests {
             assert_eq!(found, Some(unsafe { all.add(2_000 + key) }.cast()));
         }
         assert_eq!(newest.find(hash(2_001), |_| false), None);
-        assert_eq!(newest.taken.load(Ordering::Relaxed), 2_000);
+        assert_eq!(newest.keys(), 2_000);
+    }
+
+    #[test]
+    fn what_it_has_room_for_needs_no_second_table() {
+        for keys in [1, 47, 48, 49, 1_000, 3_000] {
+            let newest = Newest::with_room_for(keys);
+            let mut entry = 0_u8;
+            for key in 0..keys {
+                newest.insert(key as u64 + 1, &mut entry, |_| false);
+            }
+            assert_eq!(newest.current.load(Ordering::Relaxed), 0, "{keys} keys");
+        }
     }
 }

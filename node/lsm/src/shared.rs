@@ -154,7 +154,8 @@ impl Shared {
         let tables: usize = view.version.tables().map(|table| table.memory()).sum();
         let full: usize = view.full.iter().map(|full| full.bytes()).sum();
         let memtables = full + self.config.memtable_bytes.max(view.active.bytes());
-        // A memtable holds about two fifths more than it counts: frames around small values, chunks begun, places by hash.
+        // A memtable holds up to two fifths more than it counts: chunks begun, places by hash left behind as it grew, frames
+        // around larger values.
         let taken = tables + memtables + memtables * 2 / 5;
         let left = budget.saturating_sub(taken).max(budget / SMALLEST_CACHE);
         self.cache.set_capacity(left as u64);
@@ -218,6 +219,14 @@ impl Shared {
                     });
                 }
             }
+        }
+    }
+
+    /// So much more is in the log.
+    pub(crate) fn logged(&self, bytes: usize) {
+        if self.config.archive_lag_bytes > 0 {
+            let bytes = bytes as u64;
+            self.unarchived_bytes.fetch_add(bytes, Ordering::Relaxed);
         }
     }
 

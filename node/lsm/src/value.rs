@@ -38,18 +38,39 @@ pub(crate) struct ValueRef<'a> {
     pub version: u64,
     /// 0 = never.
     pub expires_at_ms: u64,
-    /// `data` is a part of it.
-    owner: &'a Bytes,
+    /// `data` is a part of it, unless there is none.
+    owner: Option<&'a Bytes>,
 }
 
 impl<'a> ValueRef<'a> {
     pub(crate) fn of(value: &'a Value) -> ValueRef<'a> {
+        let (version, expires_at_ms) = (value.version, value.expires_at_ms);
+        ValueRef::whole(&value.data, value.tombstone, version, expires_at_ms)
+    }
+
+    pub(crate) fn whole(
+        data: &'a Bytes,
+        tombstone: bool,
+        version: u64,
+        expires_at_ms: u64,
+    ) -> ValueRef<'a> {
+        let all = 0..data.len();
+        ValueRef::within(data, all, tombstone, version, expires_at_ms)
+    }
+
+    /// Of bytes that nobody shares: [`ValueRef::shared`] copies them.
+    pub(crate) fn alone(
+        data: &'a [u8],
+        tombstone: bool,
+        version: u64,
+        expires_at_ms: u64,
+    ) -> ValueRef<'a> {
         ValueRef {
-            tombstone: value.tombstone,
-            data: &value.data,
-            version: value.version,
-            expires_at_ms: value.expires_at_ms,
-            owner: &value.data,
+            tombstone,
+            data,
+            version,
+            expires_at_ms,
+            owner: None,
         }
     }
 
@@ -66,15 +87,22 @@ impl<'a> ValueRef<'a> {
             data: &owner[data],
             version,
             expires_at_ms,
-            owner,
+            owner: Some(owner),
         }
     }
 
-    /// Shares the bytes.
+    /// The bytes, for as long as they are wanted.
+    pub(crate) fn shared(self) -> Bytes {
+        match self.owner {
+            Some(owner) => owner.slice_ref(self.data),
+            None => Bytes::copy_from_slice(self.data),
+        }
+    }
+
     pub(crate) fn to_value(self) -> Value {
         Value {
             tombstone: self.tombstone,
-            data: self.owner.slice_ref(self.data),
+            data: self.shared(),
             version: self.version,
             expires_at_ms: self.expires_at_ms,
         }

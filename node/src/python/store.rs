@@ -2,6 +2,7 @@
 //!
 //! Single reads keep the GIL: they take less time than to give it away. Whatever may sync, wait or read much gives it away.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -133,11 +134,15 @@ impl Store {
     }
 
     /// An unconditional put; its version.
-    fn put(&self, py: Python<'_>, key: &[u8], value: PyBackedBytes, ttl_ms: u64) -> PyResult<u64> {
+    fn put(&self, py: Python<'_>, key: &[u8], value: Cow<'_, [u8]>, ttl_ms: u64) -> PyResult<u64> {
         let store = self.open()?;
         let expires_at_ms = expiry(&store, ttl_ms)?;
-        let op = self.op(key, Some(&value), expires_at_ms, Condition::None)?;
-        Ok(self.commit(py, &store, vec![op], false)?.lsn)
+        check_key(&self.limits, key)
+            .and_then(|()| check_value(&self.limits, &value))
+            .and_then(|()| check_batch(&self.limits, 1, key.len() + value.len()))
+            .map_err(|error| of_request(&error))?;
+        py.detach(|| store.put(key, &value, expires_at_ms))
+            .map_err(of_engine)
     }
 
     /// One write; its version.

@@ -1,7 +1,7 @@
 use std::ops::Bound;
 use std::path::Path;
 
-use aidb_lsm::{Batch, Compression, Direction, Op, Options, Range, Store, SyncMode};
+use aidb_lsm::{Compression, Direction, Op, Options, Range, Store, SyncMode};
 
 use super::{BLOCK_BYTES, BLOOM_BITS, Engine, FILE_BYTES, LEVEL_BASE_BYTES, Settings, touch};
 
@@ -32,8 +32,7 @@ impl Aidb {
 
 impl Engine for Aidb {
     fn put(&self, key: &[u8], value: &[u8]) {
-        let batch: Batch = vec![Op::put(key, value.to_vec())].into();
-        self.0.write(batch).expect("put");
+        self.0.put(key, value, 0).expect("put");
     }
 
     fn put_batch(&self, items: &[(Vec<u8>, Vec<u8>)]) {

@@ -5,7 +5,6 @@
 //! is visible or answered when its append failed; a group that found the disk full used no LSN.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -48,9 +47,9 @@ pub(crate) struct Committer {
     pub(super) gate: Option<Box<dyn Gate>>,
     /// Whoever commits looks after the sync, too.
     attended: bool,
-    frames: Frames,
+    pub(super) frames: Frames,
     /// Empty, between two groups: their memory serves the next one.
-    buffer: Vec<u8>,
+    pub(super) buffer: Vec<u8>,
     ops: Vec<LogOp>,
 }
 
@@ -111,6 +110,13 @@ impl Committer {
         self.attended = true;
         self.poisoning(|committer| committer.commit(vec![Work::Batch(batch, done)]));
         self.attended = false;
+    }
+
+    /// Whether a write by itself needs no answer but its caller's, no judgement and no record for others.
+    pub(crate) fn takes_singles(&self) -> bool {
+        let shared = &self.shared;
+        let at_once = shared.config.sync != SyncMode::Group;
+        at_once && self.gate.is_none() && !shared.tail.keeps()
     }
 
     /// After a failure the tail of the log is unknown: no LSN may be given again.
@@ -266,7 +272,10 @@ impl Committer {
                 let applied = pairs.filter_map(|(op, outcome)| {
                     matches!(outcome, Outcome::Applied { .. }).then_some(op)
                 });
-                let keep = |value: &[u8]| self.frames.keep(value);
+                let keep = |value: Bytes| match Memtable::copies(&value) {
+                    true => value,
+                    false => self.frames.keep(&value),
+                };
                 Appended::Plain(LogRecord::plain(ops, header, applied, keep))
             });
         }
@@ -310,20 +319,14 @@ impl Committer {
                 }
             }
         }
-        if self.shared.config.archive_lag_bytes > 0 {
-            let unarchived = &self.shared.unarchived_bytes;
-            unarchived.fetch_add(bytes as u64, Ordering::Relaxed);
-        }
+        self.shared.logged(bytes);
         let encoded = |record: &Appended| matches!(record, Appended::Encoded(..));
         let frames = if records.iter().any(encoded) {
             self.frames.keep_all(&mut buffer)
         } else {
             Bytes::new()
         };
-        if buffer.capacity() <= SPARE_BYTES {
-            buffer.clear();
-            self.buffer = buffer;
-        }
+        self.spare(buffer);
         let (records, full) = self.insert(&frames, records)?;
         self.shared.progress.set_epoch(epoch);
         self.shared.progress.set_appended(last_lsn);
@@ -354,6 +357,13 @@ impl Committer {
             self.rotate();
         }
         Ok(())
+    }
+
+    pub(super) fn spare(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= SPARE_BYTES {
+            buffer.clear();
+            self.buffer = buffer;
+        }
     }
 
     /// The records, if anybody wants them, and whether the memtable is full.
@@ -396,8 +406,9 @@ impl Committer {
     pub(super) fn rotate(&self) -> u64 {
         self.shared.update_view(|view| {
             if !view.active.is_empty() {
-                view.full.insert(0, std::mem::take(&mut view.active));
-                view.active = Arc::new(Memtable::default());
+                let next = Arc::new(view.active.successor());
+                let full = std::mem::replace(&mut view.active, next);
+                view.full.insert(0, full);
             }
         });
         self.shared.events.notify();

@@ -4,7 +4,7 @@
 //!
 //! A caller that blocks anyway ([`crate::Store::write`]) and finds the queue empty takes the
 //! committer's lock and commits its own batch: waking a thread and being woken costs several times
-//! what a small commit does. Work leaves the queue only under that lock, so none is overtaken.
+//! what a small commit does; one put or delete then needs no more than [`single`]. Work leaves the queue only under that lock, so none is overtaken.
 //! Callers that must not block ([`crate::Store::submit`]) always queue. Rejected: a leader that
 //! commits for others and may be an async task: it strands its followers when its future is dropped.
 
@@ -16,4 +16,5 @@ pub(crate) mod import;
 mod ingest;
 pub(crate) mod judge;
 pub(crate) mod queue;
+pub(crate) mod single;
 pub(crate) mod syncer;

@@ -62,7 +62,7 @@ impl Cursor for MemtableCursor {
 
     fn value(&self) -> ValueRef<'_> {
         match self.entry() {
-            Some(entry) => ValueRef::of(entry.value),
+            Some(entry) => entry.value,
             None => unreachable!("a cursor is asked where it stands only where it does"),
         }
     }

@@ -16,6 +16,7 @@
 use bytes::Bytes;
 
 use crate::batch::{Op, OpKind, RequestId};
+use crate::commit::single::Single;
 use crate::error::{Error, Result};
 use crate::varint;
 
@@ -196,14 +197,18 @@ impl LogRecord {
         memory: Vec<LogOp>,
         header: Header,
         ops: impl Iterator<Item = Op>,
-        mut keep: impl FnMut(&[u8]) -> Bytes,
+        mut keep: impl FnMut(Bytes) -> Bytes,
     ) -> LogRecord {
         let mut logged = memory;
         logged.extend(ops.map(|op| {
-            let (kind, value, expires_at_ms) = fields(&op.kind);
+            let (kind, _, expires_at_ms) = fields(&op.kind);
+            let value = match op.kind {
+                OpKind::Put { value, .. } | OpKind::DeleteRange { end: value } => keep(value),
+                OpKind::Delete => Bytes::new(),
+            };
             LogOp {
                 kind,
-                value: keep(value),
+                value,
                 expires_at_ms,
                 key: op.key.into(),
                 version: header.lsn,
@@ -222,15 +227,15 @@ impl LogRecord {
     }
 }
 
+/// Five numbers with their tags.
+const PER_RECORD_BYTES: usize = 2 + 4 * 11;
+/// Tags, lengths, two 64-bit numbers, client and sequence.
+const PER_OP_BYTES: usize = 1 + 5 + 2 + 2 * 6 + 2 * 11 + 9 + 11;
+
 /// Upper bound of what [`put_record`] appends for the operations.
 pub(crate) fn max_encoded_len<'a>(ops: impl Iterator<Item = &'a Op>) -> usize {
-    // Five numbers with their tags; tags, lengths, two 64-bit numbers, client and sequence.
-    const PER_RECORD: usize = 2 + 4 * 11;
-    const PER_OP: usize = 1 + 5 + 2 + 2 * 6 + 2 * 11 + 9 + 11;
-    PER_RECORD
-        + ops
-            .map(|op| PER_OP + op.key.len() + op.value_len())
-            .sum::<usize>()
+    let ops = ops.map(|op| PER_OP_BYTES + op.key.len() + op.value_len());
+    PER_RECORD_BYTES + ops.sum::<usize>()
 }
 
 pub(crate) fn put_record<'a>(
@@ -253,6 +258,31 @@ pub(crate) fn put_record<'a>(
             },
         );
     }
+}
+
+/// Upper bound of what [`put_single`] appends.
+pub(crate) fn max_single_len(single: &Single<'_>) -> usize {
+    let value = single.value.map_or(0, <[u8]>::len);
+    PER_RECORD_BYTES + PER_OP_BYTES + single.key.len() + value
+}
+
+/// The record of a batch with this one operation.
+pub(crate) fn put_single(buffer: &mut Vec<u8>, header: Header, single: &Single<'_>) {
+    put_header(buffer, header);
+    put_op(
+        buffer,
+        OpFields {
+            kind: match single.value {
+                Some(_) => LogOpKind::Put,
+                None => LogOpKind::Delete,
+            },
+            key: single.key,
+            value: single.value.unwrap_or_default(),
+            expires_at_ms: single.expires_at_ms,
+            version: 0,
+            request: single.request,
+        },
+    );
 }
 
 fn fields(kind: &OpKind) -> (LogOpKind, &[u8], u64) {
@@ -468,6 +498,8 @@ fn decode_op(encoded: &Bytes, mut input: &[u8]) -> std::result::Result<LogOp, &'
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::Batch;
+    use crate::options::SyncMode;
 
     fn sample() -> LogRecord {
         let op = |kind, key: &'static str, value: &'static str, client, version| LogOp {
@@ -534,10 +566,19 @@ mod tests {
             previous_lsn: 17,
             clock_ms: 1_700_000_000_000,
         };
+        for op in &ops[..3] {
+            let mut batch: Batch = vec![op.clone()].into();
+            let (mut one, mut single) = (Vec::new(), Vec::new());
+            put_record(&mut one, header, batch.ops.iter());
+            put_single(&mut single, header, &Single::of(&batch).unwrap());
+            assert_eq!(single, one);
+            batch.sync = Some(SyncMode::Group);
+            assert!(Single::of(&batch).is_none());
+        }
         let mut buffer = Vec::new();
         put_record(&mut buffer, header, ops.iter());
         let decoded = LogRecord::decode(buffer.into()).unwrap();
-        let keep = Bytes::copy_from_slice;
+        let keep = |value| value;
         let mut plain = LogRecord::plain(Vec::new(), header, ops.into_iter(), keep);
         plain.encoded = decoded.encoded.clone();
         assert_eq!(plain, decoded);

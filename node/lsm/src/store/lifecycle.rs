@@ -12,6 +12,7 @@ use super::open::Opened;
 use crate::batch::{Batch, Committed};
 use crate::commit::answer::Waiter;
 use crate::commit::committer::Committer;
+use crate::commit::single::{Done, Single};
 use crate::commit::syncer::Syncer;
 use crate::error::{Error, Result};
 use crate::shared::Shared;
@@ -20,6 +21,7 @@ pub(crate) struct Running {
     shared: Arc<Shared>,
     /// Taken before any lock of [`Shared`].
     committer: Arc<Mutex<Committer>>,
+    takes_singles: bool,
     syncer: Arc<Syncer>,
     closed: AtomicBool,
     threads: Mutex<Threads>,
@@ -41,6 +43,7 @@ impl Running {
             syncer,
             lock,
         } = opened;
+        let takes_singles = committer.takes_singles();
         let committer = Arc::new(Mutex::new(committer));
         let queued = Arc::clone(&committer);
         let syncer = Arc::new(syncer);
@@ -67,6 +70,7 @@ impl Running {
         Running {
             shared,
             committer,
+            takes_singles,
             syncer,
             closed: AtomicBool::new(false),
             threads: Mutex::new(threads),
@@ -82,6 +86,24 @@ impl Running {
             return Err(Error::Closed);
         }
         Ok(())
+    }
+
+    /// Commits a write on the caller's thread, if that is all there is to it. `None`: it has to go the way of batches.
+    pub(crate) fn single_here(&self, single: &Single<'_>) -> Option<Result<Done>> {
+        if !self.takes_singles {
+            return None;
+        }
+        let mut committer = self.committer.lock();
+        match self.shared.queue.is_idle() {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(closed) => return Some(Err(closed)),
+        }
+        let commit = AssertUnwindSafe(|| committer.single(single));
+        Some(catch_unwind(commit).unwrap_or_else(|panic| {
+            fail(&self.shared, "committer", &panic_text(panic.as_ref()));
+            self.shared.poison.check().and(Err(Error::Closed))
+        }))
     }
 
     /// Commits and, where that is waited for, syncs on the caller's thread. The batch comes back when others wait: it must queue.

@@ -7,6 +7,7 @@ mod reports;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 pub(crate) use open::lock;
 pub use reports::{Checkpoint, CheckpointFile, Damage, LevelStats, Stats, VerifyReport};
 
@@ -14,11 +15,12 @@ use crate::batch::{Batch, Committed, Condition, Entry, Op, OpKind, RequestId};
 use crate::commit::answer::{Completion, Waiter};
 use crate::commit::import::Import;
 use crate::commit::queue::Work;
+use crate::commit::single::Single;
 use crate::error::{Error, Result};
 use crate::ingest::Ingested;
 use crate::ingest::stage::stage;
 use crate::log::{LogRecord, Subscription};
-use crate::options::Options;
+use crate::options::{Config, Options};
 use crate::range::Range;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
@@ -85,6 +87,11 @@ impl Store {
     /// it commits on this thread.
     pub fn write(&self, batch: Batch) -> Result<Committed> {
         self.accept(&batch)?;
+        if let Some(single) = Single::of(&batch)
+            && let Some(done) = self.running.single_here(&single)
+        {
+            return done.map(Committed::from);
+        }
         match self.running.commit_here(batch) {
             Ok(answer) => answer,
             Err(batch) => {
@@ -95,6 +102,27 @@ impl Store {
                 waiter.wait()
             }
         }
+    }
+
+    /// [`Store::write`] of one put without conditions, whose key and value are the caller's; returns its LSN.
+    pub fn put(&self, key: &[u8], value: &[u8], expires_at_ms: u64) -> Result<u64> {
+        let shared = self.shared();
+        shared.poison.check()?;
+        check_key(key, &shared.config)?;
+        check_value(value, &shared.config)?;
+        check_total(key.len() + value.len(), &shared.config)?;
+        let single = Single {
+            key,
+            value: Some(value),
+            expires_at_ms,
+            request: RequestId::default(),
+        };
+        if let Some(done) = self.running.single_here(&single) {
+            return done.map(|done| done.lsn);
+        }
+        let value = Bytes::copy_from_slice(value);
+        let put = Op::put(key, value).with_expiry(expires_at_ms);
+        self.write(vec![put].into()).map(|committed| committed.lsn)
     }
 
     /// Deletes every key in `range` with one record of the log, however many there are; returns its
@@ -228,36 +256,44 @@ impl Store {
 
 fn check_limits(batch: &Batch, shared: &Shared) -> Result<()> {
     let limits = &shared.config;
-    let too_large = |what: &str, bytes: usize, limit: usize| {
-        Err(Error::TooLarge(format!(
-            "{what} of {bytes} bytes, at most {limit}"
-        )))
-    };
     let ranges = batch.deletes_ranges();
     if ranges && batch.ops.iter().any(|op| op.condition != Condition::None) {
         let what = "a condition in a batch that deletes a range";
         return Err(Error::Invalid(what.into()));
     }
     for op in &batch.ops {
-        if op.key.is_empty() && !matches!(op.kind, OpKind::DeleteRange { .. }) {
-            return Err(Error::Invalid("an empty key".into()));
+        if let OpKind::DeleteRange { end } = &op.kind {
+            at_most("key", op.key.len(), limits.max_key_bytes)?;
+            at_most("key", end.len(), limits.max_key_bytes)?;
+            continue;
         }
-        if op.key.len() > limits.max_key_bytes {
-            return too_large("key", op.key.len(), limits.max_key_bytes);
-        }
-        if let OpKind::DeleteRange { end } = &op.kind
-            && end.len() > limits.max_key_bytes
-        {
-            return too_large("key", end.len(), limits.max_key_bytes);
-        }
-        if let OpKind::Put { value, .. } = &op.kind
-            && value.len() > limits.max_value_bytes
-        {
-            return too_large("value", value.len(), limits.max_value_bytes);
+        check_key(&op.key, limits)?;
+        if let OpKind::Put { value, .. } = &op.kind {
+            check_value(value, limits)?;
         }
     }
-    if batch.bytes() > limits.max_batch_bytes {
-        return too_large("batch", batch.bytes(), limits.max_batch_bytes);
+    check_total(batch.bytes(), limits)
+}
+
+fn check_key(key: &[u8], limits: &Config) -> Result<()> {
+    if key.is_empty() {
+        return Err(Error::Invalid("an empty key".into()));
+    }
+    at_most("key", key.len(), limits.max_key_bytes)
+}
+
+fn check_value(value: &[u8], limits: &Config) -> Result<()> {
+    at_most("value", value.len(), limits.max_value_bytes)
+}
+
+fn check_total(bytes: usize, limits: &Config) -> Result<()> {
+    at_most("batch", bytes, limits.max_batch_bytes)
+}
+
+fn at_most(what: &str, bytes: usize, limit: usize) -> Result<()> {
+    if bytes > limit {
+        let what = format!("{what} of {bytes} bytes, at most {limit}");
+        return Err(Error::TooLarge(what));
     }
     Ok(())
 }

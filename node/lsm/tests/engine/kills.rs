@@ -52,6 +52,11 @@ impl Plan {
         let clock = ManualClock::new(START_MS + self.number * 2000);
         options::draw(self.seed, Arc::new(RealIo), &clock)
     }
+
+    fn followed(self) -> Options {
+        let clock = ManualClock::new(START_MS + self.number * 2000);
+        options::draw_followed(self.seed, Arc::new(RealIo), &clock)
+    }
 }
 
 #[test]
@@ -218,7 +223,7 @@ fn a_kill_loses_nothing_that_was_acknowledged() {
         let history = &told.history;
         acknowledged += history.acknowledged;
         in_open += u64::from(!told.opened);
-        let found = Store::open(&dir.path().join("store"), plan.options())
+        let found = Store::open(&dir.path().join("store"), plan.followed())
             .map_err(|error| format!("open: {error}"))
             .and_then(|store| history.check(&store, history.promised));
         let checkpoints = history.check_checkpoints(history.checkpoints.len(), |_| plan.options());

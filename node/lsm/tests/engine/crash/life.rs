@@ -318,7 +318,7 @@ impl Life {
         let seed: u64 = random.random();
         let mut violations = Vec::new();
         let mut open = |disk: &FaultIo, promised: u64, history: &History| {
-            let options = || options::draw(seed, Arc::new(disk.clone()), &self.clock);
+            let options = || options::draw_followed(seed, Arc::new(disk.clone()), &self.clock);
             let found = catch_unwind(AssertUnwindSafe(|| {
                 let store =
                     Store::open(dir(), options()).map_err(|error| format!("open: {error}"))?;

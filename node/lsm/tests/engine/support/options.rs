@@ -9,6 +9,16 @@ use rand::{Rng, SeedableRng};
 
 use super::ManualClock;
 
+const TAIL_BYTES: usize = 64 << 20;
+
+/// [`draw`] of a store that is asked for its records.
+pub fn draw_followed(seed: u64, io: Arc<dyn Io>, clock: &ManualClock) -> Options {
+    Options {
+        tail_bytes: TAIL_BYTES,
+        ..draw(seed, io, clock)
+    }
+}
+
 /// Options that send a few hundred writes through every level. The same seed gives the same ones.
 pub fn draw(seed: u64, io: Arc<dyn Io>, clock: &ManualClock) -> Options {
     let random = &mut StdRng::seed_from_u64(seed);
@@ -40,7 +50,12 @@ pub fn draw(seed: u64, io: Arc<dyn Io>, clock: &ManualClock) -> Options {
         level_ratio: pick(random, &[2, 8]) as u64,
         expiry_grace: Duration::from_millis(pick(random, &[0, 20_000]) as u64),
         log_retention: Duration::from_millis(pick(random, &[0, 0, 50_000]) as u64),
-        tail_bytes: 64 << 20,
+        // Where nobody follows, a write by itself has a way of its own.
+        tail_bytes: if seed.is_multiple_of(2) {
+            TAIL_BYTES
+        } else {
+            0
+        },
         queue_batches: pick(random, &[2, 1 << 10]),
         io,
         clock: Arc::new(clock.clone()),

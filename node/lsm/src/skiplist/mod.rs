@@ -1,9 +1,5 @@
 //! A sorted list of versioned keys for one writer at a time and any number of readers, who take no
-//! lock. A node is one piece of an arena, so that a step of a search touches one place in memory:
-//!
-//! ```text
-//! node := key_len:u32  height:u32  back:ptr  next:ptr*height  key  padding  lsn:u64  Value
-//! ```
+//! lock. How a node lies in memory: [`node`].
 //!
 //! Order: by key, and within a key newest (highest LSN) first. Invariants: a node is written wholly
 //! before the first link to it is stored (release; readers load with acquire); only links change
@@ -14,24 +10,22 @@
 //! Rejected: crossbeam's skip list. It supports removal and many writers, which nobody here needs,
 //! and its keys lie elsewhere: a third to a half of the CPU of puts and gets was spent there.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+mod node;
+
 use std::cmp::Ordering as Order;
 use std::hint::black_box;
-use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::interleave::interleave;
 use crate::newest::Newest;
-use crate::value::Value;
+use crate::value::ValueRef;
+pub(crate) use node::INLINE_BYTES;
+use node::{Arena, MAX_HEIGHT, Node};
 
-const MAX_HEIGHT: usize = 14;
 /// One node in this many is a level higher.
 const BRANCHING: u32 = 4;
-const FIRST_CHUNK: usize = 4 << 10;
-const LAST_CHUNK: usize = 1 << 20;
-const ALIGN: usize = align_of::<Value>();
 
 pub(crate) struct SkipList {
     head: Node,
@@ -40,10 +34,6 @@ pub(crate) struct SkipList {
     newest: Newest,
     writer: Mutex<Writer>,
 }
-
-/// A node of a list that is alive.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Node(NonNull<u8>);
 
 /// Where an entry lies; it says nothing of the list's life.
 #[derive(Clone, Copy)]
@@ -56,7 +46,7 @@ unsafe impl Send for Place {}
 pub(crate) struct Entry<'a> {
     pub key: &'a [u8],
     pub lsn: u64,
-    pub value: &'a Value,
+    pub value: ValueRef<'a>,
     node: Node,
 }
 
@@ -69,12 +59,8 @@ struct Writer {
     after: [Option<Node>; MAX_HEIGHT],
     /// So many levels of it are known.
     known: usize,
-}
-
-struct Arena {
-    chunks: Vec<(NonNull<u8>, Layout)>,
-    free: *mut u8,
-    left: usize,
+    /// Some value is shared: it has to be given back.
+    shares: bool,
 }
 
 // SAFETY: nodes are plain memory that only this list owns. Readers see nodes through acquire loads of
@@ -85,24 +71,7 @@ unsafe impl Sync for SkipList {}
 
 impl Default for SkipList {
     fn default() -> SkipList {
-        let mut arena = Arena {
-            chunks: Vec::new(),
-            free: ptr::null_mut(),
-            left: 0,
-        };
-        let head = arena.node(&[], 0, MAX_HEIGHT, None);
-        SkipList {
-            head,
-            height: AtomicUsize::new(1),
-            newest: Newest::default(),
-            writer: Mutex::new(Writer {
-                arena,
-                random: 0x9e37_79b9,
-                before: [head; MAX_HEIGHT],
-                after: [None; MAX_HEIGHT],
-                known: MAX_HEIGHT,
-            }),
-        }
+        SkipList::with_room_for(0)
     }
 }
 
@@ -113,6 +82,30 @@ impl Entry<'_> {
 }
 
 impl SkipList {
+    /// See [`Newest::with_room_for`].
+    pub(crate) fn with_room_for(keys: usize) -> SkipList {
+        let mut arena = Arena::default();
+        let head = arena.head();
+        SkipList {
+            head,
+            height: AtomicUsize::new(1),
+            newest: Newest::with_room_for(keys),
+            writer: Mutex::new(Writer {
+                arena,
+                random: 0x9e37_79b9,
+                before: [head; MAX_HEIGHT],
+                after: [None; MAX_HEIGHT],
+                known: MAX_HEIGHT,
+                shares: false,
+            }),
+        }
+    }
+
+    /// How many keys it has.
+    pub(crate) fn keys(&self) -> usize {
+        self.newest.keys()
+    }
+
     /// The entry again.
     ///
     /// # Safety
@@ -123,7 +116,7 @@ impl SkipList {
 
     /// Of several with the same key and LSN, the one inserted last is the first. `hash`: the key's, always by
     /// the same function; a key's LSNs do not descend.
-    pub(crate) fn insert(&self, key: &[u8], hash: u64, lsn: u64, value: Value) {
+    pub(crate) fn insert(&self, key: &[u8], hash: u64, lsn: u64, value: ValueRef<'_>) {
         let mut writer = self.writer.lock();
         let writer = &mut *writer;
         let at = (key, lsn);
@@ -149,7 +142,8 @@ impl SkipList {
                 writer.known = MAX_HEIGHT;
             }
         }
-        let node = writer.arena.node(key, lsn, height, Some(value));
+        let node = writer.arena.node(key, lsn, height, value);
+        writer.shares |= value.data.len() > INLINE_BYTES;
         node.back()
             .store(writer.before[0].0.as_ptr(), Ordering::Relaxed);
         for level in 0..height {
@@ -162,7 +156,10 @@ impl SkipList {
         if let Some(after) = writer.after[0] {
             after.back().store(node.0.as_ptr(), Ordering::Release);
         }
-        self.height.fetch_max(height, Ordering::Relaxed);
+        // Only the writer changes it.
+        if height > self.height.load(Ordering::Relaxed) {
+            self.height.store(height, Ordering::Relaxed);
+        }
         self.newest
             .insert(hash, node.0.as_ptr(), |other| Node::is_of(other, key));
     }
@@ -183,7 +180,7 @@ impl SkipList {
             .iter()
             .filter_map(|hash| NonNull::new(self.newest.first(*hash)?).map(Node))
             .collect();
-        let lengths = nodes.iter().map(|node| node.lengths().0);
+        let lengths = nodes.iter().map(|node| node.key_len());
         black_box(lengths.sum::<usize>());
         let values = nodes.iter().map(|node| self.entry(*node).value);
         black_box(
@@ -233,15 +230,12 @@ impl SkipList {
         self.entry_unless_head(Node(NonNull::new(back)?))
     }
 
+    /// The node is not the head.
     fn entry(&self, node: Node) -> Entry<'_> {
-        let (lsn, value) = node.lsn_and_value();
-        // SAFETY: the node is not the head, so it has a value, written before it was linked; it
-        // lives and stays unchanged as long as the list does.
-        let value = unsafe { &*value };
         Entry {
             key: node.key(),
-            lsn,
-            value,
+            lsn: node.lsn(),
+            value: node.value(),
             node,
         }
     }
@@ -300,16 +294,14 @@ impl SkipList {
 
 impl Drop for SkipList {
     fn drop(&mut self) {
+        if !self.writer.get_mut().shares {
+            return;
+        }
         let mut next = self.head.next(0);
         while let Some(node) = next {
             next = node.next(0);
-            // SAFETY: nobody else has the list any more; every node but the head has a value, and
-            // each is met once.
-            unsafe { ptr::drop_in_place(node.lsn_and_value().1) };
-        }
-        for (chunk, layout) in self.writer.get_mut().arena.chunks.drain(..) {
-            // SAFETY: allocated with this layout, freed once, no node is used after.
-            unsafe { dealloc(chunk.as_ptr(), layout) };
+            // SAFETY: nobody else has the list any more; each node is met once.
+            unsafe { node.drop_shared() };
         }
     }
 }
@@ -330,127 +322,13 @@ impl Writer {
     }
 }
 
-const BACK: usize = 8;
-const LINKS: usize = 16;
-const LINK: usize = size_of::<AtomicPtr<u8>>();
-
-fn value_offset(height: usize, key_len: usize) -> usize {
-    (LINKS + height * LINK + key_len).next_multiple_of(ALIGN) + 8
-}
-
 impl Node {
-    /// Whether the node at this address has that key.
-    fn is_of(node: *mut u8, key: &[u8]) -> bool {
-        NonNull::new(node).is_some_and(|node| Node(node).key() == key)
-    }
-
     fn is_before(self, (key, lsn): (&[u8], u64)) -> bool {
         match self.key().cmp(key) {
             Order::Less => true,
-            Order::Equal => self.lsn_and_value().0 > lsn,
+            Order::Equal => self.lsn() > lsn,
             Order::Greater => false,
         }
-    }
-
-    fn lengths(self) -> (usize, usize) {
-        // SAFETY: every node begins with these, written before it was linked, never changed.
-        let (key_len, height) = unsafe {
-            let fields = self.0.as_ptr().cast::<u32>();
-            (fields.read(), fields.add(1).read())
-        };
-        (key_len as usize, height as usize)
-    }
-
-    fn key<'a>(self) -> &'a [u8] {
-        let (key_len, height) = self.lengths();
-        // SAFETY: the key lies behind the links, as `Arena::node` wrote it. The callers hand it on
-        // no longer than they borrow the list.
-        unsafe {
-            let key = self.0.as_ptr().add(LINKS + height * LINK);
-            std::slice::from_raw_parts(key, key_len)
-        }
-    }
-
-    fn lsn_and_value(self) -> (u64, *mut Value) {
-        let (key_len, height) = self.lengths();
-        // SAFETY: as laid out by `Arena::node`; aligned by `value_offset`.
-        unsafe {
-            let value = self.0.as_ptr().add(value_offset(height, key_len));
-            (value.sub(8).cast::<u64>().read(), value.cast::<Value>())
-        }
-    }
-
-    fn back<'a>(self) -> &'a AtomicPtr<u8> {
-        interleave();
-        // SAFETY: as laid out by `Arena::node`; the field is only ever used as an atomic once linked.
-        unsafe { &*self.0.as_ptr().add(BACK).cast::<AtomicPtr<u8>>() }
-    }
-
-    /// `level` is below the node's height.
-    fn link<'a>(self, level: usize) -> &'a AtomicPtr<u8> {
-        debug_assert!(level < self.lengths().1);
-        interleave();
-        // SAFETY: as for `back`; who comes along a level's links meets only nodes of that height.
-        unsafe {
-            &*self
-                .0
-                .as_ptr()
-                .add(LINKS + level * LINK)
-                .cast::<AtomicPtr<u8>>()
-        }
-    }
-
-    fn next(self, level: usize) -> Option<Node> {
-        NonNull::new(self.link(level).load(Ordering::Acquire)).map(Node)
-    }
-
-    fn set_next(self, level: usize, next: Option<Node>, ordering: Ordering) {
-        let next = next.map_or(ptr::null_mut(), |next| next.0.as_ptr());
-        self.link(level).store(next, ordering);
-    }
-}
-
-impl Arena {
-    /// A node that nobody sees yet; `value` is `None` only for the head.
-    fn node(&mut self, key: &[u8], lsn: u64, height: usize, value: Option<Value>) -> Node {
-        let at = value_offset(height, key.len());
-        let node = self.take(at + size_of::<Value>());
-        // SAFETY: `take` gave this many bytes, aligned for `Value`, pointers and numbers; every
-        // field of the layout above lies within them.
-        unsafe {
-            let start = node.as_ptr();
-            start.cast::<u32>().write(key.len() as u32);
-            start.cast::<u32>().add(1).write(height as u32);
-            ptr::write_bytes(start.add(BACK), 0, LINKS - BACK + height * LINK);
-            let to = start.add(LINKS + height * LINK);
-            ptr::copy_nonoverlapping(key.as_ptr(), to, key.len());
-            start.add(at - 8).cast::<u64>().write(lsn);
-            if let Some(value) = value {
-                start.add(at).cast::<Value>().write(value);
-            }
-        }
-        Node(node)
-    }
-
-    fn take(&mut self, bytes: usize) -> NonNull<u8> {
-        let bytes = bytes.next_multiple_of(ALIGN);
-        if bytes > self.left {
-            let grown = FIRST_CHUNK << self.chunks.len().min(8);
-            let size = grown.min(LAST_CHUNK).max(bytes);
-            let Ok(layout) = Layout::from_size_align(size, ALIGN) else {
-                unreachable!("keys are limited far below isize::MAX");
-            };
-            // SAFETY: the size is not 0.
-            let chunk = NonNull::new(unsafe { alloc(layout) });
-            let chunk = chunk.unwrap_or_else(|| handle_alloc_error(layout));
-            self.chunks.push((chunk, layout));
-            (self.free, self.left) = (chunk.as_ptr(), size);
-        }
-        let taken = self.free;
-        // SAFETY: `bytes` are left behind `free` in its chunk.
-        self.free = unsafe { taken.add(bytes) };
-        self.left -= bytes;
-        NonNull::new(taken).unwrap_or_else(|| unreachable!("a chunk was allocated"))
     }
 }
 
@@ -465,13 +343,41 @@ mod tests {
 
     use super::*;
     use crate::table::hash;
+    use crate::value::Value;
 
-    fn value(version: u64) -> Value {
-        Value {
-            tombstone: false,
-            data: Bytes::from(version.to_le_bytes().to_vec()),
-            version,
-            expires_at_ms: 0,
+    fn put(list: &SkipList, key: &[u8], lsn: u64) {
+        let data = lsn.to_le_bytes();
+        let value = ValueRef::alone(&data, false, lsn, 0);
+        list.insert(key, hash(key), lsn, value);
+    }
+
+    /// Each optional part of a node is there or not, and values lie in it or are shared.
+    #[test]
+    fn gives_back_what_was_inserted() {
+        let list = SkipList::default();
+        let mut inserted = Vec::new();
+        for lsn in 1..2_000_u64 {
+            let key = vec![lsn as u8; (lsn % 37) as usize];
+            let length = INLINE_BYTES - 2 + (lsn % 5) as usize;
+            let tombstone = lsn % 11 == 0;
+            let value = Value {
+                tombstone,
+                data: Bytes::from(vec![lsn as u8; if tombstone { 0 } else { length }]),
+                version: lsn - lsn % 2,
+                expires_at_ms: lsn % 3,
+            };
+            list.insert(&key, hash(&key), lsn, ValueRef::of(&value));
+            inserted.push((key, lsn, value));
+        }
+        for (key, lsn, value) in &inserted {
+            for found in [list.seek(key, *lsn), list.get(key, hash(key), *lsn)] {
+                let found = found.map(|entry| (entry.key, entry.lsn, entry.value.to_value()));
+                assert_eq!(found, Some((key.as_slice(), *lsn, value.clone())));
+            }
+        }
+        drop(list);
+        for (_, _, value) in inserted {
+            assert!(value.data.is_empty() || value.data.is_unique());
         }
     }
 
@@ -486,7 +392,7 @@ mod tests {
             if lsn % 3 == 0 {
                 key = format!("{lsn:08}").into_bytes();
             }
-            list.insert(&key, hash(&key), lsn, value(lsn));
+            put(&list, &key, lsn);
             model.insert((key, u64::MAX - lsn), lsn);
         }
         let mut walked = Vec::new();
@@ -525,13 +431,13 @@ mod tests {
     #[test]
     fn a_seek_is_not_misled_by_what_is_inserted_before_its_key() {
         let list = SkipList::default();
-        list.insert(b"m", hash(b"m"), 1, value(1));
+        put(&list, b"m", 1);
         let done = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for lsn in 2..200_000_u64 {
                     let key = [b"l".as_slice(), &lsn.to_be_bytes()].concat();
-                    list.insert(&key, hash(&key), lsn, value(lsn));
+                    put(&list, &key, lsn);
                 }
                 done.store(true, Ordering::Release);
             });
@@ -552,7 +458,7 @@ mod tests {
                 let mut random = SmallRng::seed_from_u64(3);
                 for lsn in 1..=20_000_u64 {
                     let key = random.random::<u64>().to_be_bytes();
-                    list.insert(&key, hash(&key), lsn, value(lsn));
+                    put(&list, &key, lsn);
                     published.store(lsn, Ordering::Release);
                 }
             });
@@ -565,7 +471,7 @@ mod tests {
                     while let Some(entry) = at {
                         let order = last.as_deref().map(|last| last.cmp(entry.key));
                         assert!(order.is_none_or(|order| order.is_gt() == backwards));
-                        assert_eq!(entry.value.data.as_ref(), entry.lsn.to_le_bytes());
+                        assert_eq!(entry.value.data, entry.lsn.to_le_bytes());
                         last = Some(entry.key.to_vec());
                         count += u64::from(entry.lsn <= seen);
                         at = if backwards {
@@ -588,7 +494,6 @@ mod tests {
 mod interleavings {
     use std::sync::Arc;
 
-    use bytes::Bytes;
     use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
     use shuttle::{Config, Runner, thread};
 
@@ -599,22 +504,13 @@ mod interleavings {
     const ORDERS: usize = 3_000;
     const KEYS: [&[u8]; 8] = [b"d", b"b", b"f", b"b", b"a", b"e", b"b", b"g"];
 
-    fn value(lsn: u64) -> Value {
-        Value {
-            tombstone: false,
-            data: Bytes::from(lsn.to_le_bytes().to_vec()),
-            version: lsn,
-            expires_at_ms: 0,
-        }
-    }
-
     /// Whatever is visible is there, in order, by every way of looking.
     fn look(list: &SkipList, seen: u64) {
         for backwards in [false, true] {
             let mut found = Vec::new();
             let mut at = if backwards { list.last() } else { list.first() };
             while let Some(entry) = at {
-                assert_eq!(entry.value.data.as_ref(), entry.lsn.to_le_bytes());
+                assert_eq!(entry.value.data, entry.lsn.to_le_bytes());
                 found.push((entry.key.to_vec(), u64::MAX - entry.lsn));
                 at = if backwards {
                     list.before(&entry)
@@ -642,8 +538,10 @@ mod interleavings {
         let writer = {
             let (list, progress) = (Arc::clone(&list), Arc::clone(&progress));
             thread::spawn(move || {
-                for (lsn, key) in (1..).zip(KEYS) {
-                    list.insert(key, hash(key), lsn, value(lsn));
+                for (lsn, key) in (1_u64..).zip(KEYS) {
+                    let data = lsn.to_le_bytes();
+                    let value = ValueRef::alone(&data, false, lsn, 0);
+                    list.insert(key, hash(key), lsn, value);
                     progress.set_visible(lsn);
                 }
             })
