@@ -25,6 +25,7 @@ mod results;
 mod schedule;
 mod sdk;
 mod session;
+mod share;
 mod soak;
 mod stats;
 mod storage;

@@ -34,8 +34,8 @@ impl Measured {
 /// Of the operations; more make the figure worthless. A cache may now and then answer otherwise than expected.
 const MOST_FAILURES: f64 = 0.02;
 
-/// Runs one stream alone. An error when operations fail: what a broken server costs is no figure.
-pub fn measure(stream: &Stream, spans: Spans, pids: &[u32]) -> Result<Measured, String> {
+/// Runs one stream alone, whatever becomes of its operations.
+pub fn observe(stream: &Stream, spans: Spans, pids: &[u32]) -> Result<Measured, String> {
     let running = Running::start(stream).map_err(|failure| failure.name)?;
     std::thread::sleep(spans.warm_up);
     running.take();
@@ -49,6 +49,12 @@ pub fn measure(stream: &Stream, spans: Spans, pids: &[u32]) -> Result<Measured, 
         tally,
     };
     running.stop().map_err(|failure| failure.name)?;
+    Ok(measured)
+}
+
+/// Runs one stream alone. An error when operations fail: what a broken server costs is no figure.
+pub fn measure(stream: &Stream, spans: Spans, pids: &[u32]) -> Result<Measured, String> {
+    let measured = observe(stream, spans, pids)?;
     let bearable = measured.tally.operations as f64 * MOST_FAILURES;
     if measured.tally.operations == 0 || measured.tally.failed() as f64 > bearable {
         return Err(format!(

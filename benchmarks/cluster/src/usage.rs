@@ -37,6 +37,25 @@ pub fn resident(pid: u32) -> u64 {
     pages.unwrap_or(0) * rustix::param::page_size() as u64
 }
 
+/// The most that was resident since [`forget_most_resident`], in bytes.
+pub fn most_resident(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    high_water(&status).unwrap_or(0) << 10
+}
+
+pub fn forget_most_resident(pid: u32) -> Result<(), String> {
+    let file = format!("/proc/{pid}/clear_refs");
+    fs::write(&file, "5").map_err(|error| format!("{file}: {error}"))
+}
+
+/// In KiB.
+fn high_water(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
 /// Open file descriptors.
 pub fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
@@ -53,8 +72,16 @@ mod tests {
     }
 
     #[test]
+    fn the_high_water_mark_is_one_line_of_many() {
+        let status = "Name:\tx\nVmPeak:\t  200 kB\nVmHWM:\t  123 kB\nVmRSS:\t  99 kB\n";
+        assert_eq!(high_water(status), Some(123));
+        assert_eq!(high_water("Name:\tx\n"), None);
+    }
+
+    #[test]
     fn this_process_uses_something() {
         assert!(resident(std::process::id()) > 0);
+        assert!(most_resident(std::process::id()) > 0);
         assert!(descriptors(std::process::id()) >= 3);
     }
 }
