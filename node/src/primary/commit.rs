@@ -13,11 +13,15 @@ use tonic::Status;
 
 use super::durable::{Late, Mode, Place};
 use super::engine::status_of_commit;
+use super::groups::value_bytes;
 use super::storage::{StorageService, is_fenced};
 use super::together::{self, Failed};
 use super::token::header;
 use super::write::{Context, Write, answer};
-use crate::serve::{Admitted, View};
+use crate::serve::{Admitted, View, committing};
+
+/// Of one write, beside its key and value.
+const OP_BYTES: usize = 256;
 
 pub(super) fn sequenced(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Applied { .. } | Outcome::Duplicate { .. })
@@ -25,6 +29,12 @@ pub(super) fn sequenced(outcome: &Outcome) -> bool {
 
 fn shows(outcome: &Outcome) -> bool {
     sequenced(outcome) || matches!(outcome, Outcome::ConditionFailed { .. })
+}
+
+/// What a batch takes in memory, about: many small writes take more than their bytes.
+fn weight(batch: &Batch) -> usize {
+    let bytes = |op: &Op| OP_BYTES + op.key.len() + value_bytes(op);
+    batch.ops.iter().map(bytes).sum()
 }
 
 impl StorageService {
@@ -71,6 +81,7 @@ impl StorageService {
         let place = self.place(mode)?;
         self.check_poison()?;
         let (sender, receiver) = oneshot::channel();
+        let committing = committing(weight(&batch));
         self.primary.store.submit(
             batch,
             Box::new(move |committed| {
@@ -78,6 +89,7 @@ impl StorageService {
             }),
         );
         let committed = self.answered(receiver, admitted).await?;
+        drop(committing);
         if let Some(place) = place {
             self.await_safe(&place, mode, committed.lsn, &committed.outcomes, admitted)
                 .await?;

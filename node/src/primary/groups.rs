@@ -129,7 +129,7 @@ impl<A: Asker> UnderWay<A> {
     }
 }
 
-fn value_bytes(op: &Op) -> usize {
+pub(super) fn value_bytes(op: &Op) -> usize {
     match &op.kind {
         OpKind::Put { value, .. } => value.len(),
         OpKind::Delete | OpKind::DeleteRange { .. } => 0,

@@ -9,9 +9,11 @@
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use http_body::Frame;
 use pin_project_lite::pin_project;
 use tokio::sync::mpsc;
@@ -24,6 +26,7 @@ use tower_service::Service;
 
 use super::admission::{Admission, Inside, busy};
 use super::ahead::Unbegun;
+use super::committing::Committing;
 use super::connection::{Connection, Owed};
 use super::places::{Place, Places};
 use super::uploads::Upload;
@@ -44,9 +47,20 @@ const ADMITTED: [&str; 6] = [
 pub struct Parcel {
     first: Option<Inside>,
     more: Vec<Inside>,
+    /// By which the request came, while its handler works.
+    connection: Option<Arc<Connection>>,
+    /// Messages of a stream that counts what it has not sent.
+    unsent: Option<Riding>,
 }
 
 impl Parcel {
+    fn by(connection: Option<Arc<Connection>>) -> Self {
+        Self {
+            connection,
+            ..Self::default()
+        }
+    }
+
     fn push(&mut self, inside: Inside) {
         match self.first {
             None => self.first = Some(inside),
@@ -57,6 +71,15 @@ impl Parcel {
     /// Travels on with what is being collected.
     pub fn forward(self) {
         self.first.into_iter().chain(self.more).for_each(hold);
+    }
+
+    fn ride(&mut self, unsent: &Arc<Unsent>) {
+        unsent.messages.fetch_add(1, Ordering::Relaxed);
+        let new = || Riding {
+            unsent: Arc::clone(unsent),
+            messages: 0,
+        };
+        self.unsent.get_or_insert_with(new).messages += 1;
     }
 }
 
@@ -72,6 +95,54 @@ pub fn hold(inside: Inside) {
             parcel.push(inside);
         }
     });
+}
+
+/// The request that is being handled gives a batch of so many bytes to the committer.
+pub fn committing(bytes: usize) -> Option<Committing> {
+    let connection = COLLECTED.with_borrow(|collected| collected.as_ref()?.connection.clone());
+    connection.map(|connection| Committing::new(connection, bytes))
+}
+
+/// Messages of one stream that the kernel has not taken, for a stream that begins no more than its client takes.
+#[derive(Default)]
+pub struct Unsent {
+    messages: AtomicUsize,
+    fewer: AtomicWaker,
+}
+
+impl Unsent {
+    /// The message that is about to be given out counts until it has left.
+    pub fn add(self: &Arc<Self>) {
+        COLLECTED.with_borrow_mut(|collected| {
+            if let Some(parcel) = collected {
+                parcel.ride(self);
+            }
+        });
+    }
+
+    /// Whether there are fewer than `most`; if not, `cx` is woken when some have left.
+    pub fn fewer_than(&self, most: usize, cx: &Context<'_>) -> bool {
+        let fewer = || self.messages.load(Ordering::Relaxed) < most;
+        fewer() || {
+            self.fewer.register(cx.waker());
+            // Another thread may have dropped them meanwhile: the end of a runtime.
+            fewer()
+        }
+    }
+}
+
+/// Messages in one piece of an answer.
+struct Riding {
+    unsent: Arc<Unsent>,
+    messages: usize,
+}
+
+impl Drop for Riding {
+    fn drop(&mut self) {
+        let messages = &self.unsent.messages;
+        messages.fetch_sub(self.messages, Ordering::Relaxed);
+        self.unsent.fewer.wake();
+    }
 }
 
 /// The messages of a stream, each with what it holds until it has left.
@@ -124,6 +195,7 @@ impl<F: Future> Future for Collecting<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let CollectingParts { future, parcel } = self.project();
         let output = ready!(collect(parcel, || future.poll(cx)));
+        parcel.connection = None;
         Poll::Ready((output, std::mem::take(parcel)))
     }
 }
@@ -184,7 +256,10 @@ where
         let (parts, body) = request.into_parts();
         let upload = Upload::new(body, parts.uri.path(), admission, connection.clone());
         Answering::Let {
-            collecting: Collecting::new(self.inner.call(http::Request::from_parts(parts, upload))),
+            collecting: Collecting {
+                future: self.inner.call(http::Request::from_parts(parts, upload)),
+                parcel: Parcel::by(connection.clone()),
+            },
             call: Some(Call {
                 connection,
                 _place: place,
@@ -305,6 +380,7 @@ impl http_body::Body for Answer {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::sync::atomic::AtomicBool;
     use std::time::Duration;
 
     use super::*;
@@ -343,6 +419,15 @@ mod tests {
                 let data = Data(Some(vec![b'x'; PIECE + 1].into()));
                 Ok(http::Response::new(Body::new(data)))
             })
+        }
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
         }
     }
 
@@ -412,6 +497,25 @@ mod tests {
         assert!(refused(ADMITTED[0]).await);
         drop(inside);
         assert!(!refused(ADMITTED[0]).await);
+    }
+
+    #[test]
+    fn messages_of_a_stream_count_until_the_piece_with_them_is_gone() {
+        let unsent = Arc::new(Unsent::default());
+        let woken = Arc::new(Woken::default());
+        let waker = Arc::clone(&woken).into();
+        let cx = Context::from_waker(&waker);
+        let mut parcel = Parcel::default();
+        collect(&mut parcel, || {
+            unsent.add();
+            assert!(unsent.fewer_than(2, &cx));
+            unsent.add();
+        });
+        assert!(!unsent.fewer_than(2, &cx));
+        assert!(!woken.0.load(Ordering::Relaxed));
+        drop(parcel);
+        assert!(woken.0.load(Ordering::Relaxed));
+        assert!(unsent.fewer_than(1, &cx));
     }
 
     #[tokio::test]

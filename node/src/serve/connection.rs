@@ -32,6 +32,7 @@ use tonic::Extensions;
 use tonic::transport::server::Connected;
 
 use super::ahead;
+use super::committing::{HeldBack, Own};
 
 /// The client's preface of HTTP/2 has so many bytes.
 const GREETING: usize = 24;
@@ -92,6 +93,7 @@ impl Connections {
             go,
             owed: Default::default(),
             look: AtomicUsize::new(0),
+            committing: Own::default(),
         }))
     }
 
@@ -122,6 +124,7 @@ pub struct Connection {
     /// What the client owes since before the last look, and since: by the parity of the look at which it began.
     owed: [AtomicUsize; 2],
     look: AtomicUsize,
+    pub committing: Own,
 }
 
 impl Connection {
@@ -204,6 +207,7 @@ pub struct Watched<IO> {
     /// Until it has made a call.
     told_to_go: Option<Pin<Box<OwnedNotified>>>,
     look: Pin<Box<Sleep>>,
+    held_back: HeldBack,
 }
 
 impl<IO> Watched<IO> {
@@ -214,6 +218,7 @@ impl<IO> Watched<IO> {
             reads: 0,
             greets: Some(connection.owes()),
             told_to_go: Some(Box::pin(Arc::clone(&connection.go).notified_owned())),
+            held_back: HeldBack::default(),
             look: Box::pin(sleep(connection.connections.patience)),
             connection,
         }
@@ -251,6 +256,11 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
         if self.reads == READS || ahead::enough() {
             self.reads = 0;
             cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let me = &mut *self;
+        if !me.held_back.may_read(&me.connection.committing, cx) {
+            me.reads = 0;
             return Poll::Pending;
         }
         let before = buffer.filled().len();

@@ -8,6 +8,7 @@ mod admission;
 mod ahead;
 mod answers;
 mod clock;
+mod committing;
 mod connection;
 mod coordinator;
 mod discovery;
@@ -41,7 +42,7 @@ mod unary;
 mod uploads;
 
 pub use admission::{Admitted, Deadline, Inside, Phase, busy, busy_for};
-pub use answers::{carried, hold};
+pub use answers::{carried, committing, hold};
 pub use clock::{boottime_ns, wall_ms};
 pub use coordinator::Registration;
 pub use errors::StartError;

@@ -6,11 +6,12 @@
 //! cost more than most reads do.) Puts that have come one after another may be gathered and begun together, and so are
 //! gets: what has arrived is read from the stream first. Neither waits for more to come.
 //!
-//! Bounded: `INSIDE` requests of a stream wait at a time, fewer of many streams: together they take a quarter of what the
-//! node lets in, so that none of them is refused for the others' sake. While they do, or while the client does not read
-//! its answers, the stream is not read, and flow control holds the client back, which costs less than refusals. So a request that others may wait for (see
-//! [`Requests::SHARED`]) goes on in a task of its own. A request counts, is limited and drained as if it had come alone.
-//! The stream ends when the client has ended its side and all is answered, or when the node stops.
+//! Bounded: `INSIDE` requests of a stream are inside at a time, until the kernel has their answers, fewer of many streams:
+//! together they take half of what the node lets in, so that none of them is refused for the others' sake. While there are
+//! so many, the stream is not read, and flow control holds the client back: a refusal costs as much as a put. So a request
+//! that others may wait for (see [`Requests::SHARED`]) goes on in a task of its own. A request counts, is limited and
+//! drained as if it had come alone. The stream ends when the client has ended its side and all is answered, or when the
+//! node stops.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -29,7 +30,7 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::admission::{Inside, busy};
-use super::answers::{Collecting, Parcel, hold};
+use super::answers::{Collecting, Parcel, Unsent, hold};
 use super::node::Node;
 use super::observed::{Headed, Seen};
 use super::origin::Origin;
@@ -156,6 +157,7 @@ pub fn pipeline<S: Requests>(
         runs: SelectAll::new(),
         in_runs: 0,
         told: VecDeque::new(),
+        unsent: Arc::default(),
         reading: true,
         stopping: Box::pin(async move { stopping.stopping().await }),
         farewell: None,
@@ -193,6 +195,8 @@ struct Pipeline<S: Requests> {
     in_runs: usize,
     /// Answers that are not sent, with what they hold of the limits.
     told: VecDeque<(pb::PipelineResponse, Option<Inside>)>,
+    /// Answers that the kernel has not taken.
+    unsent: Arc<Unsent>,
     reading: bool,
     stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// Why it ends, when the client did not end it.
@@ -209,10 +213,11 @@ impl<S: Requests> Stream for Pipeline<S> {
         loop {
             if let Some((answer, inside)) = me.told.pop_front() {
                 inside.into_iter().for_each(hold);
-                return Poll::Ready(Some(Ok(answer)));
+                return me.tells(answer);
             }
             if let Poll::Ready(Some((place, answer))) = Pin::new(&mut me.under_way).poll_next(cx) {
-                return Poll::Ready(Some(Ok(ends(&me.tally, &mut me.open, place, answer))));
+                let answer = ends(&me.tally, &mut me.open, place, answer);
+                return me.tells(answer);
             }
             if let Poll::Ready(Some(answers)) = Pin::new(&mut me.runs).poll_next(cx) {
                 me.in_runs -= answers.len();
@@ -223,10 +228,10 @@ impl<S: Requests> Stream for Pipeline<S> {
                 }
                 continue;
             }
-            if me.reading && me.inside() < me.most() && me.gets.len() < TOGETHER {
+            if me.may_read(cx) {
                 match Pin::new(&mut me.requests).poll_next(cx) {
                     Poll::Ready(Some(Ok(request))) => match me.begin(request) {
-                        Some(answer) => return Poll::Ready(Some(Ok(answer))),
+                        Some(answer) => return me.tells(answer),
                         None => continue,
                     },
                     // A broken stream has nobody left to tell.
@@ -258,10 +263,23 @@ impl<S: Requests> Stream for Pipeline<S> {
 }
 
 impl<S: Requests> Pipeline<S> {
-    /// Requests that may wait at a time.
+    fn may_read(&self, cx: &Context<'_>) -> bool {
+        if !self.reading || self.gets.len() >= TOGETHER {
+            return false;
+        }
+        let left = self.most().saturating_sub(self.inside());
+        left > 0 && self.unsent.fewer_than(left, cx)
+    }
+
+    fn tells(&self, answer: pb::PipelineResponse) -> Poll<Option<<Self as Stream>::Item>> {
+        self.unsent.add();
+        Poll::Ready(Some(Ok(answer)))
+    }
+
+    /// Requests at a time that wait, or whose answers have not left.
     fn most(&self) -> usize {
         let streams = self.node.places.pipelines.taken();
-        (self.node.limits.in_flight / 4 / streams.max(1)).clamp(LEAST_INSIDE, INSIDE)
+        (self.node.limits.in_flight / 2 / streams.max(1)).clamp(LEAST_INSIDE, INSIDE)
     }
 
     /// Requests that have no answer.
