@@ -171,6 +171,25 @@ impl Block {
         entries.get(at + 1..)?.get(..length)
     }
 
+    /// Whether each restart is the beginning of an entry with a whole key, the first entry's among them: forward iteration
+    /// needs none, searches and reverse iteration would miss entries, or see others.
+    pub(crate) fn restarts_fit(&self) -> Option<bool> {
+        let (mut offset, mut fitting) = (0, 0);
+        while offset < self.entries_end {
+            let entry = self.entry(offset)?;
+            if fitting < self.restarts && self.restart(fitting)? == offset {
+                if entry.shared != 0 {
+                    return Some(false);
+                }
+                fitting += 1;
+            } else if offset == 0 {
+                return Some(false);
+            }
+            offset = entry.end;
+        }
+        Some(fitting == self.restarts)
+    }
+
     #[inline]
     fn entry(&self, offset: usize) -> Option<Raw> {
         let payload = self.data.get(..self.entries_end)?;

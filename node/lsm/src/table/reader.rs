@@ -158,6 +158,9 @@ impl Table {
                 break;
             };
             let damaged = || self.damaged("block entries");
+            if block.restarts_fit() != Some(true) {
+                return Err(self.damaged("block restarts"));
+            }
             let mut cursor = BlockCursor::new(block, Direction::Forward, Bound::Unbounded)
                 .ok_or_else(damaged)?;
             while cursor.advance().ok_or_else(damaged)? {
