@@ -73,6 +73,9 @@ def test_an_attempt_that_failed_is_continued(
     archive = archive_of(objects, primary)
     archive.open()
     for part in range(6):
+        if part == 3:
+            # As many more tables as nobody merges while attempts are made.
+            primary.store.compact()
         fill(history, b"%d" % part, 100, random.Random(part))
         primary.store.flush()
     seed = 3
