@@ -43,6 +43,7 @@ pub(crate) fn run(shared: &Shared) -> Result<()> {
         }
         let flushed = flush(shared, &memtable);
         if shared.note_disk_full(&flushed) {
+            shared.segments.give_back()?;
             shared.events.wait(shared.events.seen(), Events::LOOK_AGAIN);
         } else {
             flushed?;

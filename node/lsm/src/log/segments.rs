@@ -155,6 +155,25 @@ impl Segments {
         }
     }
 
+    /// Removes the segment that is prepared, if there is one: the disk is full, and its room may be all that a flush lacks.
+    /// Who writes next has another one prepared, under the same number.
+    pub(crate) fn give_back(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        match state.ready.take() {
+            Some(Ok(segment)) => {
+                state.next_number -= 1;
+                // Under the lock: the preparer may not make it anew meanwhile.
+                let removed = self.io.remove(&segment.path);
+                removed.at(&segment.path, "remove")?;
+                self.io.sync_dir(&self.dir).at(&self.dir, "sync")
+            }
+            other => {
+                state.ready = other;
+                Ok(())
+            }
+        }
+    }
+
     pub(crate) fn finish(&self, segment: Segment, last_lsn: u64) {
         self.state.lock().finished.push_back(Finished {
             number: segment.number,

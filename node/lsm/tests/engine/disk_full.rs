@@ -1,5 +1,7 @@
 //! A full disk refuses writes cleanly; with space again the store goes on.
 
+use std::time::{Duration, Instant};
+
 use aidb_lsm::{Error, Op};
 
 use crate::support::{FaultIo, contents, open, put};
@@ -28,4 +30,30 @@ fn nothing_acknowledged_is_lost_and_writes_resume() {
         contents(&open(&io).snapshot()).unwrap().len(),
         acknowledged + 1
     );
+}
+
+#[test]
+fn a_flush_gets_the_room_of_the_log_that_is_prepared() {
+    let io = FaultIo::default();
+    let store = open(&io);
+    put(&store, "first", &"v".repeat(2000));
+    let is_log = |path: &&std::path::PathBuf| path.extension().is_some_and(|end| end == "log");
+    let logs = || io.paths().iter().filter(is_log).count();
+    let end = Instant::now() + Duration::from_secs(60);
+    while logs() < 2 {
+        assert!(Instant::now() < end, "no log is prepared");
+        std::thread::yield_now();
+    }
+    io.limit_space(Some(io.used() + 500));
+    let refused = store.flush().unwrap_err();
+    assert!(matches!(refused, Error::DiskFull { .. }), "{refused}");
+    while store.flush().is_err() {
+        assert!(Instant::now() < end, "there is room in the prepared log");
+    }
+    assert_eq!(logs(), 1);
+    io.limit_space(None);
+    put(&store, "again", &"v".repeat(30_000));
+    put(&store, "and again", &"v".repeat(30_000));
+    store.close().unwrap();
+    assert_eq!(contents(&open(&io).snapshot()).unwrap().len(), 3);
 }
