@@ -14,6 +14,7 @@ use crate::load::{OnBusy, Pace, Spans, Stream, fill};
 use crate::measure::{Measured, measure, observe};
 use crate::page;
 use crate::place::PlaceOptions;
+use crate::results::verdict;
 use crate::share::Share;
 use crate::target::{Failure, Wire};
 use crate::usage;
@@ -202,7 +203,6 @@ impl Report {
     fn row(&mut self, load: &str, measured: &Measured, resident: u64, flood: bool) {
         let tally = &measured.tally;
         let goodput = tally.operations as f64 / measured.seconds;
-        let verdict = |met: bool| if met { "met" } else { "**missed**" };
         let share = self
             .case
             .share

@@ -69,6 +69,11 @@ impl Results {
     }
 }
 
+/// As all tables say it.
+pub fn verdict(met: bool) -> &'static str {
+    if met { "met" } else { "**missed**" }
+}
+
 /// The target in words, and whether it is met.
 fn judged(limit: Limit, us: f64, ratio: f64) -> (String, &'static str) {
     let (target, met) = match limit {
@@ -77,7 +82,7 @@ fn judged(limit: Limit, us: f64, ratio: f64) -> (String, &'static str) {
         Limit::Micros(most) => (format!("at most {most} µs"), us <= most),
         Limit::Fold(least) => (format!("at most 1/{least}"), ratio <= 1.0 / least),
     };
-    (target, if met { "met" } else { "**missed**" })
+    (target, verdict(met))
 }
 
 pub fn median(mut values: Vec<f64>) -> f64 {

@@ -11,6 +11,7 @@ use crate::page;
 use crate::place::PlaceOptions;
 use crate::process::Program;
 use crate::record::Tally;
+use crate::results::verdict;
 use crate::target::{Failure, Wire};
 use crate::usage;
 use crate::work::Work;
@@ -195,7 +196,7 @@ impl Watched<'_> {
         let met = beyond <= MOST_BEYOND && growth <= MOST_GROWTH && opened == 0;
         format!(
             "{}: {:+.0} % of the budget at most, {:+.1} % from period 2 to {PERIODS}, {opened} descriptors more",
-            if met { "met" } else { "**missed**" },
+            verdict(met),
             beyond * 100.0,
             growth * 100.0,
         )

@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 use crate::log::record::Header;
 use crate::log::{LogOp, LogOpKind, LogRecord};
 use crate::range::{Direction, Range};
-use crate::skiplist::{Entry, INLINE_BYTES, Place, SkipList};
+use crate::skiplist::{Entry, Place, SkipList, lies_in_node};
 use crate::spans::{Span, Spans};
 use crate::table::hash;
 use crate::value::{Value, ValueRef};
@@ -53,7 +53,7 @@ impl Memtable {
 
     /// Whether the value is copied rather than shared.
     pub(crate) fn copies(value: &[u8]) -> bool {
-        value.len() <= INLINE_BYTES
+        lies_in_node(value)
     }
 
     /// By one writer at a time.

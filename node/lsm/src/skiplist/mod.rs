@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 
 use crate::newest::Newest;
 use crate::value::ValueRef;
-pub(crate) use node::INLINE_BYTES;
+pub(crate) use node::lies_in_node;
 use node::{Arena, MAX_HEIGHT, Node};
 
 /// One node in this many is a level higher.
@@ -143,7 +143,7 @@ impl SkipList {
             }
         }
         let node = writer.arena.node(key, lsn, height, value);
-        writer.shares |= value.data.len() > INLINE_BYTES;
+        writer.shares |= !lies_in_node(value.data);
         node.back()
             .store(writer.before[0].0.as_ptr(), Ordering::Relaxed);
         for level in 0..height {
@@ -341,6 +341,7 @@ mod tests {
     use rand::rngs::SmallRng;
     use rand::{Rng, SeedableRng};
 
+    use super::node::INLINE_BYTES;
     use super::*;
     use crate::table::hash;
     use crate::value::Value;

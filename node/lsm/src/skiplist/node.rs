@@ -20,7 +20,7 @@ use crate::value::ValueRef;
 
 pub(super) const MAX_HEIGHT: usize = 14;
 /// A get copies what lies in a node: with larger values that costs more than to share them.
-pub(crate) const INLINE_BYTES: usize = 256;
+pub(super) const INLINE_BYTES: usize = 256;
 const FIRST_CHUNK: usize = 4 << 10;
 const LAST_CHUNK: usize = 1 << 20;
 const ALIGN: usize = align_of::<u64>();
@@ -37,6 +37,11 @@ const EXPIRES: u32 = 1 << 6;
 const SHARED: u32 = 1 << 7;
 const DATA_SHIFT: u32 = 8;
 
+/// Whether a value is copied into its node rather than shared.
+pub(crate) fn lies_in_node(data: &[u8]) -> bool {
+    data.len() <= INLINE_BYTES
+}
+
 /// A node of a list that is alive.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Node(pub(super) NonNull<u8>);
@@ -47,7 +52,7 @@ struct Shape(u32);
 impl Shape {
     fn new(height: usize, lsn: u64, value: &ValueRef<'_>) -> Shape {
         let flag = |holds, flag| if holds { flag } else { 0 };
-        let shared = value.data.len() > INLINE_BYTES;
+        let shared = !lies_in_node(value.data);
         let length = if shared { 0 } else { value.data.len() };
         Shape(
             height as u32
