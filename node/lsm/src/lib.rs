@@ -30,6 +30,7 @@ mod memtable;
 mod newest;
 mod options;
 mod poison;
+mod prefetch;
 mod pressure;
 mod progress;
 mod range;

@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 use crate::log::record::Header;
 use crate::log::{LogOp, LogOpKind, LogRecord};
 use crate::range::{Direction, Range};
-use crate::skiplist::{Entry, Place, SkipList, lies_in_node};
+use crate::skiplist::{Before, Entry, Place, SkipList, TOGETHER, lies_in_node};
 use crate::spans::{Span, Spans};
 use crate::table::hash;
 use crate::value::{Value, ValueRef};
@@ -58,33 +58,42 @@ impl Memtable {
 
     /// By one writer at a time.
     pub(crate) fn insert(&self, record: &LogRecord) {
-        for op in &record.ops {
-            let tombstone = match op.kind {
-                LogOpKind::Put => false,
-                LogOpKind::Delete => true,
-                LogOpKind::Epoch | LogOpKind::Ingest | LogOpKind::Gained | LogOpKind::Lost => {
-                    continue;
-                }
-                LogOpKind::RangeDelete => {
-                    self.delete_range(record.lsn, op);
-                    continue;
-                }
+        for ops in record.ops.chunks(TOGETHER) {
+            let mut keys = [([].as_slice(), 0); TOGETHER];
+            for (key, op) in keys.iter_mut().zip(ops) {
+                *key = (&op.key, hash(&op.key));
+            }
+            let near = match ops.len() {
+                1 => [None; TOGETHER],
+                count => self.map.near(&keys[..count], record.lsn),
             };
-            let (version, expires_at_ms) = (op.version, op.expires_at_ms);
-            let value = ValueRef::whole(&op.value, tombstone, version, expires_at_ms);
-            self.point(&op.key, record.lsn, value);
+            for ((op, (_, hash)), near) in ops.iter().zip(keys).zip(&near) {
+                self.insert_op(record.lsn, op, hash, near.as_ref());
+            }
         }
         self.inserted(record.lsn, record.epoch, record.clock_ms);
     }
 
+    fn insert_op(&self, lsn: u64, op: &LogOp, hash: u64, near: Option<&Before>) {
+        let tombstone = match op.kind {
+            LogOpKind::Put => false,
+            LogOpKind::Delete => true,
+            LogOpKind::Epoch | LogOpKind::Ingest | LogOpKind::Gained | LogOpKind::Lost => return,
+            LogOpKind::RangeDelete => return self.delete_range(lsn, op),
+        };
+        let (version, expires_at_ms) = (op.version, op.expires_at_ms);
+        let value = ValueRef::whole(&op.value, tombstone, version, expires_at_ms);
+        self.point(&op.key, hash, lsn, value, near);
+    }
+
     /// The one value of a record; larger ones are shared, if they can be.
     pub(crate) fn insert_one(&self, header: Header, key: &[u8], value: ValueRef<'_>) {
-        self.point(key, header.lsn, value);
+        self.point(key, hash(key), header.lsn, value, None);
         self.inserted(header.lsn, header.epoch, header.clock_ms);
     }
 
-    fn point(&self, key: &[u8], lsn: u64, value: ValueRef<'_>) {
-        self.map.insert(key, hash(key), lsn, value);
+    fn point(&self, key: &[u8], hash: u64, lsn: u64, value: ValueRef<'_>, near: Option<&Before>) {
+        self.map.insert(key, hash, lsn, value, near);
         // Nobody else changes them: no need for the processor to lock them.
         let bytes = self.bytes() + Memtable::entry_bytes(key, value.data);
         self.bytes.store(bytes, Ordering::Relaxed);
@@ -112,7 +121,7 @@ impl Memtable {
                 continue;
             }
             let tombstone = ValueRef::alone(&[], true, op.version, 0);
-            self.point(entry.key, lsn, tombstone);
+            self.point(entry.key, hash(entry.key), lsn, tombstone, None);
         }
         let bytes = self.bytes() + Memtable::entry_bytes(&op.key, &op.value);
         self.bytes.store(bytes, Ordering::Relaxed);

@@ -20,6 +20,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use crate::interleave::interleave;
+use crate::prefetch::prefetch;
 
 /// Few where orders are tried, so that tables grow among them.
 const FIRST_SLOTS: usize = if cfg!(feature = "shuttle") { 4 } else { 64 };
@@ -71,6 +72,13 @@ impl Newest {
         let slot = &slots[hash as usize & (slots.len() - 1)];
         let same = slot.hash.load(Ordering::Acquire) == used(hash);
         same.then(|| slot.entry.load(Ordering::Acquire))
+    }
+
+    /// Asks for the place where a search for `hash` begins.
+    pub(crate) fn prefetch(&self, hash: u64) {
+        if let Some(slots) = self.tables[self.current.load(Ordering::Acquire)].get() {
+            prefetch(ptr::from_ref(&slots[hash as usize & (slots.len() - 1)]).cast());
+        }
     }
 
     /// Puts `entry` in the place of the one for which `is_it` holds, if there is one. By one writer at a time.

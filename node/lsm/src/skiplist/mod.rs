@@ -1,5 +1,5 @@
 //! A sorted list of versioned keys for one writer at a time and any number of readers, who take no
-//! lock. How a node lies in memory: [`node`].
+//! lock. How a node lies in memory: [`node`]; searches for many keys at once: [`together`].
 //!
 //! Order: by key, and within a key newest (highest LSN) first. Invariants: a node is written wholly
 //! before the first link to it is stored (release; readers load with acquire); only links change
@@ -11,9 +11,9 @@
 //! and its keys lie elsewhere: a third to a half of the CPU of puts and gets was spent there.
 
 mod node;
+mod together;
 
 use std::cmp::Ordering as Order;
-use std::hint::black_box;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -23,6 +23,7 @@ use crate::newest::Newest;
 use crate::value::ValueRef;
 pub(crate) use node::lies_in_node;
 use node::{Arena, MAX_HEIGHT, Node};
+pub(crate) use together::{Before, TOGETHER};
 
 /// One node in this many is a level higher.
 const BRANCHING: u32 = 4;
@@ -41,6 +42,9 @@ pub(crate) struct Place(Node);
 
 // SAFETY: an address; what is done with it is up to `SkipList::at`.
 unsafe impl Send for Place {}
+
+/// A key and an LSN: where in the order of the list.
+type Position<'a> = (&'a [u8], u64);
 
 /// What a reader sees of a node.
 pub(crate) struct Entry<'a> {
@@ -115,16 +119,20 @@ impl SkipList {
     }
 
     /// Of several with the same key and LSN, the one inserted last is the first. `hash`: the key's, always by
-    /// the same function; a key's LSNs do not descend.
-    pub(crate) fn insert(&self, key: &[u8], hash: u64, lsn: u64, value: ValueRef<'_>) {
+    /// the same function; a key's LSNs do not descend. `near`: see [`SkipList::near`].
+    pub(crate) fn insert(
+        &self,
+        key: &[u8],
+        hash: u64,
+        lsn: u64,
+        value: ValueRef<'_>,
+        near: Option<&Before>,
+    ) {
         let mut writer = self.writer.lock();
         let writer = &mut *writer;
         let at = (key, lsn);
         let mut height = writer.random_height();
-        let behind_last = height <= writer.known
-            && (writer.before[0] == self.head || writer.before[0].is_before(at))
-            && writer.after[0].is_none_or(|after| !after.is_before(at));
-        if !behind_last {
+        if height > writer.known || !writer.is_behind_last(at, self.head) {
             let older = self.newest_of(key, hash);
             let older = older.filter(|older| !older.is_before(at));
             // Its place is right before the value that it replaces: on the lowest level, no search is needed. So fewer of
@@ -137,6 +145,12 @@ impl SkipList {
                 writer.before[0] = NonNull::new(before).map_or(self.head, Node);
                 writer.after[0] = Some(older);
                 writer.known = 1;
+            } else if let Some(near) = near {
+                for level in 0..height {
+                    let (before, after) = near.0[level].last_before(at, level);
+                    (writer.before[level], writer.after[level]) = (before, after);
+                }
+                writer.known = height;
             } else {
                 self.find(at, &mut writer.before, &mut writer.after);
                 writer.known = MAX_HEIGHT;
@@ -173,21 +187,8 @@ impl SkipList {
         self.seek(key, lsn).filter(|entry| entry.key == key)
     }
 
-    /// Brings to the processor what [`SkipList::get`] will look at for keys with these hashes. The places of one key
-    /// have to be waited for one after the other, those of many keys not.
-    pub(crate) fn look_ahead(&self, hashes: &[u64]) {
-        let nodes: Vec<Node> = hashes
-            .iter()
-            .filter_map(|hash| NonNull::new(self.newest.first(*hash)?).map(Node))
-            .collect();
-        let lengths = nodes.iter().map(|node| node.key_len());
-        black_box(lengths.sum::<usize>());
-        let values = nodes.iter().map(|node| self.entry(*node).value);
-        black_box(
-            values
-                .filter_map(|value| value.data.first())
-                .fold(0, |sum, byte| sum ^ byte),
-        );
+    fn is_behind_last(&self, at: Position<'_>) -> bool {
+        self.writer.lock().is_behind_last(at, self.head)
     }
 
     fn newest_of(&self, key: &[u8], hash: u64) -> Option<Node> {
@@ -246,7 +247,7 @@ impl SkipList {
 
     /// The last node before `at` and the one seen behind it. That link must not be read again: by then it
     /// may lead to a node that was inserted between the two, which is before `at`.
-    fn around(&self, at: (&[u8], u64)) -> (Node, Option<Node>) {
+    fn around(&self, at: Position<'_>) -> (Node, Option<Node>) {
         let mut node = self.head;
         let mut beyond = None;
         for level in (0..self.height.load(Ordering::Relaxed)).rev() {
@@ -266,7 +267,7 @@ impl SkipList {
 
     fn find(
         &self,
-        at: (&[u8], u64),
+        at: Position<'_>,
         before: &mut [Node; MAX_HEIGHT],
         after: &mut [Option<Node>; MAX_HEIGHT],
     ) {
@@ -307,6 +308,12 @@ impl Drop for SkipList {
 }
 
 impl Writer {
+    /// Whether it belongs right behind the last insertion.
+    fn is_behind_last(&self, at: Position<'_>, head: Node) -> bool {
+        (self.before[0] == head || self.before[0].is_before(at))
+            && self.after[0].is_none_or(|after| !after.is_before(at))
+    }
+
     fn random_height(&mut self) -> usize {
         let mut height = 1;
         loop {
@@ -323,11 +330,21 @@ impl Writer {
 }
 
 impl Node {
-    fn is_before(self, (key, lsn): (&[u8], u64)) -> bool {
+    fn is_before(self, (key, lsn): Position<'_>) -> bool {
         match self.key().cmp(key) {
             Order::Less => true,
             Order::Equal => self.lsn() > lsn,
             Order::Greater => false,
+        }
+    }
+
+    /// From a node before `at` on: the last one before it on this level, and the one behind that.
+    fn last_before(mut self, at: Position<'_>, level: usize) -> (Node, Option<Node>) {
+        loop {
+            match self.next(level) {
+                Some(next) if next.is_before(at) => self = next,
+                next => return (self, next),
+            }
         }
     }
 }
@@ -349,7 +366,7 @@ mod tests {
     fn put(list: &SkipList, key: &[u8], lsn: u64) {
         let data = lsn.to_le_bytes();
         let value = ValueRef::alone(&data, false, lsn, 0);
-        list.insert(key, hash(key), lsn, value);
+        list.insert(key, hash(key), lsn, value, None);
     }
 
     /// Each optional part of a node is there or not, and values lie in it or are shared.
@@ -367,7 +384,7 @@ mod tests {
                 version: lsn - lsn % 2,
                 expires_at_ms: lsn % 3,
             };
-            list.insert(&key, hash(&key), lsn, ValueRef::of(&value));
+            list.insert(&key, hash(&key), lsn, ValueRef::of(&value), None);
             inserted.push((key, lsn, value));
         }
         for (key, lsn, value) in &inserted {
@@ -426,6 +443,39 @@ mod tests {
             let expected = model.range(versions).next().map(|(_, lsn)| *lsn);
             assert_eq!(found, expected);
         }
+    }
+
+    /// In batches of few and many, ascending or not, with keys that come twice and values of keys that are there.
+    #[test]
+    fn what_is_searched_for_together_gets_the_same_place() {
+        let mut random = SmallRng::seed_from_u64(11);
+        let list = SkipList::default();
+        let mut model = BTreeMap::new();
+        for lsn in 1..3_000_u64 {
+            let count = random.random_range(1..=TOGETHER);
+            let range = [100, 20_000][lsn as usize % 2];
+            let numbers = (0..count).map(|_| random.random_range(0..range) + lsn as u32 / 9 * 11);
+            let mut keys: Vec<_> = numbers.map(|n: u32| n.to_be_bytes()).collect();
+            if lsn % 5 == 0 {
+                keys.sort();
+            }
+            let hashed: Vec<_> = keys.iter().map(|key| (&key[..], hash(key))).collect();
+            let near = list.near(&hashed, lsn);
+            for ((key, hash), near) in hashed.into_iter().zip(&near) {
+                let value = ValueRef::alone(&[], false, lsn, 0);
+                list.insert(key, hash, lsn, value, near.as_ref());
+                *model.entry((key.to_vec(), u64::MAX - lsn)).or_insert(0) += 1;
+            }
+        }
+        let mut at = list.first();
+        for ((key, inverse), count) in model {
+            for _ in 0..count {
+                let entry = at.unwrap();
+                assert_eq!((entry.key, u64::MAX - entry.lsn), (key.as_slice(), inverse));
+                at = list.after(&entry);
+            }
+        }
+        assert!(at.is_none());
     }
 
     /// It was: the link behind the last smaller key was read twice, and a get of "m" missed it.
@@ -539,11 +589,17 @@ mod interleavings {
         let writer = {
             let (list, progress) = (Arc::clone(&list), Arc::clone(&progress));
             thread::spawn(move || {
-                for (lsn, key) in (1_u64..).zip(KEYS) {
-                    let data = lsn.to_le_bytes();
-                    let value = ValueRef::alone(&data, false, lsn, 0);
-                    list.insert(key, hash(key), lsn, value);
-                    progress.set_visible(lsn);
+                let mut lsn = 0;
+                for keys in KEYS.chunks(2) {
+                    let keys = [0, 1].map(|index: usize| (keys[index], hash(keys[index])));
+                    let near = list.near(&keys, lsn + 1);
+                    for ((key, hash), near) in keys.into_iter().zip(&near) {
+                        lsn += 1;
+                        let data = lsn.to_le_bytes();
+                        let value = ValueRef::alone(&data, false, lsn, 0);
+                        list.insert(key, hash, lsn, value, near.as_ref());
+                        progress.set_visible(lsn);
+                    }
                 }
             })
         };
