@@ -71,7 +71,12 @@ impl LogWriter {
             }
             return Err(error);
         }
+        let half = active.segment.capacity / 2;
+        let before = active.offset;
         active.offset += frames.len() as u64;
+        if before < half && active.offset >= half {
+            self.segments.half_used();
+        }
         active.last_lsn = last_lsn;
         Ok(Arc::clone(&active.segment.file))
     }

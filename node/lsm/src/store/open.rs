@@ -24,7 +24,7 @@ use crate::log::tail::Tail;
 use crate::log::writer::LogWriter;
 use crate::manifest::{self, Inventory, Manifest};
 use crate::memtable::Memtable;
-use crate::options::Options;
+use crate::options::{Options, SyncMode};
 use crate::poison::Poison;
 use crate::progress::Progress;
 use crate::shared::{LOG_DIR, Shared, TABLE_DIR};
@@ -86,6 +86,7 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Opened> {
             segment_bytes: options.segment_bytes,
             retention_ms: options.log_retention.as_millis() as u64,
             archives: options.archive_lag_bytes.is_some(),
+            syncs: options.sync == SyncMode::Group,
         },
         recovered.finished,
         recovered.next_number,
