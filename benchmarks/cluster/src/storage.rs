@@ -8,7 +8,7 @@ use aidb_client::pb::pipeline_request::Request as Asked;
 use aidb_client::pb::pipeline_response::Response as Answered;
 use aidb_client::pb::storage_client::StorageClient;
 use aidb_client::pb::{self, ServedBy};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
@@ -18,6 +18,9 @@ use crate::target::{Failure, TIMEOUT};
 use crate::work::Work;
 
 const WINDOW: u32 = 8 << 20;
+/// As many as our servers let a connection have (`stack.rs`). A request is not made before it has one: thousands of batches
+/// that are made and wait for a stream cost the generator more than sending them does.
+const STREAMS: usize = 128;
 
 async fn connect(address: &str) -> Result<StorageClient<Channel>, Failure> {
     let failed = |error: tonic::transport::Error| Failure::named(format!("{address}: {error}"));
@@ -35,6 +38,7 @@ async fn connect(address: &str) -> Result<StorageClient<Channel>, Failure> {
 
 pub struct Unary {
     client: StorageClient<Channel>,
+    streams: Semaphore,
     session: Session,
 }
 
@@ -42,11 +46,13 @@ impl Unary {
     pub async fn open(address: &str, expected: Option<ServedBy>) -> Result<Self, Failure> {
         Ok(Self {
             client: connect(address).await?,
+            streams: Semaphore::new(STREAMS),
             session: Session::new(expected),
         })
     }
 
     pub async fn ask(&self, work: Work, keys: &Keys, number: u64) -> Result<(), Failure> {
+        let _stream = self.streams.acquire().await;
         let (mut client, session) = (self.client.clone(), &self.session);
         match work {
             Work::Get => {

@@ -32,7 +32,7 @@ use tonic::Extensions;
 use tonic::transport::server::Connected;
 
 use super::ahead;
-use super::committing::{HeldBack, Own};
+use super::committing::{HeldBack, Own, pass_on};
 
 /// The client's preface of HTTP/2 has so many bytes.
 const GREETING: usize = 24;
@@ -246,6 +246,12 @@ impl<IO> Watched<IO> {
     }
 }
 
+impl<IO> Drop for Watched<IO> {
+    fn drop(&mut self) {
+        self.connection.committing.ends();
+    }
+}
+
 impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -253,19 +259,27 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.look(cx)?;
+        if self.reads == READS {
+            pass_on();
+        }
         if self.reads == READS || ahead::enough() {
             self.reads = 0;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let me = &mut *self;
-        if !me.held_back.may_read(&me.connection.committing, cx) {
+        if !me.held_back.may_read(&me.connection, cx) {
             me.reads = 0;
             return Poll::Pending;
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buffer);
-        self.reads = if read.is_ready() { self.reads + 1 } else { 0 };
+        if read.is_ready() {
+            self.reads += 1;
+        } else {
+            self.reads = 0;
+            pass_on();
+        }
         if self.greets.is_some() {
             let came = buffer.filled().len() - before;
             self.greeting = self.greeting.saturating_sub(came);
