@@ -182,6 +182,7 @@ impl Server {
             archive_lag_bytes,
             memory_bytes,
         };
+        serve::keep_small_pages();
         py.detach(|| {
             let primary = Arc::new(Primary::open(&options).map_err(of_engine)?);
             let options = common.options(pb::Role::Primary, shard, disk_id)?;
@@ -216,6 +217,7 @@ impl Server {
             },
             tail_bytes,
         };
+        serve::keep_small_pages();
         py.detach(|| {
             let role: Arc<dyn Role> = Arc::new(Replica::new(options));
             let options = common.options(pb::Role::Replica, shard, String::new())?;
@@ -232,6 +234,7 @@ impl Server {
     #[staticmethod]
     #[pyo3(signature = (common, *, hedge_extra))]
     fn router(py: Python<'_>, common: Common, hedge_extra: f64) -> PyResult<Self> {
+        serve::keep_small_pages();
         py.detach(|| {
             let options = common.options(pb::Role::Router, 0, String::new())?;
             let role: Arc<dyn Role> = Arc::new(Router::new(hedge_extra));
