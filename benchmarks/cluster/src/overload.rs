@@ -7,6 +7,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aidb_node::serve::stack::STREAMS_PER_CONNECTION;
+
 use crate::cluster::{Cluster, Place, Shape};
 use crate::cores;
 use crate::keys::Keys;
@@ -81,8 +83,8 @@ const WARM_UP: Duration = Duration::from_secs(2);
 /// The primary's own memory, and what it lets clients hold of its memory at a time (see `Limits::in_flight_bytes`).
 const MEMORY_MB: u64 = 128;
 const IN_FLIGHT_MB: u64 = 256;
-/// What a connection's streams take as long as they are open: 128 of up to 16 KB.
-const STREAMS_MB: u64 = 2;
+/// What a stream takes as long as it is open, at most.
+const STREAM_KB: u64 = 16;
 
 pub fn run(options: &Overload) -> Result<(), String> {
     let (place, _dir) = options.place.make()?;
@@ -131,8 +133,9 @@ fn start(case: &Case, place: &Place) -> Result<Cluster, String> {
 fn overload(options: &Overload, case: &Case, cluster: &Cluster) -> Result<String, String> {
     let told = |failure: Failure| failure.name;
     let pid = cluster.primary.pid();
-    let streams = options.connections as u64 * STREAMS_MB;
-    let bound = (usage::resident(pid) >> 20) + MEMORY_MB + IN_FLIGHT_MB + streams;
+    let streams = options.connections as u64 * u64::from(STREAMS_PER_CONNECTION);
+    let streams_mb = (streams * STREAM_KB) >> 10;
+    let bound = (usage::resident(pid) >> 20) + MEMORY_MB + IN_FLIGHT_MB + streams_mb;
     let _share = case.share.map(|cores| Share::of(cores, pid)).transpose()?;
     let keys = Keys::new(options.keys, options.value_bytes);
     fill(Wire::Unary, &cluster.primary.address, &keys).map_err(told)?;

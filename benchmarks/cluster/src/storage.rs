@@ -8,6 +8,7 @@ use aidb_client::pb::pipeline_request::Request as Asked;
 use aidb_client::pb::pipeline_response::Response as Answered;
 use aidb_client::pb::storage_client::StorageClient;
 use aidb_client::pb::{self, ServedBy};
+use aidb_node::serve::stack::STREAMS_PER_CONNECTION;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::{Channel, Endpoint};
@@ -18,9 +19,6 @@ use crate::target::{Failure, TIMEOUT};
 use crate::work::Work;
 
 const WINDOW: u32 = 8 << 20;
-/// As many as our servers let a connection have (`stack.rs`). A request is not made before it has one: thousands of batches
-/// that are made and wait for a stream cost the generator more than sending them does.
-const STREAMS: usize = 128;
 
 async fn connect(address: &str) -> Result<StorageClient<Channel>, Failure> {
     let failed = |error: tonic::transport::Error| Failure::named(format!("{address}: {error}"));
@@ -38,6 +36,8 @@ async fn connect(address: &str) -> Result<StorageClient<Channel>, Failure> {
 
 pub struct Unary {
     client: StorageClient<Channel>,
+    /// A request is not made before it has one: thousands of batches that are made and wait for a stream cost the generator
+    /// more than sending them does.
     streams: Semaphore,
     session: Session,
 }
@@ -46,7 +46,7 @@ impl Unary {
     pub async fn open(address: &str, expected: Option<ServedBy>) -> Result<Self, Failure> {
         Ok(Self {
             client: connect(address).await?,
-            streams: Semaphore::new(STREAMS),
+            streams: Semaphore::new(STREAMS_PER_CONNECTION as usize),
             session: Session::new(expected),
         })
     }

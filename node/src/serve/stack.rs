@@ -13,7 +13,7 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// As many as keep a connection busy, and no more: what else its client has to ask waits there and costs nothing, while
 /// each stream costs 10 to 20 KB here and there for as long as it is open, and tables that grow to what was open once. With
 /// 1024, three times what a server could do left a third of it.
-const STREAMS_PER_CONNECTION: u32 = 128;
+pub const STREAMS_PER_CONNECTION: u32 = 128;
 /// Of one request.
 const HEADER_BYTES: u32 = 16 << 10;
 /// Scans wait for their clients on such threads; flushes and checkpoints need some as well.
